@@ -1,0 +1,104 @@
+"""The contract of every method: a callable from `VideoTokens` to `Reduction` with a count known beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vidfold.budgets import check_ratio, kept_tokens
+from vidfold.tokens import Reduction, VideoTokens
+
+
+@dataclass(frozen=True)
+class Reducer(ABC):
+    """One reduction method; its fields are its only configuration.
+
+    A method subclasses this as a frozen dataclass, names itself in the class variables, and implements `reduce`.
+    """
+
+    name: ClassVar[str]
+    """Its name in the registry and on the command line."""
+    paper: ClassVar[str]
+    """Where it was published."""
+    idea: ClassVar[str]
+    """One line on what it does."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Optional fields of `VideoTokens` that it cannot do without."""
+    exact: ClassVar[bool] = True
+    """Whether the number of tokens is known from frames and cells alone."""
+
+    @abstractmethod
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to; newlines are outside this count.
+
+        Raises:
+            ValueError: the method's count depends on the content (`exact` is False).
+        """
+
+    @abstractmethod
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold tokens that were checked already; see `__call__`."""
+
+    def __call__(self, tokens: VideoTokens, *, weights: bool = False) -> Reduction:
+        """Fold one video.
+
+        Args:
+            tokens: the video, (F, H*W, D) features of any float dtype; the result has the same dtype and device.
+            weights: also compute the matrix of the fold, which costs memory and is for pictures and tests.
+
+        Raises:
+            ValueError: the tokens lack something the method needs.
+        """
+        for field in sorted(self.needs):
+            if getattr(tokens, field) is None:
+                raise ValueError(
+                    f"{self.name} needs VideoTokens.{field}, which is None: the model family that made these tokens "
+                    f"does not give it, or was not asked to; a method without that need is 'random'"
+                )
+        return self.reduce(tokens, weights=weights)
+
+
+@dataclass(frozen=True)
+class BudgetedReducer(Reducer):
+    """A method whose one knob is the retention, met exactly.
+
+    Attributes:
+        retention: share of the tokens to keep, in (0, 1]; K = max(1, floor(retention * F * N + 0.5)).
+    """
+
+    retention: float = 0.10
+
+    def __post_init__(self) -> None:
+        check_ratio("retention", self.retention)
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to."""
+        return kept_tokens(self.retention, frames, cells)
+
+
+def select(tokens: VideoTokens, index: Tensor, *, weights: bool) -> Reduction:
+    """The reduction that keeps pooled tokens unchanged.
+
+    Args:
+        tokens: the video.
+        index: (K,) int64 flat indices f*N + cell, ascending.
+        weights: also give the one-hot (K, F*N) matrix.
+    """
+    full = tokens.frames * tokens.cells
+    matrix = None
+    if weights:
+        rows = torch.arange(len(index), device=index.device)
+        ones = torch.ones(len(index), device=index.device)
+        matrix = torch.sparse_coo_tensor(torch.stack([rows, index]), ones, (len(index), full)).coalesce()
+    return Reduction(
+        tokens=tokens.pooled().flatten(0, 1)[index],
+        frames=index // tokens.cells,
+        cells=index % tokens.cells,
+        grid=tokens.language_grid,
+        full=full,
+        weights=matrix,
+    )
