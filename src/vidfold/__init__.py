@@ -1,7 +1,7 @@
 """vidfold: fold a video into a tenth of its tokens before a language model reads them."""
 
-from vidfold.reducers import Identity, Random, Reducer
+from vidfold.reducers import AOT, Identity, Random, Reducer
 from vidfold.tokens import Pooling, Reduction, VideoTokens
 
 __version__ = "0.1.0"
-__all__ = ["Identity", "Pooling", "Random", "Reducer", "Reduction", "VideoTokens", "__version__"]
+__all__ = ["AOT", "Identity", "Pooling", "Random", "Reducer", "Reduction", "VideoTokens", "__version__"]

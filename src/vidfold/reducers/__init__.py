@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from vidfold.reducers.aot import AOT
+from vidfold.reducers.aot_reference import AOTReference
 from vidfold.reducers.base import BudgetedReducer, Reducer
 from vidfold.reducers.identity import Identity
 from vidfold.reducers.random import Random
 
-METHODS: dict[str, type[Reducer]] = {method.name: method for method in (Identity, Random)}
+METHODS: dict[str, type[Reducer]] = {method.name: method for method in (AOT, AOTReference, Identity, Random)}
 """Name -> class of every method."""
 
 
@@ -28,4 +30,4 @@ def get(name: str, **settings: object) -> Reducer:
     return method(**settings)
 
 
-__all__ = ["METHODS", "BudgetedReducer", "Identity", "Random", "Reducer", "get"]
+__all__ = ["AOT", "METHODS", "AOTReference", "BudgetedReducer", "Identity", "Random", "Reducer", "get"]

@@ -1,0 +1,88 @@
+"""What a folded call did: tokens before and after, and the time of its stages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from vidfold.tokens import Reduction
+
+STAGES = ("encode", "fold", "splice")
+
+
+class Clock:
+    """Marks between stages, taken without waiting for the device and read when asked for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[Any] = []
+        self.mark()
+
+    def mark(self) -> None:
+        """End a stage here."""
+        if self._device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record(torch.cuda.current_stream(self._device))
+            self._marks.append(event)
+        else:
+            self._marks.append(time.perf_counter())
+
+    def milliseconds(self) -> dict[str, float]:
+        """Stage -> milliseconds."""
+        if self._device.type == "cuda":
+            self._marks[-1].synchronize()
+        pairs = zip(self._marks, self._marks[1:], strict=False)
+        spans = [a.elapsed_time(b) if self._device.type == "cuda" else 1000 * (b - a) for a, b in pairs]
+        return dict(zip(STAGES, spans, strict=False))
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the last call through a folded model did.
+
+    Attributes:
+        reductions: one a video, in the order of the prompts; empty when the call carried no video.
+        prompt_before: length of the prompts given, padding included.
+        prompt_after: length of the prompts the language model read.
+        closing: newline tokens of the model's own at the end of every video, kept outside every count.
+        clock: of the stages; see `milliseconds`.
+    """
+
+    reductions: tuple[Reduction, ...]
+    prompt_before: int
+    prompt_after: int
+    closing: int = 0
+    clock: Clock | None = field(default=None, repr=False)
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """Visual tokens of each video before, newlines not counted."""
+        return tuple(each.full for each in self.reductions)
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """Visual tokens of each video after, newlines not counted."""
+        return tuple(len(each) - each.newlines for each in self.reductions)
+
+    @property
+    def newlines(self) -> tuple[int, ...]:
+        """Newline tokens of each video that the language model read."""
+        return tuple(each.newlines + self.closing for each in self.reductions)
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """Duration of the stages encode, fold and splice; empty when there was no video.
+
+        On a GPU the device's own time, waited for here and not in the call; elsewhere wall-clock time.
+        """
+        return self.clock.milliseconds() if self.clock else {}
+
+    def __str__(self) -> str:
+        if not self.reductions:
+            return f"no video: prompt of {self.prompt_after} tokens unchanged"
+        before, after = sum(self.before), sum(self.after)
+        stages = ", ".join(f"{name} {value:.0f} ms" for name, value in self.milliseconds.items())
+        return f"tokens {before} -> {after} ({100 * after / before:.1f} %) | {stages}"

@@ -1,0 +1,234 @@
+"""Open a video file and learn when its frames are shown and where its keyframes lie, by reading packets alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+_AUDIO_PADDING = Fraction(1, 2)  # seconds by which a container's duration may outlast its last packet
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When a file's frames are shown. Ticks are the stream's own clock, ``base`` seconds each.
+
+    Attributes:
+        first: tick of the first frame.
+        last: tick of the last frame, as the header promises it where the file is cut short.
+        reached: tick of the last frame that is there.
+        base: seconds a tick.
+        fps: average frames a second.
+        duration: seconds from the first frame to the end of the last.
+        total: number of frames, by the header where it states one, or else as duration and rate imply.
+        counted: whether ``total`` is the header's.
+    """
+
+    first: int
+    last: int
+    reached: int
+    base: Fraction
+    fps: Fraction
+    duration: float
+    total: int
+    counted: bool
+
+    @property
+    def period(self) -> Fraction:
+        """Ticks from one frame to the next, on average."""
+        return 1 / (self.fps * self.base)
+
+    def seconds(self, tick: int) -> float:
+        """Seconds from the first frame to ``tick``."""
+        return float((tick - self.first) * self.base)
+
+
+@dataclass
+class _Extent:
+    """How far packets reach: the last tick and the end of the pictures, and the end in seconds of any stream."""
+
+    last: int | None = None
+    end: int = 0
+    seconds: Fraction = Fraction(0)
+
+
+def import_av() -> Any:
+    """The PyAV module, imported where it is used; an `ImportError` that names the extra where it is missing."""
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise ImportError("reading and writing video files needs PyAV: pip install 'vidfold[video]'") from error
+    return av
+
+
+def open_video(path: Path) -> tuple[Any, Any]:
+    """The opened container and its video stream, or a `ValueError` that says what the file is instead."""
+    av = import_av()
+    name = repr(str(path))
+    if path.is_dir():
+        raise ValueError(f"{name} is a folder; give the path of a video file")
+    if not path.exists():
+        raise ValueError(f"{name} does not exist; give the path of a video file")
+    if not path.is_file():
+        raise ValueError(f"{name} is not a regular file; give the path of a video file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{name} is empty (0 bytes); give a video file")
+    try:
+        container = av.open(str(path))
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"{name} cannot be read as a video ({error.strerror}): it is damaged, cut short or not a video"
+        ) from error
+    try:
+        return container, _video_stream(container, name)
+    except ValueError:
+        container.close()
+        raise
+
+
+def _video_stream(container: Any, name: str) -> Any:
+    kind = container.format.name
+    if kind == "tty":  # FFmpeg draws plain text as pictures
+        raise ValueError(f"{name} is a text file; give a video file")
+    cover = import_av().stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        held = sorted({stream.type for stream in container.streams})
+        raise ValueError(f"{name} has no video stream, it holds {' and '.join(held) or 'nothing'}; give a video file")
+    stream = streams[0]
+    if kind.endswith("_pipe") or kind == "image2" or (stream.frames == 1 and not stream.duration):
+        raise ValueError(f"{name} is a still image; give a video file")
+    return stream
+
+
+class Scout:
+    """A handle on a video file that reads packets and decodes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._container, self._stream = open_video(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def timeline(self, first: int) -> Timeline:
+        """The file's timeline, given the tick of its first frame.
+
+        The last frame is found by reading the packets after the last keyframe, or all of them in a file that cannot
+        seek. A file whose packets end before its header's duration is cut short.
+        """
+        stream, base = self._stream, self._stream.time_base
+        fps = stream.average_rate or stream.guessed_rate or Fraction(25)
+        period = math.ceil(1 / (fps * base))
+        extent = _Extent(first, first + period)
+        claimed = self._claimed_end()
+        for packets in (self._tail(claimed), self._all_packets()):
+            found = _extent(packets, stream.index)
+            if found.last is not None:
+                extent = found
+                break
+        last = reached = max(first, extent.last or first)
+        end = max(extent.end, last + 1)
+        if claimed is not None and _is_short(extent, claimed, 2 * period, stream):
+            last, end = max(last, claimed - period), claimed
+        duration = float((end - first) * base)
+        total = stream.frames or max(1, round(duration * fps))
+        return Timeline(first, last, reached, base, fps, duration, total, counted=bool(stream.frames))
+
+    def count(self) -> int:
+        """The exact number of frames, by reading the whole file."""
+        return sum(packet.size > 0 and packet.stream.index == self._stream.index for packet in self._all_packets())
+
+    def keyframe(self, tick: int, floor: int) -> tuple[int, int] | None:
+        """Where to seek so as to meet a keyframe at or before ``tick``, and that keyframe's own tick.
+
+        Some containers seek to any packet and not to a keyframe, so this looks further and further back, as far as
+        ``floor``; None where no such keyframe lies beyond it.
+        """
+        import av
+
+        back, step = 0, math.ceil(1 / self._stream.time_base)
+        while tick - back > floor:
+            try:
+                self._container.seek(tick - back, stream=self._stream, backward=True)
+                key = self._next_keyframe(tick)
+            except av.FFmpegError:
+                return None  # a kind of file that cannot seek
+            if key is not None:
+                return tick - back, key
+            back += step
+            step *= 2
+        return None
+
+    def _next_keyframe(self, limit: int) -> int | None:
+        """Tick of the next keyframe from here if it is at or before ``limit``."""
+        for packet in self._container.demux(self._stream):
+            tick = _tick(packet)
+            if tick is None or tick > limit:
+                return None
+            if packet.is_keyframe:
+                return tick
+        return None
+
+    def _claimed_end(self) -> int | None:
+        """Tick at which the header says the pictures end; None where it does not say."""
+        if self._stream.duration:
+            return int((self._stream.start_time or 0) + self._stream.duration)
+        if self._container.duration:
+            microseconds = (self._container.start_time or 0) + self._container.duration
+            return int(Fraction(microseconds, 1_000_000) / self._stream.time_base)
+        return None
+
+    def _tail(self, claimed: int | None) -> Iterator[Any]:
+        """Packets of all streams from the last keyframe on; nothing where the file cannot seek there."""
+        import av
+
+        if claimed is None:
+            return
+        try:
+            self._container.seek(claimed, stream=self._stream, backward=True)
+            yield from self._container.demux()
+        except av.FFmpegError:
+            return
+
+    def _all_packets(self) -> Iterator[Any]:
+        """Packets of all streams, from the start, as far as the file can be read."""
+        import av
+
+        container, _ = open_video(self._path)
+        try:
+            yield from container.demux()
+        except av.FFmpegError:
+            return
+        finally:
+            container.close()
+
+
+def _extent(packets: Iterator[Any], index: int) -> _Extent:
+    extent = _Extent()
+    for packet in packets:
+        tick = _tick(packet)
+        if tick is None or packet.is_corrupt:
+            continue
+        end = tick + (packet.duration or 0)
+        extent.seconds = max(extent.seconds, end * packet.time_base)
+        if packet.stream.index == index:
+            extent.last = tick if extent.last is None else max(extent.last, tick)
+            extent.end = max(extent.end, end)
+    return extent
+
+
+def _is_short(extent: _Extent, claimed: int, tolerance: int, stream: Any) -> bool:
+    if stream.duration:
+        return extent.end + tolerance < claimed
+    return bool(extent.seconds + _AUDIO_PADDING < claimed * stream.time_base)
+
+
+def _tick(packet: Any) -> int | None:
+    """When the packet's frame is shown; a few old containers only say when it is to be decoded."""
+    tick = packet.dts if packet.pts is None else packet.pts
+    return None if tick is None else int(tick)

@@ -1,0 +1,293 @@
+"""AOT as its authors' program computes it, number for number, for comparison with their results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold import lineage
+from vidfold.anchors import descending_rank, window_rank
+from vidfold.budgets import check_count, check_ratio
+from vidfold.reducers.base import Reducer
+from vidfold.segments import Segmenter, Uniform, segmenter
+from vidfold.tokens import Reduction, VideoTokens
+from vidfold.transport import cosine, grid_distance, grid_positions
+
+_WINDOWS = 3
+_EPSILON = 0.1
+_ITERATIONS = 100
+_STOP = 0.01
+_DISTANCE_WEIGHT = 0.5
+_NEAREST_SHARE = 0.1
+_TIME_SCALE = 1.5
+
+
+class _Rows(NamedTuple):
+    """Tokens on their way: values (n, D + marks), the frame and cell each stands for, the clip's first frame."""
+
+    values: Tensor
+    frames: Tensor
+    cells: Tensor
+    starts: Tensor
+
+
+@dataclass(frozen=True)
+class AOTReference(Reducer):
+    """The authors' implementation of AOT (Anchors + Optimal Transport, CVPR 2026, arXiv 2603.01400).
+
+    It differs from the paper: the phase-I cost has a grid distance and its result a share of nearest-anchor means;
+    transport stops after a few iterations, phase I for all frames together; merging comes before pooling; a clip
+    gives its key frame's anchors twice, untouched first and merged last; the number of tokens depends on the content.
+    Made for faithful comparison, it loops over clips and frames and asks the device for every decision, as the
+    original does. Use `AOT` for everything else.
+
+    Any frame count, grid and anchor count works; what the original cannot do (fewer than nine local anchors, no
+    anchor left in a frame) drops out of its formulas or keeps the tokens.
+
+    Attributes:
+        anchors: V, anchors a frame on the encoder grid. Its local half is cut to a multiple of the 3x3 windows.
+        keep: q, quantile of the transport below which a later frame's token is kept as temporal dynamics, in [0, 1].
+        global_ratio: share of the anchors chosen by deep attention, in [0, 1].
+        inter_scale: weight of the merged tokens in phase II.
+        inter: whether phase II (over time) runs at all.
+        clip: frames a clip; None: 4 for 32 frames, 8 for 64, see `vidfold.segments.default_clip`.
+        segments: clips in place of the uniform ones: "dynamic", a segmenter, or (start, length) pairs.
+    """
+
+    anchors: int = 126
+    keep: float = 0.3
+    global_ratio: float = 0.5
+    inter_scale: float = 1.0
+    inter: bool = True
+    clip: int | None = None
+    segments: Segmenter | Sequence[tuple[int, int]] | str | None = None
+
+    name = "aot-reference"
+    paper = "AOT, CVPR 2026, arXiv 2603.01400 (authors' implementation)"
+    idea = "attention anchors absorb the rest by transport, in the frame, then along the clip; content-dependent count"
+    needs = frozenset({"shallow", "deep"})
+    exact = False
+
+    def __post_init__(self) -> None:
+        check_count("anchors", self.anchors)
+        check_ratio("keep", self.keep, zero=True)
+        check_ratio("global_ratio", self.global_ratio, zero=True)
+        if not self.inter_scale >= 0:
+            raise ValueError(f"inter_scale must not be negative, got {self.inter_scale!r}")
+        segmenter(self.segments, self.clip)
+
+    def count(self, frames: int, cells: int) -> NoReturn:
+        """Always refused.
+
+        Raises:
+            ValueError: the count depends on the content.
+        """
+        raise ValueError(
+            "the count of aot-reference depends on the video's content and is known only after folding; "
+            "use AOT(retention=...) where it must be known beforehand"
+        )
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold by the authors' formulas, in float32."""
+        features, shallow, deep = tokens.features.float(), tokens.shallow, tokens.deep
+        assert shallow is not None  # `needs` was checked
+        assert deep is not None
+        values = lineage.attach(features) if weights else features
+        index_mask = self.index_mask(shallow.float(), deep.float(), tokens.grid)
+        values = intra_merge(features, values, index_mask, tokens.grid)
+
+        pooled = tokens.pool(values)
+        pooled_mask = tokens.pool(index_mask.float()) >= 0.5
+        cells = torch.arange(tokens.cells, device=features.device)
+        if tokens.newline is not None:
+            pooled, pooled_mask, cells = _with_newlines(pooled, pooled_mask, cells, tokens)
+        rows = self._fold_clips(pooled, pooled_mask, cells, tokens)
+
+        width = features.shape[-1]
+        matrix = None
+        if weights:
+            sources, newline = pooled.shape[-1] - width, tokens.newline is not None
+            matrix = lineage.matrix(rows.values[:, width:], rows.starts, sources, tokens.frames, newline=newline)
+        return Reduction(
+            tokens=rows.values[:, :width].to(tokens.features.dtype),
+            frames=rows.frames,
+            cells=rows.cells,
+            grid=tokens.language_grid,
+            full=tokens.frames * tokens.cells,
+            weights=matrix,
+        )
+
+    def index_mask(self, shallow: Tensor, deep: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Anchors of each frame on the encoder grid.
+
+        Args:
+            shallow: (F, H*W) attention received in the shallow layer.
+            deep: (F, H*W) the same in the deep layer.
+            grid: (H, W).
+
+        Returns:
+            (F, H*W) bool.
+
+        Raises:
+            ValueError: more anchors than patches.
+        """
+        patches = shallow.shape[1]
+        if self.anchors > patches:
+            raise ValueError(f"anchors={self.anchors} is more than the {patches} patches of a {grid} grid")
+        if self.anchors == patches:
+            return torch.ones_like(shallow, dtype=torch.bool)
+        local = math.trunc(self.anchors * (1 - self.global_ratio))
+        is_local = window_rank(shallow, grid, _WINDOWS) < local // _WINDOWS**2
+        is_global = descending_rank(deep.masked_fill(is_local, -torch.inf)) < self.anchors - local
+        return is_local | is_global
+
+    def _fold_clips(self, pooled: Tensor, mask: Tensor, cells: Tensor, tokens: VideoTokens) -> _Rows:
+        """Phase II over every clip; without it each frame is a clip of its own."""
+        cut = segmenter(self.segments, self.clip)(tokens) if self.inter else Uniform(1)(tokens)
+        width = tokens.features.shape[-1]
+        out: list[_Rows] = []
+        for start, length in zip(cut.starts.tolist(), cut.lengths.tolist(), strict=True):
+            clip = []
+            for position, frame in enumerate(range(start, start + length)):
+                values, own = pooled[frame][mask[frame]], cells[mask[frame]]
+                if values.shape[1] > width:
+                    place = torch.tensor([position], device=values.device)
+                    marks = lineage.spread(values[None, :, width:], place, cut.longest)[0]
+                    values = torch.cat([values[:, :width], marks], dim=1)
+                clip.append(_Rows(values, torch.full_like(own, frame), own, torch.full_like(own, start)))
+            out.extend(self._merge_clip(clip, width) if clip else [])
+        return _Rows(*(torch.cat(parts) for parts in zip(*out, strict=True)))
+
+    def _merge_clip(self, frames: list[_Rows], width: int) -> list[_Rows]:
+        """The clip's output: key frame untouched, later frames' kept tokens, then the merged anchors."""
+        key = frames[0]
+        merged, out = key.values, [key]
+        for gap, later in enumerate(frames[1:], start=1):
+            kept, merged = inter_merge(merged, later.values, gap, self.keep, self.inter_scale, width)
+            out.append(_Rows(*(part[kept] for part in later)))
+        if len(frames) > 1:
+            out.append(key._replace(values=merged))
+        return out
+
+
+def sinkhorn_official(
+    kernel: Tensor, row_mass: Tensor | None = None, column_mass: Tensor | None = None, iterations: int = _ITERATIONS
+) -> tuple[Tensor, int]:
+    """The authors' Sinkhorn: one stop rule for the whole batch, on the change of the row scalings.
+
+    Args:
+        kernel: (B, M, N) exp(-cost / eps).
+        row_mass: (1 or B, M), None: 1/M each.
+        column_mass: (1 or B, N), None: 1/N each.
+        iterations: at most this many.
+
+    Returns:
+        The plan (B, M, N), and the number of iterations.
+    """
+    batch, rows, columns = kernel.shape
+    u = kernel.new_full((1, rows), 1 / rows) if row_mass is None else row_mass
+    v = kernel.new_full((1, columns), 1 / columns) if column_mass is None else column_mass
+    r, c = kernel.new_ones(batch, rows), kernel.new_ones(batch, columns)
+    used = 0
+    while used < iterations:
+        used += 1
+        before = r
+        r = u / (kernel @ c[:, :, None])[:, :, 0]
+        c = v / (r[:, None, :] @ kernel)[:, 0]
+        if float((r - before).abs().mean()) < _STOP:
+            break
+    return r[:, :, None] * kernel * c[:, None, :], used
+
+
+def intra_merge(features: Tensor, values: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Phase I: anchors absorb the other patches of their frame.
+
+    Args:
+        features: (F, S, D) float32 on the encoder grid; they decide.
+        values: (F, S, D + marks); they are merged.
+        mask: (F, S) bool, the anchors; as many in every frame.
+        grid: (H, W).
+
+    Returns:
+        (F, S, D + marks) with merged anchor rows; the other rows as they were.
+    """
+    total = int(mask[0].sum())
+    order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+    anchors, others = order[:, :total], order[:, total:]
+    if total == 0 or total == mask.shape[1]:
+        return values
+    similarity = 1 - cosine(_rows(features, others), _rows(features, anchors))
+    positions = grid_positions(grid, features.device)
+    cost = (1 - similarity) + _DISTANCE_WEIGHT * grid_distance(positions[others], positions[anchors])
+    plan, _ = sinkhorn_official((-cost / _EPSILON).exp())
+
+    own, rest = _rows(values, anchors), _rows(values, others)
+    load = plan.sum(1).clamp_min(1e-9)[:, :, None]
+    moved = (own + plan.transpose(1, 2) @ rest) / (1 + load)
+    nearest = functional.one_hot(similarity.argmax(-1), total).to(values.dtype)
+    means = (own + nearest.transpose(1, 2) @ rest) / (1 + nearest.sum(1)[:, :, None])
+    merged = (1 - _NEAREST_SHARE) * moved + _NEAREST_SHARE * means
+    return values.scatter(1, anchors[:, :, None].expand_as(merged), merged)
+
+
+def inter_merge(
+    anchors: Tensor, tokens: Tensor, gap: int, keep: float, scale: float, width: int
+) -> tuple[Tensor, Tensor]:
+    """Phase II, one step: a clip's anchors absorb what a later frame repeats.
+
+    Args:
+        anchors: (M, D + marks) float32, as the step before left them.
+        tokens: (N, D + marks), the later frame's.
+        gap: frames since the key frame.
+        keep: quantile of the row-normalised transport's maximum below which a token is kept.
+        scale: weight of the merged tokens.
+        width: D; what decides is the first D columns.
+
+    Returns:
+        (N,) bool, the tokens that are kept, and the new anchors (M, D + marks).
+    """
+    if len(tokens) == 0 or len(anchors) == 0:
+        return torch.ones(len(tokens), dtype=torch.bool, device=tokens.device), anchors
+    plan = _inter_plan(anchors[:, :width], tokens[:, :width], gap)
+    share = plan / plan.sum(1, keepdim=True).clamp_min(1e-9)
+    strongest = share.amax(1).double()
+    kept = strongest < torch.quantile(strongest, keep)
+    share = share * ~kept[:, None]
+    merged = (anchors + scale * share.T @ tokens) / (1 + scale * share.sum(0)[:, None])
+    return kept, merged
+
+
+def _inter_plan(anchors: Tensor, tokens: Tensor, gap: int) -> Tensor:
+    similarity = functional.normalize(tokens, dim=-1) @ functional.normalize(anchors, dim=-1).T
+    cost = 1 - similarity.clamp(-1 + 1e-6, 1 - 1e-6)
+    cost = (cost - cost.min()) * (1 - math.exp(-(gap**2) / (2 * _TIME_SCALE**2 + 1e-9)))
+    plan, _ = sinkhorn_official((-cost / _EPSILON).exp()[None])
+    return plan[0]
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    return values.gather(1, index[:, :, None].expand(*index.shape, values.shape[2]))
+
+
+def _with_newlines(pooled: Tensor, mask: Tensor, cells: Tensor, tokens: VideoTokens) -> tuple[Tensor, Tensor, Tensor]:
+    """The newline vector after every row of the language grid; its cell is N + row, its mark a column of its own."""
+    assert tokens.newline is not None
+    height, width = tokens.language_grid
+    frames, _, columns = pooled.shape
+    channels = len(tokens.newline)
+    marked = columns > channels
+    newline = functional.pad(tokens.newline.float(), (0, columns - channels))
+    if marked:
+        pooled, newline = functional.pad(pooled, (0, 1)), functional.pad(newline, (0, 1), value=1.0)
+    lines = newline.expand(frames, height, 1, -1)
+    pooled = torch.cat([pooled.reshape(frames, height, width, -1), lines], dim=2).flatten(1, 2)
+    mask = functional.pad(mask.reshape(frames, height, width), (0, 1), value=True).flatten(1, 2)
+    line_cells = tokens.cells + torch.arange(height, device=cells.device)[:, None]
+    cells = torch.cat([cells.reshape(height, width), line_cells], dim=1).flatten()
+    return pooled, mask, cells

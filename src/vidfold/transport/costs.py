@@ -1,0 +1,37 @@
+"""What it costs to move one token onto another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
+    """Cosine cost 1 - cos, in [0, 2] (AOT, phase I and II).
+
+    One batched matrix product; a vector of zeros is at cost 1 from everything.
+
+    Args:
+        tokens: (..., M, D) of any float dtype.
+        anchors: (..., N, D).
+
+    Returns:
+        (..., M, N) float32.
+    """
+    unit_tokens = functional.normalize(tokens.float(), dim=-1)
+    unit_anchors = functional.normalize(anchors.float(), dim=-1)
+    return (1 - unit_tokens @ unit_anchors.transpose(-1, -2)).clamp_min(0)
+
+
+def grid_positions(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:
+    """Positions (x, y) in [0, 1] of a row-major grid, (H*W, 2) float32; a side of one cell lies at 0."""
+    height, width = grid
+    y = torch.arange(height, device=device, dtype=torch.float32) / max(height - 1, 1)
+    x = torch.arange(width, device=device, dtype=torch.float32) / max(width - 1, 1)
+    return torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=-1)
+
+
+def grid_distance(positions: Tensor, others: Tensor) -> Tensor:
+    """Euclidean distance of grid positions (..., M, 2) and (..., N, 2): (..., M, N) float32."""
+    return (positions[..., :, None, :] - others[..., None, :, :]).square().sum(-1).sqrt()
