@@ -35,7 +35,9 @@ def window_rank(values: Tensor, grid: Grid, windows: int) -> Tensor:
         (F, H*W) int64.
     """
     ids = window_ids(grid, windows, values.device)
-    sizes = torch.bincount(ids, minlength=windows * windows)
+    sizes = torch.zeros(windows * windows, dtype=torch.int64, device=ids.device).scatter_add_(
+        0, ids, torch.ones_like(ids)
+    )
     firsts = sizes.cumsum(0) - sizes
     by_value = values.argsort(dim=-1, descending=True, stable=True)
     by_window = by_value.gather(-1, ids[by_value].argsort(dim=-1, stable=True))

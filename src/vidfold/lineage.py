@@ -38,6 +38,15 @@ def matrix(marks: Tensor, starts: Tensor, sources: int, frames: int, *, newline:
     frame, source = starts[rows] + columns // sources, columns % sources
     own = sources - newline
     target = torch.where(source < own, frame * own + source, frames * own)
-    size = (len(marks), frames * own + newline)
-    indices = torch.stack([rows, target])
-    return torch.sparse_coo_tensor(indices, marks[rows, columns], size, check_invariants=False).coalesce()
+    return _sparse(rows, target, marks[rows, columns], (len(marks), frames * own + newline))
+
+
+def selection(index: Tensor, sources: int) -> Tensor:
+    """The matrix of a fold that keeps sources ``index`` (K,) unchanged: sparse one-hot (K, sources)."""
+    rows = torch.arange(len(index), device=index.device)
+    return _sparse(rows, index, torch.ones(len(index), device=index.device), (len(index), sources))
+
+
+def _sparse(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    indices = torch.stack([rows, columns])
+    return torch.sparse_coo_tensor(indices, values, size, check_invariants=False).coalesce()

@@ -86,8 +86,8 @@ class Fixed:
         covered = sum(length for _, length in self.spans)
         if covered != tokens.frames:
             raise ValueError(f"segments cover {covered} frames, but the video has {tokens.frames}")
-        spans = torch.tensor(self.spans, device=tokens.features.device)
-        return Segments(spans[:, 0], spans[:, 1], max(length for _, length in self.spans))
+        starts, lengths = torch.tensor(self.spans, device=tokens.features.device).T.contiguous()
+        return Segments(starts, lengths, max(length for _, length in self.spans))
 
 
 @dataclass(frozen=True)

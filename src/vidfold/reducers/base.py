@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from vidfold import lineage
 from vidfold.budgets import check_ratio, kept_tokens
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -89,16 +89,11 @@ def select(tokens: VideoTokens, index: Tensor, *, weights: bool) -> Reduction:
         weights: also give the one-hot (K, F*N) matrix.
     """
     full = tokens.frames * tokens.cells
-    matrix = None
-    if weights:
-        rows = torch.arange(len(index), device=index.device)
-        ones = torch.ones(len(index), device=index.device)
-        matrix = torch.sparse_coo_tensor(torch.stack([rows, index]), ones, (len(index), full)).coalesce()
     return Reduction(
         tokens=tokens.pooled().flatten(0, 1)[index],
         frames=index // tokens.cells,
         cells=index % tokens.cells,
         grid=tokens.language_grid,
         full=full,
-        weights=matrix,
+        weights=lineage.selection(index, full) if weights else None,
     )

@@ -132,7 +132,7 @@ def _solve(
     kernel: _Kernel, a: Tensor, b: Tensor, iterations: int, tolerance: float, relaxation: float | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scalings log u (B, M) and log v (B, N), and the iterations (B,) each problem took."""
-    log_u, log_v = torch.zeros_like(a), torch.zeros_like(b)
+    log_u, log_v = (torch.zeros_like(side).masked_fill(side == 0, -torch.inf) for side in (a, b))
     mass = a.sum(1)
     rate = torch.full_like(mass, relaxation or 1.0)
     last = torch.full_like(mass, torch.inf)

@@ -1,0 +1,68 @@
+"""Shared by all tests: golden files and small videos."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidfold import Pooling, VideoTokens
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+def load_golden(name: str) -> dict:
+    """Arrays of a golden file as tensors; JSON strings decoded."""
+    with np.load(GOLDENS / f"{name}.npz") as file:
+        return {
+            key: json.loads(str(file[key])) if file[key].dtype.kind == "U" else torch.from_numpy(file[key])
+            for key in file
+        }
+
+
+def unpack(bits: torch.Tensor, length: int) -> torch.Tensor:
+    """A bit array of a golden file as (rows, length) bool."""
+    return torch.from_numpy(np.unpackbits(bits.numpy(), axis=1)[:, :length].astype(bool))
+
+
+def golden_video(family: str, frames: int | None = None) -> VideoTokens:
+    """The input of the golden cases "ov" (LLaVA-OneVision) or "vid" (LLaVA-Video)."""
+    data = load_golden(f"aot/{family}_input")
+    return VideoTokens(
+        features=data["features"][:frames],
+        grid=(27, 27),
+        pooling=Pooling.BILINEAR if family == "ov" else Pooling.AVERAGE,
+        shallow=data["attn_shallow"][:frames],
+        deep=data["attn_deep"][:frames],
+        newline=data.get("image_newline"),
+    )
+
+
+def make_video(
+    frames: int = 6,
+    grid: tuple[int, int] = (9, 8),
+    channels: int = 16,
+    pooling: Pooling = Pooling.BILINEAR,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> VideoTokens:
+    """A small video whose frames resemble one another, as real ones do."""
+    generator = torch.Generator().manual_seed(seed)
+    patches = grid[0] * grid[1]
+    scene = torch.randn(1, patches, channels, generator=generator)
+    motion = torch.randn(frames, patches, channels, generator=generator)
+    attention = torch.rand(2, frames, patches, generator=generator) ** 3
+    return VideoTokens(
+        features=(scene + 0.5 * motion).to(dtype),
+        grid=grid,
+        pooling=pooling,
+        shallow=attention[0],
+        deep=attention[1],
+    )
+
+
+@pytest.fixture(scope="session")
+def ov_video() -> VideoTokens:
+    """The LLaVA-OneVision golden input: 32 frames of 27x27 patches."""
+    return golden_video("ov")
