@@ -9,6 +9,9 @@ import torch
 
 from vidfold import Pooling, VideoTokens
 
+# The suite runs one process a core; more threads each would only wait for one another.
+torch.set_num_threads(1)
+
 GOLDENS = Path(__file__).parent / "goldens"
 
 

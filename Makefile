@@ -1,0 +1,46 @@
+# Two commands are all there is to know: `make demo` and `make test`. Both set up what they need first.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(name) 2>/dev/null),$(name))))
+OUT ?= out
+
+.PHONY: setup demo test lint format bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt scripts/repair_torchvision.py
+	@echo "== setup: a Python environment in $(VENV) (a minute or two, about 1.5 GB with a CPU build of torch)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "vidfold needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@start=$$(date +%s); \
+	$(PYTHON) -m venv $(VENV) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' && \
+	$(BIN)/python scripts/repair_torchvision.py && \
+	touch $(STAMP) && \
+	echo "== setup: done in $$(($$(date +%s) - start)) s"
+
+demo: setup
+	@echo "== demo: render a small video, ask a language model about it with all its tokens and with a tenth (seconds)"
+	@start=$$(date +%s); $(BIN)/vidfold demo --out $(OUT) && echo "== demo: done in $$(($$(date +%s) - start)) s"
+
+test: setup
+	@echo "== test: the whole suite (a few minutes on two cores)"
+	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	@echo "== bench: accuracy of the embedded model on held-out clips, folded and not (minutes)"
+	$(BIN)/python -m vidfold.tiny.evaluate --clips 300 --retention 1.0 0.25 0.10 --method aot aot-reference random
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
