@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import GOLDENS, golden_video, load_golden, make_video, unpack
 from vidfold import AOT, Pooling, VideoTokens
-from vidfold.reducers.aot_reference import inter_merge, intra_merge, sinkhorn_official
+from vidfold.reducers.aot_reference_phases import inter_merge, intra_merge, sinkhorn_official
 
 CASES = sorted(path.stem for path in (GOLDENS / "aot").glob("*_v[0-9]*.npz"))
 

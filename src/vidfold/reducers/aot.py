@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
+
+from vidfold import lineage
 from vidfold.budgets import check_count, check_ratio, clip_budget
-from vidfold.reducers.aot_phases import Clips, assemble, phase_one, phase_two
+from vidfold.reducers.aot_phases import Candidates, Clips, phase_one, phase_two
 from vidfold.reducers.aot_reference import AOTReference
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments import Segmenter, segmenter
@@ -97,10 +101,52 @@ class AOT(BudgetedReducer):
         budget = clip_budget(
             total, tokens.frames, tokens.cells, cut.starts, cut.lengths, cut.longest, self.keep, self.repeat_key
         )
-        video = Clips.of(tokens, cut, budget)
-        found = phase_one(self, tokens, video, weights=weights)
-        merged, kept = phase_two(self, found, video)
-        return assemble(self, tokens, video, found, merged, kept, total)
+        clips = Clips.of(tokens, cut, budget)
+        found = phase_one(self, tokens, clips, weights=weights)
+        merged, kept = phase_two(self, found, clips)
+        return _assemble(self.repeat_key, tokens, clips, found, merged, kept, total)
+
+
+def _assemble(
+    repeat_key: bool, tokens: VideoTokens, clips: Clips, found: Candidates, merged: Tensor, kept: Tensor, total: int
+) -> Reduction:
+    """The K tokens in reading order."""
+    cut, budget = clips.cut, clips.budget
+    frames, rows = found.valid.shape
+    frame = torch.arange(frames, device=kept.device)
+    row = torch.arange(rows, device=kept.device)
+    key = (clips.position == 0)[:, None]
+    key_frame = cut.starts[clips.clip_of]
+    own = found.valid & key
+    if repeat_key:
+        # A second bank after each clip's last frame holds its merged anchors; a clip of one frame has no such copy.
+        single = (cut.lengths[clips.clip_of] == 1)[:, None]
+        last = (clips.position == cut.lengths[clips.clip_of] - 1)[:, None] & ~single
+        first_bank = kept | (own & (single | (row < budget.repeated[clips.clip_of][:, None])))
+        emitted = torch.stack([first_bank, found.valid[key_frame] & last], dim=1)
+        values = torch.stack([found.values, merged[clips.clip_of]], dim=1)
+        stands_for = torch.stack([frame, key_frame], dim=1)
+    else:
+        emitted = (kept | own)[:, None]
+        values = torch.where(key[:, :, None], merged[clips.clip_of], found.values)[:, None]
+        stands_for = frame[:, None]
+    cells = found.cells[stands_for]
+    first = emitted.flatten().to(torch.int8).argsort(descending=True, stable=True)[:total]
+
+    folded = values.flatten(0, 2)[first]
+    starts = key_frame[:, None, None].expand(emitted.shape).flatten()[first]
+    matrix = None
+    if folded.shape[1] > found.width:
+        marks = folded[:, found.width :]
+        matrix = lineage.matrix(marks, starts, marks.shape[1] // cut.longest, frames)
+    return Reduction(
+        tokens=folded[:, : found.width].to(tokens.features.dtype),
+        frames=stands_for[:, :, None].expand(emitted.shape).flatten()[first],
+        cells=cells.flatten()[first],
+        grid=tokens.language_grid,
+        full=frames * tokens.cells,
+        weights=matrix,
+    )
 
 
 def _check_weight(name: str, value: object) -> None:

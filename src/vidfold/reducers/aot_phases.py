@@ -14,7 +14,7 @@ from vidfold.aggregation import absorb, gather_rows, nearest_shares, row_shares,
 from vidfold.anchors import descending_rank, local_and_global
 from vidfold.budgets import ClipBudget
 from vidfold.segments import Segments
-from vidfold.tokens import Reduction, VideoTokens
+from vidfold.tokens import VideoTokens
 from vidfold.transport import cosine, grid_distance, grid_positions, sinkhorn
 
 if TYPE_CHECKING:
@@ -178,48 +178,6 @@ def phase_two(method: AOT, found: Candidates, clips: Clips) -> tuple[Tensor, Ten
             mass[:active] = grown
     back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
     return merged[back], kept[:frames]
-
-
-def assemble(
-    method: AOT, tokens: VideoTokens, clips: Clips, found: Candidates, merged: Tensor, kept: Tensor, total: int
-) -> Reduction:
-    """The K tokens in reading order."""
-    cut, budget = clips.cut, clips.budget
-    frames, rows = found.valid.shape
-    frame = torch.arange(frames, device=kept.device)
-    row = torch.arange(rows, device=kept.device)
-    key = (clips.position == 0)[:, None]
-    key_frame = cut.starts[clips.clip_of]
-    own = found.valid & key
-    if method.repeat_key:
-        # A second bank after each clip's last frame holds its merged anchors; a clip of one frame has no such copy.
-        single = (cut.lengths[clips.clip_of] == 1)[:, None]
-        last = (clips.position == cut.lengths[clips.clip_of] - 1)[:, None] & ~single
-        first_bank = kept | (own & (single | (row < budget.repeated[clips.clip_of][:, None])))
-        emitted = torch.stack([first_bank, found.valid[key_frame] & last], dim=1)
-        values = torch.stack([found.values, merged[clips.clip_of]], dim=1)
-        stands_for = torch.stack([frame, key_frame], dim=1)
-    else:
-        emitted = (kept | own)[:, None]
-        values = torch.where(key[:, :, None], merged[clips.clip_of], found.values)[:, None]
-        stands_for = frame[:, None]
-    cells = found.cells[stands_for]
-    first = emitted.flatten().to(torch.int8).argsort(descending=True, stable=True)[:total]
-
-    folded = values.flatten(0, 2)[first]
-    starts = key_frame[:, None, None].expand(emitted.shape).flatten()[first]
-    matrix = None
-    if folded.shape[1] > found.width:
-        marks = folded[:, found.width :]
-        matrix = lineage.matrix(marks, starts, marks.shape[1] // cut.longest, frames)
-    return Reduction(
-        tokens=folded[:, : found.width].to(tokens.features.dtype),
-        frames=stands_for[:, :, None].expand(emitted.shape).flatten()[first],
-        cells=cells.flatten()[first],
-        grid=tokens.language_grid,
-        full=frames * tokens.cells,
-        weights=matrix,
-    )
 
 
 def _transport(method: AOT, cost: Tensor, senders: Tensor, receivers: Tensor, span: float) -> Tensor:

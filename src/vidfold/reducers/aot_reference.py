@@ -14,18 +14,12 @@ from torch.nn import functional
 from vidfold import lineage
 from vidfold.anchors import descending_rank, window_rank
 from vidfold.budgets import check_count, check_ratio
+from vidfold.reducers.aot_reference_phases import inter_merge, intra_merge
 from vidfold.reducers.base import Reducer
 from vidfold.segments import Segmenter, Uniform, segmenter
 from vidfold.tokens import Reduction, VideoTokens
-from vidfold.transport import cosine, grid_distance, grid_positions
 
 _WINDOWS = 3
-_EPSILON = 0.1
-_ITERATIONS = 100
-_STOP = 0.01
-_DISTANCE_WEIGHT = 0.5
-_NEAREST_SHARE = 0.1
-_TIME_SCALE = 1.5
 
 
 class _Rows(NamedTuple):
@@ -174,105 +168,6 @@ class AOTReference(Reducer):
         if len(frames) > 1:
             out.append(key._replace(values=merged))
         return out
-
-
-def sinkhorn_official(
-    kernel: Tensor, row_mass: Tensor | None = None, column_mass: Tensor | None = None, iterations: int = _ITERATIONS
-) -> tuple[Tensor, int]:
-    """The authors' Sinkhorn: one stop rule for the whole batch, on the change of the row scalings.
-
-    Args:
-        kernel: (B, M, N) exp(-cost / eps).
-        row_mass: (1 or B, M), None: 1/M each.
-        column_mass: (1 or B, N), None: 1/N each.
-        iterations: at most this many.
-
-    Returns:
-        The plan (B, M, N), and the number of iterations.
-    """
-    batch, rows, columns = kernel.shape
-    u = kernel.new_full((1, rows), 1 / rows) if row_mass is None else row_mass
-    v = kernel.new_full((1, columns), 1 / columns) if column_mass is None else column_mass
-    r, c = kernel.new_ones(batch, rows), kernel.new_ones(batch, columns)
-    used = 0
-    while used < iterations:
-        used += 1
-        before = r
-        r = u / (kernel @ c[:, :, None])[:, :, 0]
-        c = v / (r[:, None, :] @ kernel)[:, 0]
-        if float((r - before).abs().mean()) < _STOP:
-            break
-    return r[:, :, None] * kernel * c[:, None, :], used
-
-
-def intra_merge(features: Tensor, values: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Phase I: anchors absorb the other patches of their frame.
-
-    Args:
-        features: (F, S, D) float32 on the encoder grid; they decide.
-        values: (F, S, D + marks); they are merged.
-        mask: (F, S) bool, the anchors; as many in every frame.
-        grid: (H, W).
-
-    Returns:
-        (F, S, D + marks) with merged anchor rows; the other rows as they were.
-    """
-    total = int(mask[0].sum())
-    order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)
-    anchors, others = order[:, :total], order[:, total:]
-    if total == 0 or total == mask.shape[1]:
-        return values
-    similarity = 1 - cosine(_rows(features, others), _rows(features, anchors))
-    positions = grid_positions(grid, features.device)
-    cost = (1 - similarity) + _DISTANCE_WEIGHT * grid_distance(positions[others], positions[anchors])
-    plan, _ = sinkhorn_official((-cost / _EPSILON).exp())
-
-    own, rest = _rows(values, anchors), _rows(values, others)
-    load = plan.sum(1).clamp_min(1e-9)[:, :, None]
-    moved = (own + plan.transpose(1, 2) @ rest) / (1 + load)
-    nearest = functional.one_hot(similarity.argmax(-1), total).to(values.dtype)
-    means = (own + nearest.transpose(1, 2) @ rest) / (1 + nearest.sum(1)[:, :, None])
-    merged = (1 - _NEAREST_SHARE) * moved + _NEAREST_SHARE * means
-    return values.scatter(1, anchors[:, :, None].expand_as(merged), merged)
-
-
-def inter_merge(
-    anchors: Tensor, tokens: Tensor, gap: int, keep: float, scale: float, width: int
-) -> tuple[Tensor, Tensor]:
-    """Phase II, one step: a clip's anchors absorb what a later frame repeats.
-
-    Args:
-        anchors: (M, D + marks) float32, as the step before left them.
-        tokens: (N, D + marks), the later frame's.
-        gap: frames since the key frame.
-        keep: quantile of the row-normalised transport's maximum below which a token is kept.
-        scale: weight of the merged tokens.
-        width: D; what decides is the first D columns.
-
-    Returns:
-        (N,) bool, the tokens that are kept, and the new anchors (M, D + marks).
-    """
-    if len(tokens) == 0 or len(anchors) == 0:
-        return torch.ones(len(tokens), dtype=torch.bool, device=tokens.device), anchors
-    plan = _inter_plan(anchors[:, :width], tokens[:, :width], gap)
-    share = plan / plan.sum(1, keepdim=True).clamp_min(1e-9)
-    strongest = share.amax(1).double()
-    kept = strongest < torch.quantile(strongest, keep)
-    share = share * ~kept[:, None]
-    merged = (anchors + scale * share.T @ tokens) / (1 + scale * share.sum(0)[:, None])
-    return kept, merged
-
-
-def _inter_plan(anchors: Tensor, tokens: Tensor, gap: int) -> Tensor:
-    similarity = functional.normalize(tokens, dim=-1) @ functional.normalize(anchors, dim=-1).T
-    cost = 1 - similarity.clamp(-1 + 1e-6, 1 - 1e-6)
-    cost = (cost - cost.min()) * (1 - math.exp(-(gap**2) / (2 * _TIME_SCALE**2 + 1e-9)))
-    plan, _ = sinkhorn_official((-cost / _EPSILON).exp()[None])
-    return plan[0]
-
-
-def _rows(values: Tensor, index: Tensor) -> Tensor:
-    return values.gather(1, index[:, :, None].expand(*index.shape, values.shape[2]))
 
 
 def _with_newlines(pooled: Tensor, mask: Tensor, cells: Tensor, tokens: VideoTokens) -> tuple[Tensor, Tensor, Tensor]:
