@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -7,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from tests.models import builders
-from vidfold import Identity, Random, Reduction
+from vidfold import AOT, Identity, Random, Reduction
 from vidfold.folding import fold
 from vidfold.models import LlavaOnevision
 
@@ -157,7 +159,7 @@ def test_several_videos_in_one_prompt(small):
         beams = small.generate(**inputs, **GREEDY, num_beams=2)
     assert folded.last.after == (4, 18, 7)
     first = {name: value[:1] for name, value in inputs.items()} | {"pixel_values_videos": builders.pixels(small, 3)[:2]}
-    with fold(small, builders.Scattered(kept)):
+    with fold(small, builders.Scattered(kept[:2])):
         alone = small.generate(**first, **GREEDY, **FULL)
         alone_beams = small.generate(**first, **GREEDY, num_beams=2)
     torch.testing.assert_close(output.logits[0][:1], alone.logits[0], rtol=0, atol=1e-4)
@@ -207,21 +209,26 @@ def test_ids_may_be_given_by_position(small):
     assert folded.last.after == (5,)
 
 
-@pytest.mark.parametrize("as_config", [False, True])
-def test_lengths_count_the_prompt_as_given(small, as_config):
-    inputs = row(small, 0)
+@pytest.mark.parametrize("place", ["arguments", "config", "model"])
+def test_lengths_count_the_prompt_as_given(small, place):
+    model = copy.deepcopy(small)
+    inputs = row(model, 0)
     length = inputs["input_ids"].shape[1]
     limits = {"max_length": length + 3, "min_length": length + 3, "do_sample": False}
-    if as_config:
+    if place == "config":
         limits = {"generation_config": GenerationConfig(**limits, pad_token_id=0, eos_token_id=2)}
-    with fold(small, Random(retention=0.3)):
-        assert small.generate(**inputs, **limits).shape[1] == length + 3
+    if place == "model":
+        model.generation_config.max_length = model.generation_config.min_length = length + 3
+        limits = {"do_sample": False}
+    with fold(model, Random(retention=0.3)):
+        assert model.generate(**inputs, **limits).shape[1] == length + 3
+        assert model.generate(**inputs, **limits | {"max_new_tokens": 2, "min_new_tokens": 2}).shape[1] == length + 2
 
 
 def test_forward_shortens_labels_with_the_prompt(small):
     inputs = two_rows(small)
     ids = inputs["input_ids"]
-    labels = ids.masked_fill((ids == builders.VIDEO) | (ids == builders.PAD), -100)
+    labels = ids.masked_fill(ids < builders.WORDS, -100)
     kept = builders.scattered(5, 11, full=18)
     with fold(small, builders.Scattered(kept)), torch.no_grad():
         output = small(**inputs, labels=labels)
@@ -353,6 +360,8 @@ def test_an_earlier_wrapper_comes_back_and_a_later_one_stays(small):
     handle = fold(model, Random(retention=0.3))
     later = model.generate = Wrapper(model.generate)
     model.generate(**inputs, **GREEDY)
+    with pytest.raises(ValueError, match="already folded"):
+        fold(model, Identity())
     report = handle.last
     handle.remove()
     assert model.generate is later
@@ -401,14 +410,38 @@ def test_a_function_is_a_reducer_too(small):
 
 
 def test_nothing_folded_is_said(small):
-    with fold(small, Random(retention=0.999)), pytest.warns(UserWarning, match=r"0\.999.*all of \(18,\)"):
+    with fold(small, Random(retention=0.999)), pytest.warns(UserWarning, match=r"0\.999.*all of \(18,\)") as warned:
         small.generate(**row(small, 0), **GREEDY)
+    assert warned[0].filename == __file__
+
+
+def test_threads_sharing_a_folded_model_answer_as_alone(small):
+    inputs = [row(small, number) for number in range(2)]
+    answers = {}
+
+    def run(number):
+        for _ in range(3):
+            answers[number] = small.generate(**inputs[number], **GREEDY)
+
+    with fold(small, AOT(retention=0.3)):
+        alone = [small.generate(**each, **GREEDY) for each in inputs]
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert all(torch.equal(answers[number], alone[number]) for number in range(2))
+
+
+def test_folding_is_imported_without_transformers():
+    check = "import sys, vidfold.folding; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_refused_at_once(small):
     with pytest.raises(ValueError, match=r"callable.*0\.1"):
         fold(small, 0.1)
-    with pytest.raises(ValueError, match="Linear.*llava_onevision"):
+    with pytest.raises(ValueError, match=r"Linear.*llava_onevision"):
         fold(torch.nn.Linear(2, 2), Identity())
     with pytest.raises(ValueError, match="LlavaOnevisionModel has no generate"):
         fold(small.model, Identity())

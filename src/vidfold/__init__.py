@@ -1,7 +1,19 @@
 """vidfold: fold a video into a tenth of its tokens before a language model reads them."""
 
+from vidfold.folding import Folded, fold
 from vidfold.reducers import AOT, Identity, Random, Reducer
 from vidfold.tokens import Pooling, Reduction, VideoTokens
 
 __version__ = "0.1.0"
-__all__ = ["AOT", "Identity", "Pooling", "Random", "Reducer", "Reduction", "VideoTokens", "__version__"]
+__all__ = [
+    "AOT",
+    "Folded",
+    "Identity",
+    "Pooling",
+    "Random",
+    "Reducer",
+    "Reduction",
+    "VideoTokens",
+    "__version__",
+    "fold",
+]

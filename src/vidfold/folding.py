@@ -1,0 +1,230 @@
+"""Fold a model: its own ``generate`` and ``forward`` read every video in fewer tokens."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vidfold import models
+from vidfold.accounting import Clock, Report
+from vidfold.models import Family
+from vidfold.models.base import Inputs
+from vidfold.tokens import Reduction, VideoTokens
+
+
+class Fold(Protocol):
+    """What folds one video: a `vidfold.Reducer`, or any function of this form.
+
+    Optional attributes: ``needs``, names of `VideoTokens` fields it cannot do without; ``retention``.
+    """
+
+    def __call__(self, tokens: VideoTokens, /) -> Reduction:
+        """Fold one video."""
+
+
+class Folded:
+    """A model whose calls are folded until `remove`, or to the end of a ``with`` block; see `fold`.
+
+    Attributes:
+        model: the model; the same object throughout.
+        reducer: what folds.
+        family: how the model's tokens are taken out and put back.
+        last: what the last call did; None before the first.
+    """
+
+    def __init__(self, model: Any, reducer: Fold, family: Family) -> None:
+        self.model, self.reducer, self.family = model, reducer, family
+        self.last: Report | None = None
+        self._needs: frozenset[str] = frozenset(getattr(reducer, "needs", ()))
+        self._previous = model.__dict__.get("generate")
+        self._generate = _Generate(self, model.generate)
+        model.generate = self._generate
+        self._hook = model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+
+    def __enter__(self) -> Folded:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Leave the model as it was before; a second call does nothing."""
+        self._hook.remove()
+        # Who wrapped generate after us keeps that wrapper; ours below it passes everything through from now on.
+        if self._generate.folded is not None and self.model.__dict__.get("generate") is self._generate:
+            if self._previous is None:
+                del self.model.generate
+            else:
+                self.model.generate = self._previous
+        self._generate.folded = None
+
+    @torch.no_grad()
+    def fold_inputs(self, inputs: Inputs) -> dict[str, Any]:
+        """Fold the videos of a call: keyword arguments for the model's own ``generate`` or ``forward``.
+
+        Raises:
+            ValueError: inputs that do not fit together, or a reducer that does not return a `Reduction`.
+        """
+        if inputs.get("inputs_embeds") is not None:
+            raise ValueError(
+                f"inputs_embeds of shape {tuple(inputs['inputs_embeds'].shape)} came with video: folding needs "
+                "input_ids, to find the places of the video in the prompt"
+            )
+        if (inputs.get("mm_encoder_outputs") or {}).get("video") is not None:
+            raise ValueError("mm_encoder_outputs holds a video beside pixels of a video: give one of them")
+        self.check_continues(inputs)
+        clock = Clock(self.model.device)
+        videos = self.family.encode(inputs, self._needs)
+        clock.mark()
+        reductions = tuple(self.reducer(video) for video in videos)
+        for each in reductions:
+            if not isinstance(each, Reduction):
+                raise ValueError(f"{self.reducer!r} must return a vidfold.Reduction, not {type(each).__name__}")
+        clock.mark()
+        spliced = self.family.splice(inputs, reductions)
+        clock.mark()
+        lengths = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
+        self.last = Report(reductions, *lengths, closing=self.family.closing, clock=clock)
+        if getattr(self.reducer, "retention", 1.0) < 1.0 and all(len(each) >= each.full for each in reductions):
+            warnings.warn(
+                f"{self.reducer!r} kept all of {self.last.before} tokens: nothing was folded", UserWarning, stacklevel=4
+            )
+        return spliced
+
+    def pass_through(self, inputs: Inputs) -> None:
+        """Note a call without video."""
+        ids = inputs.get("input_ids")
+        ids = inputs.get("inputs_embeds") if ids is None else ids
+        length = ids.shape[1] if isinstance(ids, Tensor) else 0
+        self.last = Report((), length, length)
+
+    def check_continues(self, inputs: Inputs) -> None:
+        """Refuse to continue a cache over a prompt with video: a folded cache is shorter than its prompt."""
+        length = _cached(inputs)
+        ids = inputs.get("input_ids")
+        if length > 0 and (self.family.has_video(inputs) or (ids is not None and self.family.holds_places(ids))):
+            raise ValueError(
+                f"past_key_values holds {length} tokens: a folded cache is shorter than its prompt and cannot be "
+                "continued with one; give the whole conversation and the video, without past_key_values"
+            )
+
+    def _before_forward(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        inputs = _named(model, "forward", args, kwargs) if args else kwargs
+        if self.family.has_video(inputs):
+            return (), self.fold_inputs(inputs)
+        if inputs.get("past_key_values") is None and not inputs.get("mm_encoder_outputs"):
+            self.pass_through(inputs)
+        return args, kwargs
+
+
+class _Generate:
+    """The model's own ``generate`` with folding in front, as an attribute of one instance."""
+
+    def __init__(self, folded: Folded, stock: Callable[..., Any]) -> None:
+        self.folded: Folded | None = folded
+        self.stock = stock
+        functools.update_wrapper(self, stock)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.folded is None:
+            return self.stock(*args, **kwargs)
+        inputs = _named(self.folded.model, "generate", args, kwargs)
+        if inputs.get("input_ids") is None and inputs.get("inputs") is not None:
+            inputs["input_ids"] = inputs.pop("inputs")
+        folded = self.folded
+        if not folded.family.has_video(inputs):
+            folded.check_continues(inputs)
+            output = self.stock(*args, **kwargs)
+            folded.pass_through(inputs)
+            return output
+        spliced = folded.fold_inputs(inputs)
+        full, short = inputs["input_ids"], spliced["input_ids"]
+        spliced |= _lengths(spliced, folded.model.generation_config, full.shape[1] - short.shape[1])
+        return _restore(self.stock(**spliced), full, short.shape[1])
+
+
+def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
+    """Fold every video that ``model.generate(...)`` or ``model(...)`` is given.
+
+    Use it as ``with fold(model, AOT(retention=0.1)) as folded:`` or keep the handle and call ``folded.remove()``.
+    The model object stays the same and is afterwards as before; its class and every other model are never touched.
+
+    Calls with video pixels are folded, all others (text, images, decoding steps) pass through unchanged. ``generate``
+    runs on the shortened prompt, with a cache as short, and returns the prompt as it was given in front of the answer,
+    so that ``output[:, input_ids.shape[1]:]`` is the answer; ``max_length`` and ``min_length`` count the prompt as
+    given. Logits processors, stopping criteria and streamers see the shortened prompt; attentions and hidden states are
+    those of it. ``model(...)`` returns logits of the shortened sequence, and ``labels`` lose the same positions. The
+    vision side and the folding itself run without gradients; the language model may be trained.
+
+    Args:
+        model: a transformers model of a supported family (`vidfold.models.FAMILIES`), with ``generate``.
+        reducer: a `vidfold.Reducer`, or any function from `VideoTokens` to `Reduction`.
+        family: the family with choices other than its defaults, e.g. ``LlavaOnevision(model, deep_layer=-1)``.
+
+    Returns:
+        The handle; ``handle.last`` reports on the last call.
+
+    Raises:
+        ValueError: an unsupported or already folded model, a reducer that is not callable or needs what the family
+            cannot give; later, from calls, inputs that do not fit together.
+    """
+    if not callable(reducer):
+        raise ValueError(f"a reducer must be callable, such as vidfold.Random(0.1); got {reducer!r}")
+    family = models.family(model) if family is None else family
+    if family.model is not model:
+        raise ValueError(f"family was made for another {type(family.model).__name__} object than the one to fold")
+    if not callable(getattr(model, "generate", None)):
+        raise ValueError(f"{type(model).__name__} has no generate: load the class with a language-model head")
+    for hook in model._forward_pre_hooks.values():
+        if isinstance(active := getattr(hook, "__self__", None), Folded):
+            raise ValueError(
+                f"this {type(model).__name__} is already folded by {active.reducer!r}: remove that handle first"
+            )
+    family.check_needs(frozenset(getattr(reducer, "needs", ())))
+    return Folded(model, reducer, family)
+
+
+def _named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dict[str, Any]:
+    """All arguments of a call of a model's method by name."""
+    signature = inspect.signature(getattr(type(model), method))
+    given = dict(signature.bind_partial(model, *args, **kwargs).arguments)
+    more: dict[str, Any] = given.pop("kwargs", {})
+    del given["self"]
+    return given | more
+
+
+def _cached(inputs: Inputs) -> int:
+    """Tokens in the cache that a call brings along."""
+    cache = inputs.get("past_key_values")
+    return 0 if cache is None else int(cache.get_seq_length())
+
+
+def _lengths(inputs: Inputs, default: Any, dropped: int) -> dict[str, int]:
+    """``max_length`` and ``min_length`` of a call for a prompt that lost tokens: callers count the one they gave."""
+    sources = [inputs, vars(inputs.get("generation_config") or default), vars(default)]
+    lengths: dict[str, int] = {}
+    for name, instead in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
+        length, new = (next((s[key] for s in sources if s.get(key) is not None), None) for key in (name, instead))
+        if length is not None and new is None:
+            lengths[name] = max(0, length - dropped)
+    return lengths
+
+
+def _restore(output: Any, prompt: Tensor, length: int) -> Any:
+    """The output of ``generate`` with the given prompt in the place of the shortened one of ``length`` tokens."""
+    short: Tensor = output if isinstance(output, Tensor) else output.sequences
+    copies = short.shape[0] // prompt.shape[0]
+    full = torch.cat([prompt.to(short.device).repeat_interleave(copies, 0), short[:, length:]], 1)
+    if isinstance(output, Tensor):
+        return full
+    output.sequences = full
+    return output

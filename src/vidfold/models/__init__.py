@@ -1,0 +1,42 @@
+"""Model families: how a video's tokens are taken out of a model and put back, and which family a model belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vidfold.models.base import Family, Inputs
+from vidfold.models.llava_onevision import LlavaOnevision
+from vidfold.tokens import Reduction, VideoTokens
+
+FAMILIES: dict[str, type[Family]] = {each.model_type: each for each in (LlavaOnevision,)}
+"""``config.model_type`` -> family."""
+
+
+def family(model: Any) -> Family:
+    """The family of a loaded transformers model, with its default choices.
+
+    Raises:
+        ValueError: a model of no supported family; the message names those there are.
+    """
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    if model_type not in FAMILIES:
+        found = type(model).__name__ + (f" with model_type {model_type!r}" if model_type else "")
+        raise ValueError(f"{found} is no supported model; supported are: {', '.join(sorted(FAMILIES))}")
+    return FAMILIES[model_type](model)
+
+
+def encode(model: Any, inputs: Inputs, needs: frozenset[str] = frozenset()) -> list[VideoTokens]:
+    """What the vision tower says about every video of the inputs; see `Family.encode`.
+
+    Encode once, then reduce in many ways and `splice` each result with as many prompts as there are questions.
+    """
+    return family(model).encode(inputs, needs)
+
+
+def splice(model: Any, inputs: Inputs, reductions: Sequence[Reduction]) -> dict[str, Any]:
+    """Keyword arguments for one call of ``model.generate`` or ``model``; see `Family.splice`."""
+    return family(model).splice(inputs, reductions)
+
+
+__all__ = ["FAMILIES", "Family", "LlavaOnevision", "encode", "family", "splice"]
