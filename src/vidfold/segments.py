@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,13 @@ class Segments:
     starts: Tensor
     lengths: Tensor
     longest: int
+
+
+class Segmenter(Protocol):
+    """What cuts a video into clips; a frozen dataclass, so that a method that holds one can be compared and printed."""
+
+    def __call__(self, tokens: VideoTokens, /) -> Segments:
+        """Cut a video."""
 
 
 def default_clip(frames: int) -> int:
@@ -128,10 +136,6 @@ class DySeg:
         return Segments(starts, ends - starts, frames - least + 1)
 
 
-Segmenter = Uniform | Fixed | DySeg
-"""What cuts a video into clips."""
-
-
 def segmenter(segments: Segmenter | Sequence[tuple[int, int]] | str | None, clip: int | None = None) -> Segmenter:
     """The segmenter that a method's ``segments`` field means.
 
@@ -148,8 +152,8 @@ def segmenter(segments: Segmenter | Sequence[tuple[int, int]] | str | None, clip
         raise ValueError(f"clip={clip!r} goes with uniform segments only, not with segments={segments!r}")
     if segments == "dynamic":
         return DySeg()
-    if isinstance(segments, Uniform | Fixed | DySeg):
-        return segments
     if isinstance(segments, Sequence) and not isinstance(segments, str):
         return Fixed(tuple((int(start), int(length)) for start, length in segments))
+    if callable(segments):
+        return segments
     raise ValueError(f"segments must be 'uniform', 'dynamic', a segmenter or (start, length) pairs, got {segments!r}")
