@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vidfold import extras
+
 _AUDIO_PADDING = Fraction(1, 2)  # seconds by which a container's duration may outlast its last packet
 
 
@@ -55,18 +57,9 @@ class _Extent:
     seconds: Fraction = Fraction(0)
 
 
-def import_av() -> Any:
-    """The PyAV module, imported where it is used; an `ImportError` that names the extra where it is missing."""
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise ImportError("reading and writing video files needs PyAV: pip install 'vidfold[video]'") from error
-    return av
-
-
 def open_video(path: Path) -> tuple[Any, Any]:
     """The opened container and its video stream, or a `ValueError` that says what the file is instead."""
-    av = import_av()
+    av = extras.load("av", "video")
     name = repr(str(path))
     if path.is_dir():
         raise ValueError(f"{name} is a folder; give the path of a video file")
@@ -77,7 +70,8 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise ValueError(f"{name} is empty (0 bytes); give a video file")
     try:
-        container = av.open(str(path))
+        # Absolute, since a relative "12:30.mp4" would be taken for a protocol; tags of old files are not always UTF-8.
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise ValueError(
             f"{name} cannot be read as a video ({error.strerror}): it is damaged, cut short or not a video"
@@ -93,7 +87,7 @@ def _video_stream(container: Any, name: str) -> Any:
     kind = container.format.name
     if kind == "tty":  # FFmpeg draws plain text as pictures
         raise ValueError(f"{name} is a text file; give a video file")
-    cover = import_av().stream.Disposition.attached_pic
+    cover = extras.load("av", "video").stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         held = sorted({stream.type for stream in container.streams})
@@ -102,6 +96,14 @@ def _video_stream(container: Any, name: str) -> Any:
     if kind.endswith("_pipe") or kind == "image2" or (stream.frames == 1 and not stream.duration):
         raise ValueError(f"{name} is a still image; give a video file")
     return stream
+
+
+def demux(container: Any, *streams: Any) -> Iterator[Any]:
+    """Packets of the streams, or of all, from here to the end of the file; the last ones are empty."""
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        return  # PyAV stumbles over streams that appeared midway, when all packets are given
 
 
 class Scout:
@@ -124,14 +126,14 @@ class Scout:
         stream, base = self._stream, self._stream.time_base
         fps = stream.average_rate or stream.guessed_rate or Fraction(25)
         period = math.ceil(1 / (fps * base))
-        extent = _Extent(first, first + period)
+        extent = _Extent(end=first + period)
         claimed = self._claimed_end()
-        for packets in (self._tail(claimed), self._all_packets()):
+        for packets in (self._tail(claimed, first), self._all_packets()):
             found = _extent(packets, stream.index)
             if found.last is not None:
                 extent = found
                 break
-        last = reached = max(first, extent.last or first)
+        last = reached = first if extent.last is None else max(first, extent.last)
         end = max(extent.end, last + 1)
         if claimed is not None and _is_short(extent, claimed, 2 * period, stream):
             last, end = max(last, claimed - period), claimed
@@ -166,7 +168,7 @@ class Scout:
 
     def _next_keyframe(self, limit: int) -> int | None:
         """Tick of the next keyframe from here if it is at or before ``limit``."""
-        for packet in self._container.demux(self._stream):
+        for packet in demux(self._container, self._stream):
             tick = _tick(packet)
             if tick is None or tick > limit:
                 return None
@@ -183,15 +185,16 @@ class Scout:
             return int(Fraction(microseconds, 1_000_000) / self._stream.time_base)
         return None
 
-    def _tail(self, claimed: int | None) -> Iterator[Any]:
-        """Packets of all streams from the last keyframe on; nothing where the file cannot seek there."""
+    def _tail(self, claimed: int | None, first: int) -> Iterator[Any]:
+        """Packets of all streams from the last keyframe on; nothing where that cannot be found."""
         import av
 
-        if claimed is None:
+        key = None if claimed is None else self.keyframe(claimed, floor=first)
+        if key is None:
             return
         try:
-            self._container.seek(claimed, stream=self._stream, backward=True)
-            yield from self._container.demux()
+            self._container.seek(key[0], stream=self._stream, backward=True)
+            yield from demux(self._container)
         except av.FFmpegError:
             return
 
@@ -201,7 +204,7 @@ class Scout:
 
         container, _ = open_video(self._path)
         try:
-            yield from container.demux()
+            yield from demux(container)
         except av.FFmpegError:
             return
         finally:

@@ -1,0 +1,5 @@
+"""``python -m vidfold``."""
+
+from vidfold.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,246 @@
+"""The command line, run in this process and once as a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vidfold.cli
+from vidfold.cli import main
+from vidfold.reducers import METHODS
+from vidfold.tiny import path as weights
+from vidfold.tiny import questions, render, seeds
+from vidfold.video import write
+
+CLIP = render(seeds("test", 1)[0])
+QUESTION = questions(CLIP)[0]
+SOURCE = Path(vidfold.cli.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write(path, CLIP.frames, fps=2, scale=4, hold=12)
+    return str(path)
+
+
+def refused(capsys, *arguments: str) -> str:
+    """The one line that bad input gets."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line for line in captured.err.splitlines() if not line.endswith("...")]
+    assert len(lines) == 1
+    assert lines[0].startswith("vidfold: ")
+    return lines[0].removeprefix("vidfold: ")
+
+
+def test_ask(capsys, clip):
+    assert main(["ask", clip, QUESTION.text]) == 0
+    out = capsys.readouterr().out
+    assert f"answer      {QUESTION.answer}" in out
+    assert "tokens      288 -> 29 (10.1 %)" in out
+    for word in ("clip.mp4, 4.0 s, 8 frames of 384 x 384", "aot(retention=0.1)", "positions", "loaded in"):
+        assert word in out
+    for stage in ("decode", "preprocess", "encode", "fold", "splice", "generate"):
+        assert f"\n{stage} " in out
+
+
+def test_ask_compares(capsys, clip):
+    assert main(["ask", clip, QUESTION.text, "--compare", "--retention", "0.25", "--method", "random"]) == 0
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert lines["unfolded"] == ["folded"]
+    assert lines["tokens"] == ["288", "288", "->", "72", "(25.0", "%)"]
+    assert lines["fold"][0] == "-"
+    assert lines["answer"][0] == QUESTION.answer
+
+
+def test_ask_in_json(capsys, clip):
+    arguments = ["ask", clip, QUESTION.text, "--json", "--compare", "--frames", "4", "--set", "keep=0.5"]
+    assert main([*arguments, "--set", "segments=dynamic", "--set", "carry_mass=true", "--set", "repeat_key=False"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["method"]["name"] == "aot"
+    chosen = {"keep": 0.5, "segments": "dynamic", "carry_mass": True, "repeat_key": False, "retention": 0.1}
+    assert report["method"].items() >= chosen.items()
+    assert report["frames"] == len(report["timestamps"]) == 4
+    assert report["folded"]["tokens_before"] == report["unfolded"]["tokens_after"] == 144
+    assert report["folded"]["tokens_after"] == 14
+    assert report["folded"]["cache_bytes"] < report["unfolded"]["cache_bytes"]
+    assert set(report["milliseconds"]) == {"decode", "load"}
+
+
+def test_keeping_everything_is_said(capsys, clip):
+    assert main(["ask", clip, QUESTION.text, "--retention", "1", "--method", "random"]) == 0
+    assert "nothing was reduced: random kept all of 288 tokens" in capsys.readouterr().out
+
+
+def test_a_short_video_is_asked_with_the_frames_it_has(capsys, tmp_path):
+    path = str(tmp_path / "short.mp4")
+    write(path, CLIP.frames[:5], scale=2)
+    assert main(["ask", path, QUESTION.text, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--retention", "0"], "retention must be in (0, 1], got 0.0"),
+        (["--retention", "1.5"], "retention must be in (0, 1], got 1.5"),
+        (["--retention", "abc"], "must be a number in (0, 1], got 'abc'"),
+        (["--retention", "nan"], "retention must be in (0, 1], got nan"),
+        (["--frames", "0"], "frames must be a whole number of at least 1, got 0"),
+        (["--frames", "97"], "frames must be at most 96"),
+        (["--frames", "many"], "'many'"),
+        (["--method", "magic"], "unknown method 'magic'; there are: aot"),
+        (["--set", "magic=1"], "aot has no field 'magic'"),
+        (["--set", "keep"], "--set takes FIELD=VALUE, such as keep=0.5, got 'keep'"),
+        (["--set", "keep=much"], "keep must be a number in [0, 1], got 'much'"),
+        (["--set", "epsilon=much"], "epsilon"),
+        (["--method", "identity", "--retention", "0.5"], "identity has no field 'retention'"),
+        (["--max-new-tokens", "0"], "max_new_tokens must be a whole number of at least 1, got 0"),
+        (["--model", "./nowhere"], "model './nowhere' is not a folder"),
+        (["--device", "nowhere"], "nowhere"),
+        (["--attn", "magic"], "invalid choice: 'magic'"),
+        (["--magic"], "unrecognized arguments: --magic"),
+    ],
+)
+def test_bad_arguments(capsys, clip, arguments, message):
+    assert message in refused(capsys, "ask", clip, "what?", *arguments)
+
+
+def test_bad_questions_and_files(capsys, clip, tmp_path):
+    assert "question must not be empty" in refused(capsys, "ask", clip, " ")
+    assert "does not exist" in refused(capsys, "ask", str(tmp_path / "nowhere.mp4"), "what?")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    assert "is empty" in refused(capsys, "ask", str(empty), "what?")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(Path(clip).read_bytes()[:5000])
+    assert "cut short" in refused(capsys, "ask", str(cut), "what?")
+    assert "the following arguments are required: question" in refused(capsys, "ask", clip)
+    assert "COMMAND" in refused(capsys)
+
+
+def test_features_that_are_not_finite(capsys, clip, tmp_path):
+    from vidfold.loading import load
+
+    loaded = load(device="cpu")
+    with torch.no_grad():
+        next(loaded.model.base_model.multi_modal_projector.parameters()).fill_(torch.nan)
+    loaded.model.save_pretrained(tmp_path)
+    loaded.processor.save_pretrained(tmp_path)
+    capsys.readouterr()
+    assert "features must be finite" in refused(capsys, "ask", clip, "what?", "--model", str(tmp_path))
+
+
+def test_hub_model_without_connection(capsys, clip, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "not in the local cache" in refused(capsys, "ask", clip, "what?", "--model", "nobody/nothing")
+
+
+@pytest.mark.parametrize(("module", "extra"), [("av", "video"), ("transformers", "models")])
+def test_missing_extras_are_named(capsys, clip, monkeypatch, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert f"{module} is not installed: pip install 'vidfold[{extra}]'" in refused(capsys, "ask", clip, "what?")
+
+
+def test_debug_shows_the_error(clip):
+    with pytest.raises(ValueError, match="retention must be in"):
+        main(["ask", clip, "what?", "--retention", "2", "--debug"])
+
+
+def test_bugs_are_not_hidden(clip, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("vidfold.video.sample", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        main(["ask", clip, "what?"])
+
+
+def test_interrupt(capsys, clip, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vidfold.video.sample", interrupted)
+    assert main(["ask", clip, "what?"]) == 130
+    assert capsys.readouterr().err == "vidfold: interrupted\n"
+
+
+def test_scene(capsys, tmp_path):
+    path = tmp_path / "scene.mp4"
+    assert main(["scene", str(path), "--seed", str(CLIP.seed), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["questions"][0] == {"kind": QUESTION.kind, "text": QUESTION.text, "answer": QUESTION.answer}
+    assert path.stat().st_size > 0
+    assert main(["scene", str(path), "--seed", str(CLIP.seed)]) == 0
+    out = capsys.readouterr().out
+    assert all(question.text in out and question.answer in out for question in questions(CLIP))
+    assert "seed" in refused(capsys, "scene", str(path), "--seed", "-1")
+    assert "must end in .mp4" in refused(capsys, "scene", str(path.with_suffix(".avi")), "--seed", "1")
+
+
+def test_methods(capsys):
+    assert main(["methods"]) == 0
+    out = capsys.readouterr().out
+    for name, method in METHODS.items():
+        assert f"\n{name} " in out
+        assert all(need in out for need in method.needs)
+
+
+def test_demo(capsys, tmp_path):
+    assert main(["demo", "--out", str(tmp_path / "a" / "b"), "--seed", str(CLIP.seed)]) == 0
+    out = capsys.readouterr().out
+    assert (tmp_path / "a" / "b" / "clip.mp4").is_file()
+    assert "tokens 288 -> 29 (10.1 %)" in out
+    assert sum(question.text in out for question in questions(CLIP)) == len({q.kind for q in questions(CLIP)})
+    assert "generate" in out
+
+
+def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
+    monkeypatch.setattr("vidfold.console.PATIENCE", 0.0)
+    assert main(["ask", clip, QUESTION.text, "--json"]) == 0
+    captured = capsys.readouterr()
+    json.loads(captured.out)
+    assert "decoding frame 1/8" in captured.err
+    assert "loading tiny ..." in captured.err
+
+
+def test_as_a_process(tmp_path):
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    command = [sys.executable, "-m", "vidfold", "ask", str(path), "what?"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("vidfold: '")
+    assert done.stderr.count("\n") == 1
+    assert "cannot be read as a video" in done.stderr
+
+
+def test_help_needs_neither_torch_nor_transformers():
+    # The package's own names are left out, so that this is about the command line alone.
+    program = f"""
+import sys, types
+package = types.ModuleType("vidfold")
+package.__path__ = [{str(SOURCE)!r}]
+sys.modules["vidfold"] = package
+from vidfold.cli import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert not end.code
+assert not {{"torch", "transformers", "av", "numpy"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: vidfold" in done.stdout
+
+
+def test_the_weights_folder_is_a_model_like_any_other(capsys, clip):
+    assert main(["ask", clip, QUESTION.text, "--model", str(weights()), "--dtype", "float32", "--frames", "8"]) == 0
+    assert QUESTION.answer in capsys.readouterr().out

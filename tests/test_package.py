@@ -1,0 +1,51 @@
+"""What importing the package costs, and that its documents tell the truth."""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import make_video
+
+import vidfold
+from vidfold import Reduction, VideoTokens
+from vidfold.reducers import base
+from vidfold.tiny import scenes
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_importing_vidfold_needs_torch_alone():
+    code = "import sys, vidfold; print([m for m in ('transformers', 'torchvision', 'av', 'PIL') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_exist():
+    assert all(hasattr(vidfold, name) for name in vidfold.__all__)
+
+
+def python_blocks(document: str) -> list[str]:
+    """The Python examples of a document, in order."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    for block in python_blocks("README.md"):
+        exec(compile(block, "README.md", "exec"), namespace)
+    answer, report = capsys.readouterr().out.strip().splitlines()
+    assert answer in scenes.COLORS
+    assert report.startswith("tokens 288 -> 29")
+
+
+def test_the_example_method_of_the_recipe_runs():
+    namespace = dict(vars(base)) | {"dataclass": dataclass, "VideoTokens": VideoTokens, "Reduction": Reduction}
+    (block,) = python_blocks("CONTRIBUTING.md")
+    exec(compile(block, "CONTRIBUTING.md", "exec"), namespace)
+    video = make_video()
+    method = namespace["MostAttended"](0.25)
+    assert len(method(video)) == method.count(video.frames, video.cells)
