@@ -36,6 +36,17 @@ def check_count(name: str, value: object, least: int = 1) -> int:
     return value
 
 
+def check_weight(name: str, value: object) -> float:
+    """``value`` as a finite float of at least 0.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+    return float(value)
+
+
 def kept_tokens(retention: float, frames: int, cells: int) -> int:
     """Number of tokens K = max(1, floor(retention * F * N + 0.5)) kept of F frames with N tokens each."""
     return max(1, math.floor(retention * frames * cells + 0.5))

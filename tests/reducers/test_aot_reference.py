@@ -146,7 +146,7 @@ def test_identical_tokens_keep_none_of_the_later_frames():
         ({"anchors": 0}, "anchors must be a whole number of at least 1, got 0"),
         ({"keep": 1.2}, r"keep must be in \[0, 1\], got 1.2"),
         ({"global_ratio": -1}, "global_ratio must be"),
-        ({"inter_scale": -1.0}, "inter_scale must not be negative"),
+        ({"inter_scale": -1.0}, "inter_scale must be a finite number"),
         ({"clip": 3, "segments": "dynamic"}, "clip=3 goes with uniform segments only"),
     ],
 )

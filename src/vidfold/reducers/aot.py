@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidfold import lineage
-from vidfold.budgets import check_count, check_ratio, clip_budget
+from vidfold.budgets import check_count, check_ratio, check_weight, clip_budget
 from vidfold.reducers.aot_phases import Candidates, Clips, phase_one, phase_two
 from vidfold.reducers.aot_reference import AOTReference
 from vidfold.reducers.base import BudgetedReducer
@@ -85,10 +84,11 @@ class AOT(BudgetedReducer):
         for name in ("windows", "iterations"):
             check_count(name, getattr(self, name))
         for name in ("inter_scale", "distance", "time_scale"):
-            _check_weight(name, getattr(self, name))
+            check_weight(name, getattr(self, name))
         if self.intra_scale != "unit":
-            _check_weight("intra_scale", self.intra_scale)
-        if not self.epsilon > 0:
+            check_weight("intra_scale", self.intra_scale)
+        check_weight("epsilon", self.epsilon)
+        if not self.epsilon:
             raise ValueError(f"epsilon must be positive, got {self.epsilon!r}")
         if self.merge not in ("language", "encoder"):
             raise ValueError(f"merge must be 'language' or 'encoder', got {self.merge!r}")
@@ -147,8 +147,3 @@ def _assemble(
         full=frames * tokens.cells,
         weights=matrix,
     )
-
-
-def _check_weight(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from vidfold import lineage
 from vidfold.anchors import descending_rank, window_rank
-from vidfold.budgets import check_count, check_ratio
+from vidfold.budgets import check_count, check_ratio, check_weight
 from vidfold.reducers.aot_reference_phases import inter_merge, intra_merge
 from vidfold.reducers.base import Reducer
 from vidfold.segments import Segmenter, Uniform, segmenter
@@ -72,8 +72,7 @@ class AOTReference(Reducer):
         check_count("anchors", self.anchors)
         check_ratio("keep", self.keep, zero=True)
         check_ratio("global_ratio", self.global_ratio, zero=True)
-        if not self.inter_scale >= 0:
-            raise ValueError(f"inter_scale must not be negative, got {self.inter_scale!r}")
+        check_weight("inter_scale", self.inter_scale)
         segmenter(self.segments, self.clip)
 
     def count(self, frames: int, cells: int) -> NoReturn:
