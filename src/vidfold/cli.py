@@ -163,7 +163,7 @@ def _methods(options: argparse.Namespace) -> None:
 
     rows = [("method", "budget", "needs", "paper", "idea")]
     for name, method in sorted(METHODS.items()):
-        budget = "exact" if method.exact else "by content"
+        budget = "exact" if method().exact else "by content"
         rows.append((name, budget, ", ".join(sorted(method.needs)) or "-", method.paper, method.idea))
     print(table(rows))
 

@@ -161,7 +161,7 @@ def test_more_anchors_than_patches_is_refused():
 
 
 def test_the_count_is_not_known_beforehand():
-    assert not AOT.reference.exact
+    assert not AOT.reference().exact
     with pytest.raises(ValueError, match="depends on the video's content"):
         AOT.reference().count(32, 196)
 

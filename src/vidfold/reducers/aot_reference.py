@@ -66,7 +66,6 @@ class AOTReference(Reducer):
     paper = "AOT, CVPR 2026, arXiv 2603.01400 (authors' implementation)"
     idea = "attention anchors absorb the rest by transport, in the frame, then along the clip; content-dependent count"
     needs = frozenset({"shallow", "deep"})
-    exact = False
 
     def __post_init__(self) -> None:
         check_count("anchors", self.anchors)
@@ -74,6 +73,11 @@ class AOTReference(Reducer):
         check_ratio("global_ratio", self.global_ratio, zero=True)
         check_weight("inter_scale", self.inter_scale)
         segmenter(self.segments, self.clip)
+
+    @property
+    def exact(self) -> bool:
+        """Never: the count depends on the content."""
+        return False
 
     def count(self, frames: int, cells: int) -> NoReturn:
         """Always refused.

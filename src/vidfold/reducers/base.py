@@ -28,8 +28,11 @@ class Reducer(ABC):
     """One line on what it does."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Optional fields of `VideoTokens` that it cannot do without."""
-    exact: ClassVar[bool] = True
-    """Whether the number of tokens is known from frames and cells alone."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether, with these settings, the number of tokens is known from frames and cells alone."""
+        return True
 
     @abstractmethod
     def count(self, frames: int, cells: int) -> int:
