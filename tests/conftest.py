@@ -62,6 +62,7 @@ def make_video(
         pooling=pooling,
         shallow=attention[0],
         deep=attention[1],
+        keys=torch.randn(frames, patches, 8, generator=generator),
     )
 
 

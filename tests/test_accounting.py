@@ -32,3 +32,13 @@ def test_clock_names_the_stages():
     reduction = Random(retention=0.1)(make_video())
     text = str(Report((reduction,), 1, 1, clock=clock))
     assert text.endswith("| encode 0 ms, fold 0 ms, splice 0 ms")
+
+
+def test_tokens_dropped_inside_the_language_model_stand_apart():
+    video = make_video(frames=4, grid=(6, 6))
+    report = Report((Random(retention=1.0)(video),), 50, 50, layers=(36, 36, 18, 9))
+    assert report.layer_retention == 0.6875
+    inside = "68.8 % on average inside: 36 in layers 0-1, 18 in layer 2, 9 in layer 3"
+    assert str(report) == f"tokens 36 -> 36 (100.0 %) before the language model, {inside} | "
+    assert Report((Random(retention=0.25)(video),), 50, 23).layer_retention == 0.25
+    assert Report((), 12, 12).layer_retention == 1.0

@@ -6,9 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import make_video
-
 import vidfold
+from tests.conftest import make_video
 from vidfold import Reduction, VideoTokens
 from vidfold.reducers import base
 from vidfold.tiny import scenes

@@ -1,5 +1,7 @@
 """Tables and quantities as text."""
 
+import dataclasses
+
 import pytest
 
 from vidfold import Random
@@ -8,7 +10,7 @@ from vidfold.tables import described, duration, memory, side_by_side, table, typ
 
 
 def answer(text: str = "yes", tokens: int = 29, generate: float = 40.0) -> Answer:
-    return Answer(text, 288, tokens, tokens + 14, 264_192, {"encode": 100.0, "generate": generate})
+    return Answer(text, 288, tokens, tokens + 14, 264_192, {"encode": 100.0, "generate": generate}, tokens / 288)
 
 
 def test_columns_are_aligned():
@@ -51,3 +53,8 @@ def test_a_method_is_described_by_what_was_set():
 
 def test_the_typical_answer_has_median_times():
     assert typical([answer(generate=30), answer(generate=90), answer(generate=50)]).milliseconds["generate"] == 50
+
+
+def test_tokens_dropped_between_layers_are_told_apart():
+    inside = dataclasses.replace(answer("red", 288, 10.0), layer_retention=0.5)
+    assert "288, 50.0 % inside on average" in side_by_side({"folded": inside}, 1.0)

@@ -43,12 +43,16 @@ class Clock:
 class Report:
     """What the last call through a folded model did.
 
+    Tokens `before` and `after` are those before the language model; what is dropped inside it stands apart in `layers`.
+
     Attributes:
         reductions: one a video, in the order of the prompts; empty when the call carried no video.
         prompt_before: length of the prompts given, padding included.
         prompt_after: length of the prompts the language model read.
         closing: newline tokens of the model's own at the end of every video, kept outside every count.
         clock: of the stages; see `milliseconds`.
+        layers: visual tokens of all videos that each layer of the language model read, where a method drops tokens
+            between layers; else empty, since every layer read what `after` counts.
     """
 
     reductions: tuple[Reduction, ...]
@@ -56,6 +60,7 @@ class Report:
     prompt_after: int
     closing: int = 0
     clock: Clock | None = field(default=None, repr=False)
+    layers: tuple[int, ...] = ()
 
     @property
     def before(self) -> tuple[int, ...]:
@@ -73,6 +78,12 @@ class Report:
         return tuple(each.newlines + self.closing for each in self.reductions)
 
     @property
+    def layer_retention(self) -> float:
+        """Share of the visual tokens that a layer of the language model read, on average over its layers."""
+        layers = self.layers or (sum(self.after),)
+        return sum(layers) / (len(layers) * sum(self.before)) if self.reductions else 1.0
+
+    @property
     def milliseconds(self) -> dict[str, float]:
         """Duration of the stages encode, fold and splice; empty when there was no video.
 
@@ -85,4 +96,15 @@ class Report:
             return f"no video: prompt of {self.prompt_after} tokens unchanged"
         before, after = sum(self.before), sum(self.after)
         stages = ", ".join(f"{name} {value:.0f} ms" for name, value in self.milliseconds.items())
-        return f"tokens {before} -> {after} ({100 * after / before:.1f} %) | {stages}"
+        inside = f" before the language model, {self._inside()}" if self.layers else ""
+        return f"tokens {before} -> {after} ({100 * after / before:.1f} %){inside} | {stages}"
+
+    def _inside(self) -> str:
+        """The layers in words: runs of layers that read the same number of tokens."""
+        starts = [index for index, kept in enumerate(self.layers) if index == 0 or kept != self.layers[index - 1]]
+        ends = [*starts[1:], len(self.layers)]
+        parts = [
+            f"{self.layers[start]} in layer{f's {start}-{end - 1}' if end - start > 1 else f' {start}'}"
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        return f"{100 * self.layer_retention:.1f} % on average inside: {', '.join(parts)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,8 @@ class Answer:
         cache_positions: positions in the key-value cache at the end: prompt and answer.
         cache_bytes: memory of that cache.
         milliseconds: stage -> time; preprocess, encode, fold, splice, generate.
+        layer_retention: share of the visual tokens that a layer of the language model read, on average; less than
+            `retention` where a method drops tokens between layers.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Answer:
     cache_positions: int
     cache_bytes: int
     milliseconds: dict[str, float]
+    layer_retention: float
 
     @property
     def retention(self) -> float:
@@ -72,12 +75,13 @@ def ask(
     check_question(question)
     check_count("max_new_tokens", max_new_tokens)
     start = time.perf_counter()
-    inputs = _inputs(loaded, frames, question)
+    inputs = processed(loaded, frames, [question])
     spent = {"preprocess": 1000 * (time.perf_counter() - start)}
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "return_dict_in_generate": True}
     model, length = loaded.model, inputs["input_ids"].shape[1]
     if reducer is None:
         before = after = _visual_tokens(model, inputs["input_ids"])
+        inside = 1.0
         with _encoding_timed(model) as encoded:
             output, total = _timed(model.generate, **inputs, **settings)
         stages = {"encode": encoded()}
@@ -88,6 +92,7 @@ def ask(
         if report is None or not report.reductions:
             raise ValueError(f"the processor of {loaded.name!r} passed no video on to the model")
         before, after, stages = sum(report.before), sum(report.after), report.milliseconds
+        inside = report.layer_retention
     spent |= stages | {"generate": total - sum(stages.values())}
     cache = output.past_key_values
     return Answer(
@@ -97,6 +102,7 @@ def ask(
         cache_positions=int(cache.get_seq_length()),
         cache_bytes=sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values)),
         milliseconds=spent,
+        layer_retention=inside,
     )
 
 
@@ -106,12 +112,10 @@ def check_question(question: str) -> None:
         raise ValueError(f"question must not be empty, got {question!r}")
 
 
-def _inputs(loaded: VideoModel, frames: Frames, question: str) -> dict[str, Any]:
-    """The prompt and the frames as the processor makes them, on the model's device in its dtype."""
-    content = [{"type": "video"}, {"type": "text", "text": question}]
-    text = loaded.processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
+def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> dict[str, Any]:
+    """Prompts and frames as the processor makes them, on the model's device in its dtype: each with its own video."""
+    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in questions]
+    prompts = [loaded.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
     height, width = frames.pixels.shape[1:3]
     metadata = {
         "total_num_frames": frames.total,
@@ -122,7 +126,12 @@ def _inputs(loaded: VideoModel, frames: Frames, question: str) -> dict[str, Any]
         "frames_indices": (frames.timestamps * frames.fps).round().astype(int).tolist(),
     }
     inputs = loaded.processor(
-        text=[text], videos=[frames.pixels], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt"
+        text=prompts,
+        videos=[frames.pixels] * len(prompts),
+        video_metadata=[metadata] * len(prompts),
+        do_sample_frames=False,
+        padding=True,
+        return_tensors="pt",
     )
     return dict(inputs.to(loaded.model.device, loaded.model.dtype))
 

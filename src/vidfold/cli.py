@@ -61,26 +61,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="vidfold", description="Fold a video into a tenth of its tokens for video language models.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = commands.add_parser(name, parents=[common], help=text, description=text)
+    def command(name: str, run: Any, text: str, group: Any = commands) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = group.add_parser(name, parents=[common], help=text, description=text)
         added.set_defaults(run=run)
         return added
 
     ask = command("ask", _ask, "Ask a model about a video file, folded.")
     ask.add_argument("video", help="a video file")
     ask.add_argument("question", help="in quotes")
-    ask.add_argument("--model", default="tiny", help="tiny (the embedded model, default), a hub identifier or a folder")
     ask.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
     ask.add_argument("--retention", type=_number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
     ask.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
     ask.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
     ask.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
-    ask.add_argument("--device", help="such as cpu, cuda:1 or auto (default: a GPU where there is one)")
-    ask.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's own"
-    )
-    ask.add_argument("--attn", choices=("sdpa", "eager", "flash_attention_2"), help="attention implementation")
-    ask.add_argument("--quantization", choices=("4bit", "8bit"), help="of the weights, by bitsandbytes")
+    _add_model(ask)
     ask.add_argument("--compare", action="store_true", help="answer unfolded too, after a first answer to warm up")
     ask.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -94,7 +88,39 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "Ask the embedded model about a clip of its world, unfolded and folded to a tenth.")
     demo.add_argument("--out", default="out/demo", help="folder for the clip (default: out/demo)")
     demo.add_argument("--seed", type=int, default=2_000_000_001, help="of the clip")
+
+    text = "Measure methods side by side."
+    benches = commands.add_parser("bench", help=text, description=text)
+    quality = command(
+        "quality",
+        _quality,
+        "Measure what methods keep: in feature space, in what the model says, in right answers.",
+        benches.add_subparsers(title="benches", required=True, metavar="BENCH"),
+    )
+    quality.add_argument("--methods", nargs="+", default=["all"], help="names, or all (default); see 'vidfold methods'")
+    quality.add_argument(
+        "--retention", type=_number, nargs="+", default=[0.25, 0.10], help="shares of the tokens (default: 0.25 0.10)"
+    )
+    quality.add_argument("--clips", type=int, default=64, help="test clips of the embedded model's world (default: 64)")
+    quality.add_argument("--videos", nargs="+", metavar="FILE", help="videos instead; no one knows their true answers")
+    quality.add_argument("--question", default="what happens in this video?", help="asked about each of the videos")
+    quality.add_argument("--frames", type=int, default=TINY_FRAMES, help="sampled over each of the videos (default: 8)")
+    quality.add_argument("--output", default="out/quality", help="folder; what it holds is not measured again")
+    quality.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+    _add_model(quality)
     return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="tiny", help="tiny (the embedded model, default), a hub identifier or a folder"
+    )
+    parser.add_argument("--device", help="such as cpu, cuda:1 or auto (default: a GPU where there is one)")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's own"
+    )
+    parser.add_argument("--attn", choices=("sdpa", "eager", "flash_attention_2"), help="attention implementation")
+    parser.add_argument("--quantization", choices=("4bit", "8bit"), help="of the weights, by bitsandbytes")
 
 
 def _ask(options: argparse.Namespace) -> None:
@@ -140,7 +166,7 @@ def _ask(options: argparse.Namespace) -> None:
     ]
     print(table(facts), side_by_side(answers, decoding), sep="\n\n")
     folded = answers["folded"]
-    if folded.tokens_after == folded.tokens_before:
+    if folded.layer_retention == 1:
         print(f"\nnothing was reduced: {reducer.name} kept all of {folded.tokens_before} tokens")
 
 
@@ -198,6 +224,28 @@ def _demo(options: argparse.Namespace) -> None:
     print(side_by_side({"unfolded": unfolded, "folded by AOT": folded}, decoding, texts=False))
     if folded.total > unfolded.total:
         print("\nThis model is so small that folding takes longer than it saves.")
+
+
+def _quality(options: argparse.Namespace) -> None:
+    from vidfold.bench.quality import plan
+    from vidfold.bench.sources import Scenes, Source, Videos
+    from vidfold.bench.writing import write_quality
+
+    plan(options.methods, options.retention)
+    clips: Source = Scenes(options.clips)
+    if options.videos:
+        clips = Videos(tuple(options.videos), options.question, options.frames)
+    with quiet_libraries():
+        text = write_quality(
+            options.methods,
+            options.retention,
+            [clips],
+            options.output,
+            models=[_load(options)],
+            seed=options.seed,
+            watch=Progress("measuring clip") if sys.stderr.isatty() else None,
+        )
+    print(text)
 
 
 def _reducer(method: str, retention: float | None, fields: Sequence[str]) -> Reducer:

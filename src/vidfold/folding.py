@@ -6,6 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -14,8 +15,13 @@ from torch import Tensor
 
 from vidfold import models
 from vidfold.accounting import Clock, Report
+from vidfold.layers import kept_by_layer
 from vidfold.models import Family
 from vidfold.models.base import Inputs
+from vidfold.models.inner import Dropper, decoder_layers
+from vidfold.models.run import Run
+from vidfold.reducers.identity import Identity
+from vidfold.reducers.inner import InnerReducer
 from vidfold.tokens import Reduction, VideoTokens
 
 
@@ -43,6 +49,9 @@ class Folded:
         self.model, self.reducer, self.family = model, reducer, family
         self.last: Report | None = None
         self._needs: frozenset[str] = frozenset(getattr(reducer, "needs", ()))
+        inner = reducer if isinstance(reducer, InnerReducer) else None
+        self._outside = Identity() if inner else reducer
+        self._dropper = Dropper(model, inner.schedule(len(decoder_layers(model)))) if inner else None
         self._previous = model.__dict__.get("generate")
         self._generate = _Generate(self, model.generate)
         model.generate = self._generate
@@ -59,6 +68,8 @@ class Folded:
     def remove(self) -> None:
         """Leave the model as it was before; a second call does nothing."""
         self._hook.remove()
+        if self._dropper is not None:
+            self._dropper.remove()
         # Who wrapped generate after us keeps that wrapper; ours below it passes everything through from now on.
         if self._generate.folded is not None and self.model.__dict__.get("generate") is self._generate:
             if self._previous is None:
@@ -67,13 +78,20 @@ class Folded:
                 self.model.generate = self._previous
         self._generate.folded = None
 
-    @torch.no_grad()
     def fold_inputs(self, inputs: Inputs) -> dict[str, Any]:
         """Fold the videos of a call: keyword arguments for the model's own ``generate`` or ``forward``.
 
         Raises:
-            ValueError: inputs that do not fit together, or a reducer that does not return a `Reduction`.
+            ValueError: inputs that do not fit together, a reducer that does not return a `Reduction`, or one that
+                works inside the language model.
         """
+        if self._dropper is not None:
+            raise ValueError(f"{self.reducer!r} folds inside the language model: call generate or the model itself")
+        return self._fold(inputs)[0]
+
+    @torch.no_grad()
+    def _fold(self, inputs: Inputs) -> tuple[dict[str, Any], Run | None]:
+        """The inputs folded, and what is to be dropped from them inside the language model."""
         if inputs.get("inputs_embeds") is not None:
             raise ValueError(
                 f"inputs_embeds of shape {tuple(inputs['inputs_embeds'].shape)} came with video: folding needs "
@@ -85,20 +103,32 @@ class Folded:
         clock = Clock(self.model.device)
         videos = self.family.encode(inputs, self._needs)
         clock.mark()
-        reductions = tuple(self.reducer(video) for video in videos)
+        reductions = tuple(self._outside(video) for video in videos)
         for each in reductions:
             if not isinstance(each, Reduction):
                 raise ValueError(f"{self.reducer!r} must return a vidfold.Reduction, not {type(each).__name__}")
         clock.mark()
         spliced = self.family.splice(inputs, reductions)
+        run, layers = self._plan(spliced, reductions)
         clock.mark()
         lengths = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
-        self.last = Report(reductions, *lengths, closing=self.family.closing, clock=clock)
-        if getattr(self.reducer, "retention", 1.0) < 1.0 and all(len(each) >= each.full for each in reductions):
+        self.last = Report(reductions, *lengths, closing=self.family.closing, clock=clock, layers=layers)
+        kept_all = all(len(each) >= each.full for each in reductions) and not (run and run.limits)
+        if kept_all and getattr(self.reducer, "retention", 1.0) < 1.0:
             warnings.warn(
                 f"{self.reducer!r} kept all of {self.last.before} tokens: nothing was folded", UserWarning, stacklevel=4
             )
-        return spliced
+        return spliced, run
+
+    def _plan(self, inputs: Inputs, reductions: tuple[Reduction, ...]) -> tuple[Run | None, tuple[int, ...]]:
+        """What is dropped from a call inside the language model, and how many visual tokens each layer reads."""
+        if self._dropper is None:
+            return None, ()
+        places, drops = self.family.places(inputs["input_ids"]), self._dropper.drops
+        run = Run.of(places, inputs["attention_mask"], reductions, self.family.closing, drops, inputs.get("labels"))
+        depth = len(decoder_layers(self.model))
+        kept = [kept_by_layer(drops, depth, each.full) for each in reductions]
+        return run, tuple(map(sum, zip(*kept, strict=True)))
 
     def pass_through(self, inputs: Inputs) -> None:
         """Note a call without video."""
@@ -120,7 +150,13 @@ class Folded:
     def _before_forward(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         inputs = _named(model, "forward", args, kwargs) if args else kwargs
         if self.family.has_video(inputs):
-            return (), self.fold_inputs(inputs)
+            spliced, run = self._fold(inputs)
+            if self._dropper is not None and run is not None:
+                self._dropper.read_once(run, spliced)
+            return (), spliced
+        encoded = (inputs.get("mm_encoder_outputs") or {}).get("video")
+        if encoded is not None and self._dropper is not None and not self._dropper.active:
+            raise ValueError(f"mm_encoder_outputs holds a video, but {self.reducer!r} needs its pixels: give those")
         if inputs.get("past_key_values") is None and not inputs.get("mm_encoder_outputs"):
             self.pass_through(inputs)
         return args, kwargs
@@ -146,10 +182,16 @@ class _Generate:
             output = self.stock(*args, **kwargs)
             folded.pass_through(inputs)
             return output
-        spliced = folded.fold_inputs(inputs)
+        spliced, run = folded._fold(inputs)
         full, short = inputs["input_ids"], spliced["input_ids"]
         spliced |= _lengths(spliced, folded.model.generation_config, full.shape[1] - short.shape[1])
-        return _restore(self.stock(**spliced), full, short.shape[1])
+        with ExitStack() as stack:
+            if folded._dropper is not None and run is not None:
+                run.trims = spliced.get("past_key_values") is None
+                stack.enter_context(folded._dropper.reading(run))
+                spliced["disable_compile"] = True  # a decoder compiled before would run without its new hooks
+            output = self.stock(**spliced)
+        return _restore(output, full, short.shape[1])
 
 
 def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
@@ -165,6 +207,12 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
     those of it. ``model(...)`` returns logits of the shortened sequence, and ``labels`` lose the same positions. The
     vision side and the folding itself run without gradients; the language model may be trained.
 
+    A method that works inside the language model (`vidfold.reducers.inner.InnerReducer`, such as FastV) is given like
+    any other. The language model then reads the whole prompt and its later layers fewer tokens of it: their caches are
+    shorter, logits and labels are those of the tokens that the last layer read, and ``handle.last.layers`` counts them.
+    The last token of the prompt ranks; in a call with ``labels``, the one before the first label after the video.
+    ``prefill_chunk_size`` is refused, since the ranking needs the whole prompt.
+
     Args:
         model: a transformers model of a supported family (`vidfold.models.FAMILIES`), with ``generate``.
         reducer: a `vidfold.Reducer`, or any function from `VideoTokens` to `Reduction`.
@@ -174,8 +222,8 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
         The handle; ``handle.last`` reports on the last call.
 
     Raises:
-        ValueError: an unsupported or already folded model, a reducer that is not callable or needs what the family
-            cannot give; later, from calls, inputs that do not fit together.
+        ValueError: an unsupported or already folded model, a reducer that is not callable, needs what the family cannot
+            give or layers the language model does not have; later, from calls, inputs that do not fit together.
     """
     if not callable(reducer):
         raise ValueError(f"a reducer must be callable, such as vidfold.Random(0.1); got {reducer!r}")

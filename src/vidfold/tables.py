@@ -66,8 +66,10 @@ def side_by_side(answers: Mapping[str, Answer], decoding: float, *, texts: bool 
 
 
 def _tokens(answer: Answer) -> str:
-    if answer.tokens_after == answer.tokens_before:
+    if answer.layer_retention == 1:
         return str(answer.tokens_before)
+    if answer.layer_retention < answer.retention:
+        return f"{answer.tokens_before}, {100 * answer.layer_retention:.1f} % inside on average"
     return f"{answer.tokens_before} -> {answer.tokens_after} ({100 * answer.retention:.1f} %)"
 
 

@@ -20,9 +20,18 @@ VOCABULARY = 64
 
 
 def llava_onevision(
-    side: int = 27, patch: int = 14, depth: int = 7, attention: str = "sdpa", seed: int = 0, **config: Any
+    side: int = 27,
+    patch: int = 14,
+    depth: int = 7,
+    attention: str = "sdpa",
+    seed: int = 0,
+    layers: int = 2,
+    **config: Any,
 ) -> LlavaOnevisionForConditionalGeneration:
-    """A LLaVA-OneVision of a side x side grid; its answers depend on what the video shows."""
+    """A LLaVA-OneVision of a side x side grid; its answers depend on what the video shows.
+
+    ``depth`` counts layers of the tower, ``layers`` those of the language model.
+    """
     vision = SiglipVisionConfig(
         hidden_size=32,
         intermediate_size=48,
@@ -36,7 +45,7 @@ def llava_onevision(
         vocab_size=VOCABULARY,
         hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=8192,

@@ -113,6 +113,7 @@ def test_dynamic_segments_with_known_cuts_equal_given_ones():
         features=torch.cat([scene.features for scene in scenes]),
         shallow=torch.cat([scene.shallow for scene in scenes]),
         deep=torch.cat([scene.deep for scene in scenes]),
+        keys=None,
         frame_features=torch.eye(3).repeat_interleave(torch.tensor([5, 1, 3]), 0),
     )
     dynamic = AOT(retention=0.3, segments=DySeg(clips=1, threshold=0.5))(video)

@@ -42,8 +42,8 @@ class Family(ABC):
         """Whether the inputs carry video pixels."""
 
     @abstractmethod
-    def holds_places(self, ids: Tensor) -> bool:
-        """Whether token ids (B, L) hold placeholders of a video."""
+    def places(self, ids: Tensor) -> Tensor:
+        """Where token ids (B, L) are placeholders of a video, (B, L) bool, in the order of the videos' tokens."""
 
     @abstractmethod
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
@@ -64,6 +64,10 @@ class Family(ABC):
         Raises:
             ValueError: placeholders in the prompts that do not match the reductions.
         """
+
+    def holds_places(self, ids: Tensor) -> bool:
+        """Whether token ids (B, L) hold placeholders of a video."""
+        return bool(self.places(ids).any())
 
     def encode(self, inputs: Inputs, needs: frozenset[str] = frozenset()) -> list[VideoTokens]:
         """Run the vision tower and projector, without gradients.

@@ -51,7 +51,7 @@ class LlavaOnevision(Family):
                 raise ValueError(f"{type(self.model).__name__} has no {name}: it is no LLaVA-OneVision of transformers")
         if "mm_encoder_outputs" not in inspect.signature(self.model.forward).parameters:
             raise ValueError(
-                f"{type(self.model).__name__} takes no mm_encoder_outputs: transformers 5.18 or newer does"
+                f"{type(self.model).__name__} takes no mm_encoder_outputs: transformers 5.19 or newer does"
             )
         self.observed_layers()
 
@@ -87,9 +87,10 @@ class LlavaOnevision(Family):
         """Whether ``pixel_values_videos`` is there."""
         return inputs.get("pixel_values_videos") is not None
 
-    def holds_places(self, ids: Tensor) -> bool:
-        """Whether token ids (B, L) hold the video token."""
-        return bool((ids == self.model.config.video_token_id).any())
+    def places(self, ids: Tensor) -> Tensor:
+        """Where token ids (B, L) are the video token, (B, L) bool."""
+        place: int = self.model.config.video_token_id
+        return ids == place
 
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         pixels = inputs["pixel_values_videos"]
@@ -145,7 +146,7 @@ class LlavaOnevision(Family):
         if isinstance(inputs.get("logits_to_keep"), Tensor):
             raise ValueError("logits_to_keep as a tensor names positions of the full prompt: give a number")
         stays = prompt.keep(
-            ids == self.model.config.video_token_id,
+            self.places(ids),
             before=[reduction.full + self.closing for reduction in reductions],
             after=[len(reduction) + self.closing for reduction in reductions],
         )

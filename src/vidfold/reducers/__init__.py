@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import fields
 
 from vidfold.reducers.aot import AOT
 from vidfold.reducers.aot_reference import AOTReference
-from vidfold.reducers.base import BudgetedReducer, Reducer
+from vidfold.reducers.average import AveragePool
+from vidfold.reducers.base import BudgetedReducer, Reducer, select
+from vidfold.reducers.divprune import DivPrune
+from vidfold.reducers.dycoke import DyCoke
+from vidfold.reducers.evs import EVS
+from vidfold.reducers.fastv import FastV
+from vidfold.reducers.fastvid import FastVID
+from vidfold.reducers.flashvid import FlashVID
+from vidfold.reducers.grid import UniformGrid
+from vidfold.reducers.holitom import HoliTom
 from vidfold.reducers.identity import Identity
+from vidfold.reducers.inner import InnerReducer
+from vidfold.reducers.ottvid import OTTVid
+from vidfold.reducers.prunevid import PruneVid
+from vidfold.reducers.pyramiddrop import PyramidDrop
 from vidfold.reducers.random import Random
+from vidfold.reducers.scissor import LLaVAScissor
+from vidfold.reducers.simplecluster import SimpleCluster
+from vidfold.reducers.spacetime import SpacetimeGrid
+from vidfold.reducers.tome import ToMe
+from vidfold.reducers.vidcom2 import VidCom2
+from vidfold.reducers.visionzip import VisionZip
 
-METHODS: dict[str, type[Reducer]] = {method.name: method for method in (AOT, AOTReference, Identity, Random)}
+METHODS: dict[str, type[Reducer]] = {
+    method.name: method
+    for method in (
+        AOT,
+        AOTReference,
+        AveragePool,
+        DivPrune,
+        DyCoke,
+        EVS,
+        FastV,
+        FastVID,
+        FlashVID,
+        UniformGrid,
+        HoliTom,
+        Identity,
+        OTTVid,
+        PruneVid,
+        PyramidDrop,
+        Random,
+        LLaVAScissor,
+        SimpleCluster,
+        SpacetimeGrid,
+        ToMe,
+        VidCom2,
+        VisionZip,
+    )
+}
 """Name -> class of every method."""
 
 
@@ -20,14 +66,44 @@ def get(name: str, **settings: object) -> Reducer:
     Raises:
         ValueError: no such method, no such field, or a value the method refuses.
     """
-    try:
-        method = METHODS[name]
-    except KeyError:
-        raise ValueError(f"unknown method {name!r}; there are: {', '.join(sorted(METHODS))}") from None
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown method {name!r}; {hint}there are: {', '.join(sorted(METHODS))}")
+    method = METHODS[name]
     known = {field.name for field in fields(method)}
     if unknown := sorted(settings.keys() - known):
         raise ValueError(f"{name} has no field {unknown[0]!r}; it has: {', '.join(sorted(known)) or 'none'}")
     return method(**settings)
 
 
-__all__ = ["AOT", "METHODS", "AOTReference", "BudgetedReducer", "Identity", "Random", "Reducer", "get"]
+__all__ = [
+    "AOT",
+    "EVS",
+    "METHODS",
+    "AOTReference",
+    "AveragePool",
+    "BudgetedReducer",
+    "DivPrune",
+    "DyCoke",
+    "FastV",
+    "FastVID",
+    "FlashVID",
+    "HoliTom",
+    "Identity",
+    "InnerReducer",
+    "LLaVAScissor",
+    "OTTVid",
+    "PruneVid",
+    "PyramidDrop",
+    "Random",
+    "Reducer",
+    "SimpleCluster",
+    "SpacetimeGrid",
+    "ToMe",
+    "UniformGrid",
+    "VidCom2",
+    "VisionZip",
+    "get",
+    "select",
+]

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold import lineage
 from vidfold.budgets import check_count, check_ratio, check_weight, clip_budget
+from vidfold.parts import lineage
 from vidfold.reducers.aot_phases import Candidates, Clips, phase_one, phase_two
 from vidfold.reducers.aot_reference import AOTReference
 from vidfold.reducers.base import BudgetedReducer
@@ -35,7 +35,7 @@ class AOT(BudgetedReducer):
         global_ratio: share of the anchors chosen by deep attention, in [0, 1] (paper: equal quotas).
         windows: windows along each axis for the local anchors.
         clip: frames a clip, for uniform segments; None: 4 to 8, see `vidfold.segments.default_clip`.
-        segments: "uniform", "dynamic" (the paper's "w Dyn"), a segmenter, or (start, length) pairs.
+        segments: "uniform", "dynamic" (the paper's "w Dyn"), "optimal", a segmenter, or (start, length) pairs.
         epsilon: entropic regularisation of both transports.
         iterations: of the solver at most, as in the paper; it stops when converged.
         intra_scale: mass each absorbed token brings to its anchor in phase I, the anchor's own being 1; "unit": all

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vidfold import lineage
-from vidfold.aggregation import absorb, gather_rows, nearest_shares, row_shares, uniform_mass
 from vidfold.anchors import descending_rank, local_and_global
 from vidfold.budgets import ClipBudget
+from vidfold.parts import lineage
+from vidfold.parts.aggregation import absorb, gather_rows, nearest_shares, row_shares, uniform_mass
 from vidfold.segments import Segments
 from vidfold.tokens import VideoTokens
 from vidfold.transport import cosine, grid_distance, grid_positions, sinkhorn
@@ -40,9 +40,9 @@ class Clips:
     @classmethod
     def of(cls, tokens: VideoTokens, cut: Segments, budget: ClipBudget) -> Clips:
         """The clips of a video."""
-        frames = torch.arange(tokens.frames, device=tokens.features.device)
-        clip_of = torch.searchsorted(cut.starts, frames, right=True) - 1
-        return cls(cut, budget, clip_of, frames - cut.starts[clip_of])
+        clip_of = cut.clip_of(tokens.frames)
+        index = torch.arange(tokens.frames, device=clip_of.device)
+        return cls(cut, budget, clip_of, index - cut.starts[clip_of])
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold import lineage
 from vidfold.anchors import descending_rank, window_rank
 from vidfold.budgets import check_count, check_ratio, check_weight
+from vidfold.parts import lineage
 from vidfold.reducers.aot_reference_phases import inter_merge, intra_merge
 from vidfold.reducers.base import Reducer
 from vidfold.segments import Segmenter, Uniform, segmenter
@@ -51,7 +51,7 @@ class AOTReference(Reducer):
         inter_scale: weight of the merged tokens in phase II.
         inter: whether phase II (over time) runs at all.
         clip: frames a clip; None: 4 for 32 frames, 8 for 64, see `vidfold.segments.default_clip`.
-        segments: clips in place of the uniform ones: "dynamic", a segmenter, or (start, length) pairs.
+        segments: clips in place of the uniform ones: "dynamic", "optimal", a segmenter, or (start, length) pairs.
     """
 
     anchors: int = 126

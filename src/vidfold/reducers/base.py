@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from vidfold import lineage
 from vidfold.budgets import check_ratio, kept_tokens
+from vidfold.parts import lineage
 from vidfold.tokens import Reduction, VideoTokens
 
 

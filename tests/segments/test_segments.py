@@ -66,7 +66,7 @@ def test_segmenter_by_name():
 @pytest.mark.parametrize(
     ("segments", "clip", "message"),
     [
-        ("scenes", None, "must be 'uniform', 'dynamic'.*got 'scenes'"),
+        ("scenes", None, "must be 'uniform', 'dynamic', 'optimal'.*got 'scenes'"),
         ("dynamic", 4, "clip=4 goes with uniform segments only"),
         ([(0, 2), (3, 1)], None, r"\(3, 1\) should start at frame 2"),
         ([(0, 0)], None, "at least one frame"),

@@ -1,0 +1,53 @@
+"""EVS: keep what changed since the frame before."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.grid import spread_cells
+from vidfold.tokens import Reduction, VideoTokens
+
+
+@dataclass(frozen=True)
+class EVS(BudgetedReducer):
+    """Efficient Video Sampling (arXiv 2510.14624), as vLLM has it: drops what repeats the same cell a frame earlier.
+
+    A token's score is 1 - cosine to the token of the same cell in the previous frame; the first frame always comes
+    first. The K highest are kept unchanged. A budget below one frame keeps evenly spread cells of the first frame:
+    there the method has nothing to go by.
+
+    Attributes:
+        retention: share of the tokens to keep, in (0, 1]; met exactly.
+        original: vLLM's own budget max(N, floor(F*N*(1 - q))) for its pruning rate q = 1 - retention: never below a
+            whole frame.
+    """
+
+    original: bool = False
+
+    name = "evs"
+    paper = "EVS, arXiv 2510.14624"
+    idea = "keeps the tokens that differ most from the same cell a frame earlier, and the first frame"
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to."""
+        if self.original:
+            # In double precision and in this order, as vLLM counts its placeholders.
+            return max(cells, math.floor(frames * cells * (1 - (1 - self.retention))))
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """K pooled tokens in reading order."""
+        total = self.count(tokens.frames, tokens.cells)
+        if total < tokens.cells:
+            return select(tokens, spread_cells(total, tokens.language_grid, tokens.features.device), weights=weights)
+        features = tokens.pooled().float()
+        norm = torch.linalg.vector_norm(features, dim=2).clamp_min(torch.finfo(features.dtype).tiny)
+        cosine = torch.linalg.vecdot(features[1:], features[:-1]) / norm[1:] / norm[:-1]
+        change = functional.pad(1 - cosine, (0, 0, 1, 0), value=torch.inf)
+        kept = change.flatten().argsort(descending=True, stable=True)[:total]
+        return select(tokens, kept.sort().values, weights=weights)

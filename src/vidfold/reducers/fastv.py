@@ -1,0 +1,36 @@
+"""FastV: after an early layer, keep the tokens that the prompt's last token attends to most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vidfold.budgets import check_count, check_ratio
+from vidfold.layers import Drop
+from vidfold.reducers.inner import InnerReducer
+
+
+@dataclass(frozen=True)
+class FastV(InnerReducer):
+    """FastV (Chen et al. 2024): ``layer`` is the paper's K, ``1 - retention`` its R; defaults are its K=2 and R=50 %.
+
+    Kept tokens keep their position ids.
+
+    Attributes:
+        retention: share of every video's tokens that the layers after the first ``layer`` ones read, in (0, 1].
+        layer: how many layers read all tokens; the last of them ranks.
+    """
+
+    retention: float = 0.5
+    layer: int = 2
+
+    name = "fastv"
+    paper = "Chen et al. 2024, An Image is Worth 1/2 Tokens After Layer 2, arXiv:2403.06764"
+    idea = "after an early decoder layer, keeps the tokens the prompt's last token attends to most"
+
+    def __post_init__(self) -> None:
+        check_ratio("retention", self.retention)
+        check_count("layer", self.layer)
+
+    def drops(self, depth: int) -> tuple[Drop, ...]:
+        """One drop, ranked by the layer before it."""
+        return (Drop(self.layer, self.retention, scorer=self.layer - 1),)

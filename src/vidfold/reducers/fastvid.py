@@ -1,0 +1,178 @@
+"""FastVID: the salient tokens of every frame, and anchors of a few frames that take in their whole segment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.anchors import descending_rank
+from vidfold.budgets import check_count, check_ratio
+from vidfold.parts.aggregation import gather_rows
+from vidfold.parts.apportion import host_bound
+from vidfold.parts.clustering import density_peaks
+from vidfold.parts.merging import fold_edges, occurrences, reading_order
+from vidfold.parts.still import Spans
+from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.fastvid_budgets import Quota, exact_quota, original_quota
+from vidfold.segments import DySeg
+from vidfold.segments.optimal import check_threshold
+from vidfold.tokens import Reduction, VideoTokens
+
+_REPEATED = 0.95
+
+
+@dataclass(frozen=True)
+class FastVID(BudgetedReducer):
+    """FastVID (NeurIPS 2025, arXiv 2503.11187): dynamic segments, salient tokens, density-based anchors.
+
+    The video is cut where frames change (`vidfold.segments.DySeg`). A segment's budget goes to salient tokens, the most
+    attended of each frame, kept unchanged, and for the share ``context`` to anchors: in every ``stride``-th frame,
+    counted from the segment's last, density peaks among the tokens that are not salient. All other tokens of the
+    segment join, once for every anchor frame, its anchor of highest cosine similarity; an anchor becomes a blend of
+    itself and the mean of what joined it. Where frames would overflow, context gives way to salient tokens.
+
+    Saliency is the attention of the tower's pooling head where the model family gives it (as published), else received
+    attention in a deep layer; the programs "ov" and "lv" insist on the former.
+
+    Attributes:
+        clips: c, segments at least.
+        threshold: tau, cosine similarity of frames below which the video is cut. Published: 0.9, Qwen2.5-VL 0.84.
+        context: d, share of the budget for anchors, rounded down, in [0, 1].
+        stride: p, frames from one anchor frame to the next.
+        beta: weight of an anchor itself, in [0, 1]; never less than its equal share with what joined it.
+        neighbours: of the density peaks.
+        original: False, or one of the authors' three programs with its own budget of floor(r N) tokens a frame:
+            "ov" (LLaVA-OneVision) loses what does not divide evenly among anchors, and lets an anchor join itself;
+            "lv" (LLaVA-Video) uses all of it, and lets the anchors of one frame join those of another; "qwen"
+            (Qwen2.5-VL), as "lv", compares mean features of frames, counts runs of frames more alike than 0.95 as
+            one, and caps what a frame may keep, so that its count depends on the content.
+    """
+
+    clips: int = 8
+    threshold: float = 0.9
+    context: float = 0.4
+    stride: int = 4
+    beta: float = 0.6
+    neighbours: int = 4
+    original: Literal[False, "ov", "lv", "qwen"] = False
+
+    name = "fastvid"
+    paper = "FastVID, NeurIPS 2025, arXiv 2503.11187"
+    idea = "dynamic segments; salient tokens of every frame, and density peaks that absorb their segment"
+    needs = frozenset({"deep"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("clips", self.clips)
+        check_threshold("threshold", self.threshold)
+        check_ratio("context", self.context, zero=True)
+        check_count("stride", self.stride)
+        check_ratio("beta", self.beta, zero=True)
+        check_count("neighbours", self.neighbours)
+        if self.original not in (False, "ov", "lv", "qwen"):
+            raise ValueError(f"original must be False, 'ov', 'lv' or 'qwen', got {self.original!r}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is known from frames and cells alone: not in the authors' program."""
+        return not self.original
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to.
+
+        Raises:
+            ValueError: in the authors' programs it depends on the content.
+        """
+        if self.original:
+            raise ValueError(
+                f"the count of FastVID(original={self.original!r}) depends on the video's content; use original=False"
+            )
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold in float32; no step waits for the device unless ``weights`` or an original are asked for.
+
+        Every token of a segment meets all its anchor frames, so cost grows with the square of a segment's length.
+
+        Raises:
+            ValueError: "ov" or "lv" without attention of the pooling head.
+        """
+        if self.original in ("ov", "lv") and tokens.head_attention is None:
+            raise ValueError(
+                f"fastvid with original={self.original!r} needs VideoTokens.head_attention, which is None; "
+                "original=False does with received attention"
+            )
+        frames, cells = tokens.frames, tokens.cells
+        total = None if self.original else self.count(frames, cells)
+        pooled = tokens.pooled().float()
+        quota = self._quota(tokens, pooled)
+        attention = tokens.deep if tokens.head_attention is None else tokens.head_attention
+        assert attention is not None  # `needs` was checked
+        salient = descending_rank(tokens.pool(attention.float())) < quota.salient[:, None]
+        offers = ~salient & (quota.anchors > 0)[:, None]
+        anchor = density_peaks(pooled, offers.long() - 1, quota.anchors[:, None], self.neighbours).centre
+
+        joins = self._joins(pooled, salient, anchor, quota)
+        members = occurrences(joins.flatten(), salient.numel() + 1)
+        own = (1 / (members + 1)).clamp_min(self.beta)
+        others = (1 - own) / members.clamp_min(1)
+        index = torch.arange(salient.numel(), device=anchor.device)
+        return fold_edges(
+            tokens,
+            pooled,
+            source=index.repeat(1 + len(joins)),
+            target=torch.cat([index, joins.flatten()]),
+            share=torch.cat([own[:-1], others[joins.flatten()]]),
+            index=reading_order(salient | anchor, total),
+            weights=weights,
+        )
+
+    def _quota(self, tokens: VideoTokens, pooled: Tensor) -> Quota:
+        """What each frame may keep."""
+        frames, cells = tokens.frames, tokens.cells
+        means = pooled.mean(1)
+        if self.original == "qwen":
+            tokens = replace(tokens, frame_features=means)
+        spans = Spans.of(DySeg(self.clips, self.threshold)(tokens), frames)
+        if not self.original:
+            return exact_quota(spans, self.count(frames, cells), cells, self.context, self.stride)
+        repeated = torch.zeros_like(spans.leads)
+        if self.original == "qwen":
+            alike = functional.cosine_similarity(means[:-1], means[1:], dim=-1) >= _REPEATED
+            repeated[:-1] = alike & (spans.index[1:] == spans.index[:-1])
+        each = math.floor(cells * self.retention)
+        return original_quota(spans, repeated, each, cells, self.context, self.stride, self.original)
+
+    def _joins(self, pooled: Tensor, salient: Tensor, anchor: Tensor, quota: Quota) -> Tensor:
+        """Which anchor of each anchor frame of its segment, counted from the last, a token joins.
+
+        Returns:
+            (Q, F*N) int64, flat index of the anchor; F*N where the token joins none.
+        """
+        frames, cells = salient.shape
+        full = frames * cells
+        most = host_bound(anchor.sum(1), quota.most)
+        slots = anchor.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        filled = anchor.gather(1, slots)
+        offered = functional.normalize(gather_rows(pooled, slots), dim=-1)
+        frame = torch.arange(frames, device=salient.device)
+        joins = torch.full((quota.sources.shape[1], frames, cells), full, device=salient.device)
+        for join, source in zip(joins, quota.sources.T, strict=True) if most else ():
+            asks = (source < frames) & filled[source.clamp_max(frames - 1)].any(1)
+            asking = host_bound(asks.sum(), frames)
+            rows = frame if asking == frames else asks.to(torch.int8).argsort(descending=True, stable=True)[:asking]
+            to = source[rows].clamp_max(frames - 1)
+            likeness = (pooled if asking == frames else pooled[rows]) @ offered[to].transpose(1, 2)
+            best = likeness.masked_fill_(~filled[to][:, None, :], -torch.inf).argmax(2)
+            member = ~salient[rows] & asks[rows, None]
+            if self.original in ("lv", "qwen"):
+                member &= ~(anchor[rows] & (rows == to)[:, None])
+            elif not self.original:
+                member &= ~anchor[rows]
+            join[rows] = torch.where(member, slots[to].gather(1, best) + cells * to[:, None], full)
+        return joins.flatten(1)

@@ -1,0 +1,210 @@
+"""FlashVID: diverse attended tokens of every frame, and trees of alike tokens over time, clustered in each frame."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vidfold.budgets import check_count, check_ratio, check_weight
+from vidfold.parts.apportion import apportion, evenly
+from vidfold.parts.clustering import density_peaks
+from vidfold.parts.merging import Merge, fold_merged, occurrences, reading_order, sum_rows
+from vidfold.parts.still import Spans
+from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
+from vidfold.segments import DySeg
+from vidfold.segments.optimal import check_threshold
+from vidfold.tokens import Reduction, VideoTokens
+
+
+@dataclass(frozen=True)
+class FlashVID(BudgetedReducer):
+    """FlashVID (ICLR 2026), its stage before the language model.
+
+    The video is cut where frames change (`vidfold.segments.DySeg`). Attention- and diversity-based selection (ADTS)
+    keeps the share ``alpha`` of every frame's tokens unchanged: farthest first, by cosine distance times attention.
+    Tree-based merging (TSTM): within a segment, every other token joins the most similar one of the frame before, if
+    more similar than ``temporal_threshold``; a tree becomes the mean of its tokens and stands where its first token
+    stood. Of as many trees as the budget asks the least similar stay apart. What is left in each frame is clustered by
+    density peaks down to the budget.
+
+    ADTS is serial over a frame's chosen tokens, all frames at once. The original reads attention of the last vision
+    layer that is used (`deep_layer=-1` where a model family offers the choice).
+
+    Attributes:
+        alpha: share of the budget that ADTS selects, rounded up in every frame, in [0, 1].
+        selection: "attn_div_v2" also weights by the dot product with the segment's mean token, not below 0;
+            "attn_div" does not.
+        temporal_threshold: cosine similarity above which a token joins one of the frame before.
+        segment_threshold: cosine similarity of frames below which the video is cut.
+        segments: at least this many.
+        neighbours: k of the density peaks; at most the number of centres.
+        original: the authors' program: ``ceil(expansion r N)`` tokens a frame, spatial clusters rounded up, so the
+            count depends on the content; frames are compared by their mean tokens; a tree is the sum of its tokens
+            over one plus the *direct* children of its root; one-frame segments cluster the selected tokens once more;
+            "attn_div_v2" lets the product be negative and a token be chosen twice.
+        expansion: of the budget, with ``original``: the authors prune it again inside the language model.
+    """
+
+    alpha: float = 0.7
+    selection: Literal["attn_div_v2", "attn_div"] = "attn_div_v2"
+    temporal_threshold: float = 0.8
+    segment_threshold: float = 0.9
+    segments: int = 8
+    neighbours: int = 7
+    original: bool = False
+    expansion: float = 1.25
+
+    name = "flashvid"
+    paper = "FlashVID, ICLR 2026 (stage before the language model)"
+    idea = "diverse attended tokens of every frame; trees of alike tokens over time, clustered in each frame"
+    needs = frozenset({"deep"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ratio("alpha", self.alpha, zero=True)
+        if self.selection not in ("attn_div_v2", "attn_div"):
+            raise ValueError(f"selection must be 'attn_div_v2' or 'attn_div', got {self.selection!r}")
+        check_threshold("temporal_threshold", self.temporal_threshold)
+        check_threshold("segment_threshold", self.segment_threshold)
+        check_count("segments", self.segments)
+        check_count("neighbours", self.neighbours)
+        check_weight("expansion", self.expansion)
+        if not self.expansion:
+            raise ValueError(f"expansion must be positive, got {self.expansion!r}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is known from frames and cells alone: not in the authors' program."""
+        return not self.original
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to.
+
+        Raises:
+            ValueError: in the authors' program it depends on the content.
+        """
+        if self.original:
+            raise ValueError("the count of FlashVID(original=True) depends on the video's content; use original=False")
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for.
+
+        Raises:
+            ValueError: weights of the original's sums.
+        """
+        if self.original and weights:
+            raise ValueError("flashvid with original=True adds tokens up: its sums have no weights that sum to 1")
+        frames, cells = tokens.frames, tokens.cells
+        full = frames * cells
+        total = None if self.original else self.count(frames, cells)
+        pooled = tokens.pooled().float()
+        index = torch.arange(full, device=pooled.device).view(frames, cells)
+        spans = self._spans(tokens, pooled)
+        budget, most = self._budget(tokens, total)
+        selecting = (budget.double() * self.alpha).ceil().long()
+        repeats = self.original and self.selection == "attn_div_v2"
+        chosen = diverse(pooled, self._importance(tokens, pooled, spans), selecting, most, repeats=repeats)
+        selected = chosen > 0
+
+        left = budget - selecting
+        over_time, trees = self._trees(pooled, ~selected, budget, left, spans)
+        if self.original:
+            trees |= (spans.length == 1)[:, None]
+        counts = self._clusters(trees.sum(1), left, spans)
+        clusters = density_peaks(
+            pooled, trees.long() - 1, counts[:, None], self.neighbours, capped=True, merge=over_time
+        )
+        joined = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)
+        target = torch.where(trees, joined, torch.where(selected, index, full))
+        merge = over_time.then(Merge.means(target.flatten()))
+        if not self.original:
+            order = reading_order(selected | clusters.centre, total)
+            return fold_merged(tokens, pooled, merge, order, weights=weights)
+        again = reading_order(selected, None)
+        return _layers(
+            select(tokens, again.repeat_interleave(chosen.flatten()[again]), weights=False),
+            fold_merged(tokens, pooled, merge, reading_order(clusters.centre, None), weights=False),
+        )
+
+    def _spans(self, tokens: VideoTokens, pooled: Tensor) -> Spans:
+        """The segments."""
+        if self.original:
+            tokens = dataclasses.replace(tokens, frame_features=pooled.mean(1))
+        return Spans.of(DySeg(self.segments, self.segment_threshold)(tokens), tokens.frames)
+
+    def _budget(self, tokens: VideoTokens, total: int | None) -> tuple[Tensor, int]:
+        """Tokens of each frame (F,), and the most that ADTS selects in one."""
+        device = tokens.features.device
+        if total is None:
+            each = min(tokens.cells, math.ceil(tokens.cells * self.retention * self.expansion))
+            return torch.full((tokens.frames,), each, device=device), math.ceil(each * self.alpha)
+        return evenly(total, tokens.frames, device), math.ceil(-(-total // tokens.frames) * self.alpha)
+
+    def _importance(self, tokens: VideoTokens, pooled: Tensor, spans: Spans) -> Tensor:
+        """Weight (F, N) of every token in ADTS."""
+        assert tokens.deep is not None  # `needs` was checked
+        attention = tokens.pool(tokens.deep.float())
+        if self.selection == "attn_div":
+            return attention
+        mean = _of_segments(pooled.mean(1), spans) / spans.length[:, None]
+        relevance = (pooled @ mean[:, :, None])[:, :, 0]
+        return attention * (relevance if self.original else relevance.clamp_min(0))
+
+    def _trees(self, pooled: Tensor, free: Tensor, budget: Tensor, left: Tensor, spans: Spans) -> tuple[Merge, Tensor]:
+        """Merge free tokens (F, N) over time: the merge, and which of them (F, N) are roots of trees."""
+        similarity, cell = likest_before(pooled, free, spans)
+        joins = similarity > self._threshold(similarity, budget, spans)
+        if not self.original:
+            room = _of_segments(free.sum(1) - left, spans)
+            joins &= ranks_in_segments(similarity, spans)[0] < room[:, None]
+        parent, root = roots(joins, cell)
+        if not self.original:
+            return Merge.means(root), free & ~joins
+        # Of a root's occurrences as a parent one is its own.
+        return Merge(root, 1 / occurrences(parent, len(parent))[root]), free & ~joins
+
+    def _threshold(self, similarity: Tensor, budget: Tensor, spans: Spans) -> Tensor | float:
+        """Similarity above which tokens join: a number, or in the original (F, 1), raised where too many would."""
+        if not self.original:
+            return self.temporal_threshold
+        cells = similarity.shape[1]
+        spare = spans.length * (cells - budget)
+        joining = _of_segments((similarity > self.temporal_threshold).sum(1), spans)
+        by_segment = ranks_in_segments(similarity, spans)[1]
+        edge = by_segment[spans.first * cells + (spare - 1).clamp_min(0)].clamp_min(self.temporal_threshold)
+        return torch.where(joining > spare, edge, self.temporal_threshold)[:, None]
+
+    def _clusters(self, trees: Tensor, left: Tensor, spans: Spans) -> Tensor:
+        """Spatial clusters of each frame (F,), given its trees (F,) and what its selected tokens leave it (F,)."""
+        frame = torch.arange(len(trees), device=trees.device)
+        if not self.original:
+            totals = torch.zeros_like(left).scatter_add_(0, spans.first, left)
+            return apportion(totals, torch.where(spans.first == frame[:, None], trees, 0)).sum(0)
+        ratio = _of_segments(left, spans) / _of_segments(trees, spans).double()
+        return torch.where(ratio < 1, (trees * ratio).ceil().long(), trees)
+
+
+def _of_segments(values: Tensor, spans: Spans) -> Tensor:
+    """Sums of per-frame values (F,) or (F, E) over the segment that each frame lies in, of the same shape."""
+    sums = sum_rows(values.view(len(values), -1), spans.index, spans.most)
+    return sums[spans.index].view_as(values)
+
+
+def _layers(chosen: Reduction, clusters: Reduction) -> Reduction:
+    """Two reductions of one video in one order; tokens of both may stand on the same cell."""
+    cells = chosen.grid[0] * chosen.grid[1]
+    frame, cell = torch.cat([chosen.frames, clusters.frames]), torch.cat([chosen.cells, clusters.cells])
+    order = (frame * cells + cell).argsort(stable=True)
+    return dataclasses.replace(
+        chosen,
+        tokens=torch.cat([chosen.tokens, clusters.tokens])[order],
+        frames=frame[order],
+        cells=cell[order],
+    )

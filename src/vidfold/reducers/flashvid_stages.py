@@ -1,0 +1,100 @@
+"""The stages of FlashVID: diverse selection in the frame, trees over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.parts.still import Spans
+
+
+def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats: bool = False) -> Tensor:
+    """Farthest-first selection by the distance (1 - cos) * weight of the token in question (FlashVID, ADTS).
+
+    The first token is the one farthest from its nearest other; each later one is farthest from the chosen ones. Serial
+    over the chosen tokens, all frames at once.
+
+    Args:
+        pooled: (F, N, D) float32.
+        weight: (F, N), not negative unless ``repeats``.
+        count: (F,) int64, tokens to choose in each frame.
+        most: an upper bound of it.
+        repeats: whether a token may be chosen again, as it is where all others have negative weights.
+
+    Returns:
+        (F, N) int64, how often each token was chosen.
+    """
+    frames, cells = weight.shape
+    norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
+    distance = pooled @ pooled.transpose(1, 2)
+    distance.div_(-norm[:, :, None]).div_(norm[:, None, :]).add_(1).clamp_min_(0)
+    if repeats:
+        # The second smallest of the weighted distances, itself included: a negative weight turns their order round.
+        second = min(2, cells)
+        near = distance.topk(second, largest=False).values[..., -1]
+        score = torch.where(weight < 0, distance.topk(second).values[..., -1], near) * weight
+    else:
+        distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        score = distance.amin(2).clamp_max(2) * weight
+        distance.diagonal(dim1=1, dim2=2).zero_()
+    chosen = torch.zeros(frames, cells, dtype=torch.int64, device=pooled.device)
+    nearest = torch.full_like(weight, torch.inf)
+    for step in range(most):
+        best = score.argmax(1, keepdim=True)
+        chosen.scatter_add_(1, best, (step < count)[:, None].long())
+        row = distance.gather(1, best[:, :, None].expand(-1, -1, cells))[:, 0]
+        nearest = torch.minimum(nearest, row * weight)
+        score = nearest if repeats else nearest.masked_fill(chosen > 0, -1)
+    return chosen
+
+
+def likest_before(pooled: Tensor, free: Tensor, spans: Spans) -> tuple[Tensor, Tensor]:
+    """For every free token the most similar free one of the frame before, within the segment (FlashVID, TSTM).
+
+    Args:
+        pooled: (F, N, D) float32.
+        free: (F, N) bool.
+        spans: the segments.
+
+    Returns:
+        Cosine similarity (F, N), -inf where there is none, and its cell (F, N) int64.
+    """
+    norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
+    alike = (pooled[1:] @ pooled[:-1].transpose(1, 2)).div_(norm[:-1, None, :])
+    best, cell = alike.masked_fill_(~free[:-1, None, :], -torch.inf).max(2)
+    best = best / norm[1:]
+    found = free & ~spans.leads[:, None]
+    return functional.pad(best, (0, 0, 1, 0)).masked_fill(~found, -torch.inf), functional.pad(cell, (0, 0, 1, 0))
+
+
+def ranks_in_segments(similarity: Tensor, spans: Spans) -> tuple[Tensor, Tensor]:
+    """Place of each value (F, N) among those of its segment, 0 for the largest, and the values sorted so, (F*N,).
+
+    The sorted values of a segment begin at its first frame's place, F*N of them in all.
+    """
+    flat = similarity.flatten()
+    segment = spans.first[:, None].expand_as(similarity).flatten()
+    order = flat.argsort(descending=True, stable=True)
+    order = order[segment[order].argsort(stable=True)]
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+    return place.view_as(similarity) - spans.first[:, None] * similarity.shape[1], flat[order]
+
+
+def roots(joins: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The trees that tokens make by joining one of the frame before.
+
+    Args:
+        joins: (F, N) bool, tokens that join another; none in the first frame.
+        cell: (F, N) int64, the cell of the frame before that they join.
+
+    Returns:
+        Flat indices (F*N,) of each token's parent and of the root of its tree, its own where it joins none.
+    """
+    frames, cells = joins.shape
+    index = torch.arange(frames * cells, device=joins.device).view(frames, cells)
+    parent = torch.where(joins, cell + index[:, :1] - cells, index).flatten()
+    root = parent
+    for _ in range((frames - 1).bit_length()):  # each round doubles the generations
+        root = root[root]
+    return parent, root

@@ -1,0 +1,128 @@
+"""HoliTom's outer stage: merge what stands still over optimal segments, then thin out each set by the same ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidfold.anchors import descending_rank
+from vidfold.budgets import check_count, check_ratio
+from vidfold.parts.apportion import apportion
+from vidfold.parts.clustering import density_peaks
+from vidfold.parts.merging import Merge, fold_merged, reading_order, with_newlines
+from vidfold.parts.still import Spans, Still
+from vidfold.reducers.base import BudgetedReducer
+from vidfold.segments.optimal import OptimalSeg, similarities
+from vidfold.tokens import Reduction, VideoTokens
+
+
+@dataclass(frozen=True)
+class HoliTom(BudgetedReducer):
+    """HoliTom (NeurIPS 2025, arXiv 2505.21334), its stage before the language model.
+
+    The video is cut where merging what stands still saves most tokens (`vidfold.segments.OptimalSeg`). Static cells of
+    a segment are merged over time; the merged tokens are clustered by density peaks, a centre takes in the mean of its
+    members. Of each frame's other tokens the most attended stay. Both kinds are thinned by the same ratio; whole
+    numbers come from largest remainders, and no segment loses all of its static tokens while the budget has one for
+    each. Where the budget is larger than what merging leaves, the least steady cells are not merged.
+
+    The original reads attention of the last vision layer that is used (`deep_layer=-1` where a model family offers the
+    choice).
+
+    Attributes:
+        threshold: tau, cosine similarity above which a cell stands still over a transition. The authors use 0.65 for
+            their runs at a tenth of the tokens.
+        window: frames a segment at most.
+        beta: weight of a centre itself beside the mean of its members, in [0, 1].
+        neighbours: K of the density peaks; at most the number of centres.
+        original: the authors' counts: per frame rounded up, per segment to the nearest, so more than the retention and
+            depending on the content; each segment's static tokens come before the rest. With a newline vector, as for
+            LLaVA-Video, output in reading order, a newline after every row that keeps a token.
+    """
+
+    threshold: float = 0.8
+    window: int = 1024
+    beta: float = 0.6
+    neighbours: int = 7
+    original: bool = False
+
+    name = "holitom"
+    paper = "HoliTom, NeurIPS 2025, arXiv 2505.21334 (outer stage)"
+    idea = "optimal segments; static cells merged over time and clustered, the most attended of the others"
+    needs = frozenset({"deep"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        OptimalSeg(self.threshold, self.window)
+        check_ratio("beta", self.beta, zero=True)
+        check_count("neighbours", self.neighbours)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is known from frames and cells alone: not in the authors' program."""
+        return not self.original
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to.
+
+        Raises:
+            ValueError: in the authors' program it depends on the content.
+        """
+        if self.original:
+            raise ValueError("the count of HoliTom(original=True) depends on the video's content; use original=False")
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for."""
+        assert tokens.deep is not None  # `needs` was checked
+        frames, cells = tokens.frames, tokens.cells
+        full = frames * cells
+        total = None if self.original else self.count(frames, cells)
+        pooled = tokens.pooled().float()
+        still = self._still(pooled, None if total is None else full - total)
+        lead, dynamic = still.lead, ~still.static
+        sizes = torch.stack([lead.sum(1), dynamic.sum(1)])
+        static_count, dynamic_count = self._counts(sizes, total, full)
+
+        over_time = still.merge()
+        clusters = density_peaks(
+            pooled, lead.long() - 1, static_count[:, None], self.neighbours, capped=True, merge=over_time
+        )
+        attention = tokens.pool(tokens.deep.float()).masked_fill(~dynamic, -torch.inf)
+        chosen = dynamic & (descending_rank(attention) < dynamic_count[:, None])
+        index = torch.arange(full, device=lead.device).view(frames, cells)
+        joined = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)
+        target = torch.where(lead, joined, torch.where(chosen, index, full))
+        merge = over_time.then(Merge.blends(target.flatten(), self.beta))
+
+        kept = clusters.centre | chosen
+        order = reading_order(kept, total)
+        if self.original and tokens.newline is None:
+            # Static tokens of a segment stand in its first frame and come before that frame's own.
+            order = order[(order // cells * 2 + chosen.flatten()[order]).argsort(stable=True)]
+        reduction = fold_merged(tokens, pooled, merge, order, weights=weights)
+        if self.original and tokens.newline is not None:
+            return with_newlines(reduction, tokens.newline)
+        return reduction
+
+    def _still(self, pooled: Tensor, most: int | None) -> Still:
+        """The cells to merge, of pooled tokens (F, N, D), saving ``most`` tokens at most."""
+        alike = similarities(pooled)
+        spans = Spans.of(OptimalSeg(self.threshold, self.window).cut(alike > self.threshold), len(pooled))
+        inside = (spans.index[1:] == spans.index[:-1])[:, None]
+        # Over every transition of a segment.
+        least = torch.full_like(pooled[..., 0], torch.inf).scatter_reduce_(
+            0, spans.index[1:, None].expand_as(alike), alike.masked_fill(~inside, torch.inf), "amin"
+        )
+        return Still.of(spans, least[spans.index], self.threshold, most)
+
+    def _counts(self, sizes: Tensor, total: int | None, full: int) -> Tensor:
+        """Tokens kept (2, F) of the static and dynamic sets of each frame, of sizes (2, F)."""
+        if total is not None:
+            least = torch.stack([torch.ones_like(sizes[0]), torch.zeros_like(sizes[1])])
+            return apportion(total, sizes.flatten(), least.flatten()).view_as(sizes)
+        ratio = min(1.0, self.retention / (int(sizes.sum()) / full))
+        static, dynamic = sizes.double() * ratio
+        return torch.stack([static.round(), dynamic.ceil()]).long()

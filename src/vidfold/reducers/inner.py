@@ -1,0 +1,46 @@
+"""The contract of methods that work inside the language model: which layers go on with which share of the tokens."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import NoReturn
+
+from vidfold.layers import Drop, check_drops
+from vidfold.reducers.base import Reducer
+from vidfold.tokens import VideoTokens
+
+
+@dataclass(frozen=True)
+class InnerReducer(Reducer):
+    """A method that drops tokens between the layers of the language model, which is given all of them.
+
+    A method subclasses this as a frozen dataclass, names itself as any `Reducer` does, and implements `drops`.
+    ``vidfold.fold(model, method)`` applies it; it cannot be called on a `VideoTokens`.
+    """
+
+    @abstractmethod
+    def drops(self, depth: int) -> tuple[Drop, ...]:
+        """The drops in a decoder of ``depth`` layers, before `schedule` checks them."""
+
+    def schedule(self, depth: int) -> tuple[Drop, ...]:
+        """The drops in a decoder of ``depth`` layers, in their order.
+
+        Raises:
+            ValueError: layers that such a decoder does not have.
+        """
+        drops = self.drops(depth)
+        check_drops(drops, depth)
+        return drops
+
+    def count(self, frames: int, cells: int) -> int:
+        """All F*N tokens: that many the language model is given."""
+        return frames * cells
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> NoReturn:
+        """Refuse: the ranking needs the language model.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"{self.name} works inside the language model: use it as vidfold.fold(model, {self!r})")

@@ -1,0 +1,163 @@
+"""PruneVid's merging stage: clusters of frames, static cells merged over time, clusters of tokens in every set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.budgets import check_count, check_ratio
+from vidfold.parts.apportion import apportion
+from vidfold.parts.clustering import density_peaks
+from vidfold.parts.merging import Merge, fold_merged, reading_order, weighted_sums
+from vidfold.parts.still import Spans, Still
+from vidfold.reducers.base import BudgetedReducer
+from vidfold.segments import Segments
+from vidfold.segments.optimal import check_threshold
+from vidfold.tokens import Reduction, VideoTokens
+
+_SMALL = 14
+
+
+@dataclass(frozen=True)
+class PruneVid(BudgetedReducer):
+    """PruneVid (ACL Findings 2025, arXiv 2412.16117), its merging before the language model.
+
+    Frames are clustered by density peaks into scenes, made contiguous. Cells whose tokens stay alike over a scene are
+    static and merged over time. The static tokens of each scene and the other tokens of each frame are clustered by
+    density peaks, each cluster becomes its mean. The sets share the budget in proportion to their sizes, at least one
+    token each while it suffices. Where the budget is larger than what merging leaves, the least steady cells are not
+    merged.
+
+    Attributes:
+        threshold: tau, mean cosine similarity over all pairs of a scene's frames above which a cell is static.
+        segment_ratio: clusters of frames as a share of the frames, in (0, 1].
+        neighbours: k of the density peaks.
+        original: the authors' program with ``cluster_ratio`` in place of ``retention``: sets of at most 14 tokens are
+            kept whole, the count depends on the content, clusters come in order of falling score, static ones first.
+        cluster_ratio: clusters of a set as a share of its tokens, rounded down, in [0, 1], with ``original``.
+    """
+
+    threshold: float = 0.8
+    segment_ratio: float = 0.25
+    neighbours: int = 7
+    original: bool = False
+    cluster_ratio: float = 0.5
+
+    name = "prunevid"
+    paper = "PruneVid, ACL Findings 2025, arXiv 2412.16117 (merging stage)"
+    idea = "scenes by clustering frames; static cells merged over time; clusters of every set of tokens"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_threshold("threshold", self.threshold)
+        check_ratio("segment_ratio", self.segment_ratio)
+        check_count("neighbours", self.neighbours)
+        check_ratio("cluster_ratio", self.cluster_ratio, zero=True)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is known from frames and cells alone: not in the authors' program."""
+        return not self.original
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to.
+
+        Raises:
+            ValueError: in the authors' program it depends on the content.
+        """
+        if self.original:
+            raise ValueError("the count of PruneVid(original=True) depends on the video's content; use original=False")
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for."""
+        frames, cells = tokens.frames, tokens.cells
+        full = frames * cells
+        total = None if self.original else self.count(frames, cells)
+        pooled = tokens.pooled().float()
+        spans = Spans.of(contiguous(self.frame_labels(pooled)), frames)
+        still = Still.of(spans, _steadiness(pooled, spans), self.threshold, None if total is None else full - total)
+        lead, dynamic = still.lead, ~still.static
+        sizes = torch.stack([dynamic.sum(1), lead.sum(1)], dim=1)
+
+        over_time = still.merge()
+        group = torch.where(dynamic, 0, torch.where(lead, 1, -1))
+        clusters = density_peaks(pooled, group, self._counts(sizes, total), self.neighbours, merge=over_time)
+        index = torch.arange(full, device=lead.device).view(frames, cells)
+        target = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)
+        merge = over_time.then(Merge.means(target.flatten()))
+
+        order = reading_order(clusters.centre, total)
+        if self.original:
+            small = sizes.gather(1, group.clamp_min(0)) <= _SMALL
+            place = torch.where(small, index, index[:, :1] + clusters.rank) + (index[:, :1] + cells * ~lead)
+            order = order[place.flatten()[order].argsort()]
+        return fold_merged(tokens, pooled, merge, order, weights=weights)
+
+    def frame_labels(self, pooled: Tensor) -> Tensor:
+        """Cluster of each frame of pooled tokens (F, N, D), (F,) int64; clusters are numbered by falling score."""
+        frames, device = len(pooled), pooled.device
+        count = torch.full((1, 1), max(1, int(self.segment_ratio * frames)), device=device)
+        group = torch.zeros(1, frames, dtype=torch.int64, device=device)
+        clusters = density_peaks(pooled.mean(1)[None], group, count, self.neighbours)
+        return clusters.rank.gather(1, clusters.nearest)[0]
+
+    def _counts(self, sizes: Tensor, total: int | None) -> Tensor:
+        """Clusters (F, 2) of every set, of sizes (F, 2)."""
+        if total is not None:
+            return apportion(total, sizes.flatten(), 1).view_as(sizes)
+        return torch.where(sizes > _SMALL, (sizes.double() * self.cluster_ratio).floor().long(), sizes)
+
+
+def contiguous(labels: Tensor) -> Segments:
+    """Segments of frames (F,) with labels that come and go: of every label the longest runs stay, others are given up.
+
+    A run stays if no other of its label is longer and it has two frames at least. What is given up joins, from left to
+    right, the longer of the runs beside it as they then are; of equals the left one. Serial over the frames.
+    """
+    frames, device = len(labels), labels.device
+    index = torch.arange(frames, device=device)
+    length = _run_lengths(labels)
+    longest = torch.zeros_like(labels).scatter_reduce_(0, labels, length, "amax")[labels]
+    stays = (length == longest) & (length > 1)
+
+    # The next run that stays, as seen from each frame; frame F: there is none.
+    following = torch.where(stays, index, frames).flip(0).cummin(0).values.flip(0)
+    right = functional.pad(labels, (0, 1))[following]
+    right_length = functional.pad(length, (0, 1))[following]
+    result = torch.where(stays, labels, right)
+    run = torch.ones_like(length[0])
+    for frame in range(1, frames):
+        before = result[frame - 1]
+        goes_right = stays[frame - 1] & (right_length[frame] > run)
+        label = torch.where(stays[frame], labels[frame], torch.where(goes_right, right[frame], before))
+        result[frame] = label
+        run = torch.where(label == before, run + 1, 1)
+    starts = torch.where(_changes(result), index, frames).sort().values
+    return Segments(starts, functional.pad(starts[1:], (0, 1), value=frames) - starts, frames)
+
+
+def _changes(labels: Tensor) -> Tensor:
+    """Whether each frame (F,) begins a run of equal labels."""
+    return functional.pad(labels[1:] != labels[:-1], (1, 0), value=True)
+
+
+def _run_lengths(labels: Tensor) -> Tensor:
+    """Length (F,) of the run of equal labels that each frame lies in."""
+    run = _changes(labels).cumsum(0) - 1
+    return torch.zeros_like(labels).scatter_add_(0, run, torch.ones_like(labels))[run]
+
+
+def _steadiness(pooled: Tensor, spans: Spans) -> Tensor:
+    """Mean cosine similarity (F, N) over all pairs of different frames of the segment that each frame lies in."""
+    frames, cells, _ = pooled.shape
+    source = torch.arange(frames * cells, device=pooled.device)
+    place = (spans.index[:, None] * cells + source[:cells]).flatten()
+    norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12).flatten()
+    sums = weighted_sums(pooled.flatten(0, 1), source, place, 1 / norm, spans.most * cells)
+    resultant: Tensor = torch.linalg.vector_norm(sums, dim=-1).square().view(spans.most, cells)[spans.index]
+    length = spans.length[:, None]
+    return (resultant - length) / (length * (length - 1)).clamp_min(1)

@@ -1,0 +1,153 @@
+"""SimpleCluster: k-means on tokens that know where and when they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.budgets import check_count
+from vidfold.parts.greedy import farthest_first
+from vidfold.parts.grouping import by_first_member, group_sizes, group_sums, merge_groups
+from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.tokens import Reduction, VideoTokens
+
+_CONVERGED = 1e-6
+
+
+@dataclass(frozen=True)
+class SimpleCluster(BudgetedReducer):
+    """Spherical k-means over the whole video (arXiv 2609.35394); every cluster becomes the mean of its raw tokens.
+
+    Tokens are compared by cosine after rotary position embedding in three dimensions (frame, row, column), so that
+    distance in space and time counts. Prototypes start farthest-first and are refined by at most ``iterations`` of
+    Lloyd's steps; an empty cluster takes the worst covered token. A merged token stands where its first member stood.
+    The start is serial in the K choices; a step is one matrix product. Time grows with the square of the length.
+
+    Attributes:
+        retention: share of the tokens to keep, in (0, 1]; met exactly: a cluster left empty at the end takes the
+            worst covered token that is not the best covered of its own.
+        iterations: of Lloyd's algorithm at most; it stops when no prototype moves. (On a GPU it goes through all of
+            them, so that the host need not wait.)
+        theta: base of the rotary frequencies.
+        start: flat index of the first prototype. None: the token of largest norm. The authors' program means that
+            too, but looks at norms after normalisation, where they are all 1 and rounding decides.
+        original: the authors' rounding K = round(retention * F*N), halves to even, and an error where a cluster is
+            left empty.
+    """
+
+    iterations: int = 10
+    theta: float = 10000.0
+    start: int | None = None
+    original: bool = False
+
+    name = "simplecluster"
+    paper = "SimpleCluster, arXiv 2609.35394"
+    idea = "k-means over the whole video on tokens with rotary positions"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("iterations", self.iterations)
+        if not self.theta > 0:
+            raise ValueError(f"theta must be positive, got {self.theta!r}")
+        if self.start is not None:
+            check_count("start", self.start, least=0)
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to."""
+        if self.original:
+            return max(1, round(self.retention * (frames * cells)))
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """K merged tokens in reading order."""
+        total, full = self.count(tokens.frames, tokens.cells), tokens.frames * tokens.cells
+        if total == full:
+            return select(tokens, torch.arange(full, device=tokens.features.device), weights=weights)
+        features = tokens.pooled().float()
+        units = functional.normalize(rotated(features, tokens.language_grid, self.theta), dim=-1).flatten(0, 1)
+        if self.start is None:
+            start = features.flatten(0, 1).square().sum(1).argmax()
+        elif self.start < full:
+            start = torch.tensor(self.start, device=units.device)
+        else:
+            raise ValueError(f"start={self.start} is not one of the video's {full} tokens")
+        labels, coverage = self._cluster(units, start, total)
+        if not self.original:
+            labels = _fill_empty(labels, coverage, total)
+        elif bool((empty := group_sizes(labels, total) == 0).any()):
+            raise ValueError(
+                f"{int(empty.sum())} of {total} clusters are empty, where the authors' program stops; "
+                "use original=False"
+            )
+        labels, places = by_first_member(labels, total)
+        return merge_groups(tokens, labels, total, places, weights=weights)
+
+    def _cluster(self, units: Tensor, start: Tensor, total: int) -> tuple[Tensor, Tensor]:
+        """Cluster (S,) of every token and its cosine (S,) to the prototype."""
+        order, closest = farthest_first(units[None], total, start[None])
+        prototypes, labels = units[order[0]], closest[0]
+        coverage = (units * prototypes[labels]).sum(1)
+        moving = torch.ones((), dtype=torch.bool, device=units.device)
+        for _ in range(self.iterations):
+            means = functional.normalize(group_sums(units, labels, total), dim=-1)
+            means = _reseed(means, units, coverage, group_sizes(labels, total) == 0)
+            step = (means - prototypes).abs().amax()
+            prototypes = torch.where(moving, means, prototypes)
+            moving = moving & (step > _CONVERGED)
+            coverage, labels = (units @ prototypes.T).max(1)
+            if units.device.type == "cpu" and not bool(moving):
+                break
+        return labels, coverage
+
+
+def rotated(features: Tensor, grid: tuple[int, int], theta: float) -> Tensor:
+    """Rotary position embedding in three dimensions (F, N, D) of float32 features (F, N, D).
+
+    The channels are split into equal parts for frame, row and column, the first with the remainder; an odd last
+    channel of a part is not rotated. Pairs are interleaved, coordinates are plain indices.
+    """
+    frames, cells, width = features.shape
+    device = features.device
+    cell = torch.arange(cells, device=device)
+    coordinates = (
+        torch.arange(frames, device=device)[:, None].expand(frames, cells),
+        (cell // grid[1]).expand(frames, cells),
+        (cell % grid[1]).expand(frames, cells),
+    )
+    second = width - 2 * (width // 3)
+    third = second + width // 3
+    parts = features[:, :, :second], features[:, :, second:third], features[:, :, third:]
+    return torch.cat([_rotate(part, place, theta) for part, place in zip(parts, coordinates, strict=True)], dim=2)
+
+
+def _rotate(part: Tensor, place: Tensor, theta: float) -> Tensor:
+    pairs = part.shape[2] // 2
+    if pairs == 0:
+        return part
+    frequency = theta ** (-torch.arange(pairs, device=part.device) / pairs)
+    angle = place[:, :, None] * frequency
+    even, odd = part[:, :, 0 : 2 * pairs : 2], part[:, :, 1 : 2 * pairs : 2]
+    turned = torch.stack([even * angle.cos() - odd * angle.sin(), even * angle.sin() + odd * angle.cos()], dim=3)
+    return torch.cat([turned.flatten(2), part[:, :, 2 * pairs :]], dim=2)
+
+
+def _reseed(means: Tensor, units: Tensor, coverage: Tensor, empty: Tensor) -> Tensor:
+    """The prototypes, with empty clusters, in their order, on the worst covered tokens, worst first."""
+    worst = coverage.argsort(stable=True)[(empty.cumsum(0) - 1).clamp_min(0)]
+    return torch.where(empty[:, None], units[worst], means)
+
+
+def _fill_empty(labels: Tensor, coverage: Tensor, groups: int) -> Tensor:
+    """Labels (S,) without empty clusters: each takes the worst covered token that no cluster loses its last by."""
+    by_coverage = coverage.argsort(descending=True, stable=True)
+    rank = torch.empty_like(by_coverage).scatter_(0, by_coverage, torch.arange(len(labels), device=labels.device))
+    best = rank.new_full((groups,), len(labels)).scatter_reduce_(0, labels, rank, "amin")
+    spare = coverage.masked_fill(rank == best[labels], torch.inf).argsort(stable=True)
+    empty = best == len(labels)
+    taken = torch.where(empty, spare[(empty.cumsum(0) - 1).clamp_min(0)], len(labels))
+    # One place more takes what the clusters that have members would write.
+    filled = torch.cat([labels, labels.new_zeros(1)])
+    return filled.scatter_(0, taken, torch.arange(groups, device=labels.device))[:-1]

@@ -1,0 +1,123 @@
+"""ToMe: merge the most similar pairs of every frame, half against half, until the budget is met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.budgets import check_count
+from vidfold.parts.grouping import by_first_member, first_members, merge_groups
+from vidfold.parts.merging import sum_rows
+from vidfold.reducers.base import BudgetedReducer
+from vidfold.tokens import Reduction, VideoTokens
+
+
+@dataclass(frozen=True)
+class ToMe(BudgetedReducer):
+    """Token Merging's bipartite matching (ICLR 2023, arXiv 2210.09461), applied to each frame's final tokens.
+
+    A step puts the tokens of a frame alternately into two halves; each of the first finds its most similar partner
+    in the second, by the cosine of the attention keys; the most similar pairs merge, at most half of the tokens a
+    step, until the frame's share of the budget is left. A merged token is the mean of all it holds and stands where
+    the first of them stood. Published inside the vision tower, with fresh keys in every layer; here the keys are
+    those of `VideoTokens.keys`, merged along with the tokens.
+
+    K is split over the frames so that any run of them has its share to within one token; where K < F, the frames
+    without a share are dropped.
+
+    Attributes:
+        retention: share of the tokens to keep, in (0, 1]; met exactly.
+        original: the published order: ``tokens_per_frame`` of every frame, and after each step unmerged tokens come
+            first, by descending similarity, which changes the halves of the next step; the output keeps that order.
+            Otherwise tokens are put back into the order of their first members.
+        tokens_per_frame: budget of the original, at most N.
+    """
+
+    original: bool = False
+    tokens_per_frame: int = 20
+
+    name = "tome"
+    paper = "ToMe, ICLR 2023, arXiv 2210.09461"
+    idea = "merges the most similar pairs of every frame, half against half"
+    needs = frozenset({"keys"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("tokens_per_frame", self.tokens_per_frame)
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to."""
+        if self.original:
+            return frames * min(self.tokens_per_frame, cells)
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """K merged tokens in reading order."""
+        assert tokens.keys is not None  # `needs` was checked
+        frames, device = tokens.frames, tokens.features.device
+        total = self.count(frames, tokens.cells)
+        keys = tokens.pool(tokens.keys.float())
+        before = [total * frame // frames for frame in range(frames + 1)]
+        shares = [after - start for start, after in pairwise(before)]
+
+        labels = torch.full((frames, tokens.cells), -1, device=device)
+        for share in sorted(set(shares) - {0}):
+            own = [frame for frame in range(frames) if shares[frame] == share]
+            offset = torch.tensor([before[frame] for frame in own], device=device)
+            index = torch.tensor(own, device=device)
+            labels[index] = merge_pairs(keys[index], share, by_similarity=self.original) + offset[:, None]
+        flat = labels.flatten()
+        if not self.original:
+            flat, places = by_first_member(flat, total)
+            return merge_groups(tokens, flat, total, places, weights=weights)
+        return merge_groups(tokens, flat, total, first_members(flat, total), weights=weights)
+
+
+def merge_pairs(metric: Tensor, target: int, *, by_similarity: bool = False) -> Tensor:
+    """Which of ``target`` merged tokens each token goes into.
+
+    Args:
+        metric: (B, N, E) float32; a merged token's is the mean of its members'.
+        target: tokens to leave, 1 to N.
+        by_similarity: whether the unmerged tokens of the first half come first after each step, most similar first;
+            otherwise tokens stay in the order of their first members.
+
+    Returns:
+        (B, N) int64 in [0, target).
+    """
+    batch, cells, _ = metric.shape
+    labels = torch.arange(cells, device=metric.device).expand(batch, cells)
+    while (left := metric.shape[1]) > target:
+        metric, slots = _step(metric, min(left - target, left // 2), by_similarity)
+        labels = slots.gather(1, labels)
+    return labels
+
+
+def _step(sums: Tensor, merges: int, by_similarity: bool) -> tuple[Tensor, Tensor]:
+    """Merge the ``merges`` most similar pairs: the new sums (B, n - merges, E), and each token's slot (B, n) there."""
+    batch, left, width = sums.shape
+    unit = functional.normalize(sums, dim=-1)
+    best, partner = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(2)
+    order = best.argsort(dim=1, descending=True, stable=True)
+    merging = order[:, :merges]
+    partner = 2 * partner.gather(1, merging) + 1
+    # A slot is known by the one token that founds it.
+    founder = torch.arange(left, device=sums.device).repeat(batch, 1).scatter_(1, 2 * merging, partner)
+    if by_similarity:
+        odd = torch.arange(1, left, 2, device=sums.device).expand(batch, -1)
+        founders = torch.cat([2 * order[:, merges:], odd], dim=1)
+    else:
+        place = torch.arange(left, device=sums.device).expand(batch, -1)
+        first = torch.full_like(founder, left).scatter_reduce_(1, founder, place, "amin")
+        founders = first.argsort(dim=1, stable=True)[:, : left - merges]
+    slots = torch.empty_like(founder).scatter_(
+        1, founders, torch.arange(left - merges, device=sums.device).expand(batch, -1)
+    )
+    slots = slots.gather(1, founder)
+    rows = slots + (left - merges) * torch.arange(batch, device=sums.device)[:, None]
+    merged = sum_rows(sums.flatten(0, 1), rows.flatten(), batch * (left - merges))
+    return merged.view(batch, left - merges, width), slots

@@ -1,0 +1,118 @@
+"""VisionZip: the most attended tokens of each frame, and evenly spaced ones that take in the rest by their keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.anchors import descending_rank
+from vidfold.budgets import check_count, check_ratio
+from vidfold.parts.aggregation import gather_rows
+from vidfold.parts.apportion import evenly
+from vidfold.parts.merging import Merge, fold_merged, reading_order, with_newlines
+from vidfold.reducers.base import BudgetedReducer
+from vidfold.tokens import Reduction, VideoTokens
+
+
+@dataclass(frozen=True)
+class VisionZip(BudgetedReducer):
+    """VisionZip (CVPR 2025, arXiv 2412.04467), in its port to video: frame by frame.
+
+    Of a frame's T tokens the share ``dominant`` are the most attended ones, kept unchanged. The rest, in raster order,
+    offer every (rest div contextual)-th token as a contextual one; the others join the contextual token of highest
+    cosine similarity of keys. Frames share the budget evenly.
+
+    The original reads attention and keys of the last vision layer that is used (`deep_layer=-1` where a model family
+    offers the choice).
+
+    Attributes:
+        dominant: share of a frame's tokens that the most attended ones get, rounded down, in [0, 1].
+        original: the port's own arithmetic: ``tokens_per_frame`` in every frame in place of ``retention``; a contextual
+            token is itself *plus* the mean of those that joined it, a sum; output frame by frame, dominant tokens
+            before contextual ones. With a newline vector, as for LLaVA-Video, every row of every frame ends in one,
+            and dominant tokens stand in wrong rows: the tokens are in raster order, their positions by attention.
+        tokens_per_frame: T with ``original``. Official: 50, 40, 30, 20 for 25, 20, 15, 10 % of 196 tokens.
+    """
+
+    dominant: float = 54 / 64
+    original: bool = False
+    tokens_per_frame: int = 20
+
+    name = "visionzip"
+    paper = "VisionZip, CVPR 2025, arXiv 2412.04467 (video port)"
+    idea = "most attended tokens of each frame, and evenly spaced ones that absorb the rest by keys"
+    needs = frozenset({"deep", "keys"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ratio("dominant", self.dominant, zero=True)
+        check_count("tokens_per_frame", self.tokens_per_frame)
+
+    def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to."""
+        if self.original:
+            return frames * min(self.tokens_per_frame, cells)
+        return super().count(frames, cells)
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold in float32; no step waits for the device unless ``weights`` are asked for.
+
+        Raises:
+            ValueError: weights of the original's sums.
+        """
+        if self.original and weights:
+            raise ValueError("visionzip with original=True adds tokens up: its sums have no weights that sum to 1")
+        assert tokens.deep is not None  # `needs` was checked
+        assert tokens.keys is not None
+        frames, cells = tokens.frames, tokens.cells
+        total = self.count(frames, cells)
+        budget = evenly(total, frames, tokens.features.device)
+        dominant = (budget.double() * self.dominant).floor().long()
+        rank = descending_rank(tokens.pool(tokens.deep.float()))
+        is_dominant = rank < dominant[:, None]
+        most = -(-total // frames)
+        goes_to = _contextual(tokens.pool(tokens.keys.float()), ~is_dominant, budget - dominant, most)
+
+        index = torch.arange(frames * cells, device=rank.device).view(frames, cells)
+        target = torch.where(is_dominant, index, torch.where(goes_to < cells, goes_to + index[:, :1], frames * cells))
+        kept = target == index
+        pooled = tokens.pooled().float()
+        if not self.original:
+            merge = Merge.means(target.flatten())
+            return fold_merged(tokens, pooled, merge, reading_order(kept, total), weights=weights)
+
+        means = Merge.blends(target.flatten(), 0.0)
+        sums = Merge(means.target, torch.where(kept.flatten(), 1.0, means.share))
+        role = torch.where(is_dominant, 0, torch.where(kept, 1, 2))
+        order = role.argsort(dim=1, stable=True)[:, : total // frames]
+        reduction = fold_merged(tokens, pooled, sums, (order + index[:, :1]).flatten(), weights=False)
+        if tokens.newline is None:
+            return reduction
+        by_attention = torch.where(is_dominant, rank - cells, role).argsort(dim=1, stable=True)[:, : total // frames]
+        return with_newlines(dataclasses.replace(reduction, cells=by_attention.flatten()), tokens.newline, frames)
+
+
+def _contextual(keys: Tensor, rest: Tensor, count: Tensor, most: int) -> Tensor:
+    """The contextual token that each token of the rest goes to, itself if it is one; N where there is none.
+
+    Args:
+        keys: (F, N, E).
+        rest: (F, N) bool.
+        count: (F,) int64, contextual tokens of each frame, at most the rest.
+        most: an upper bound of it.
+    """
+    frames, cells = rest.shape
+    wanted = count[:, None]
+    place = rest.cumsum(1) - 1
+    step = (rest.sum(1, keepdim=True) // wanted.clamp_min(1)).clamp_min(1)
+    chosen = rest & (place % step == 0) & (place // step < wanted)
+    index = torch.arange(cells, device=keys.device).expand(frames, cells)
+    slots = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+    likeness = keys @ functional.normalize(gather_rows(keys, slots), dim=-1).transpose(1, 2)
+    likeness = likeness.masked_fill_(~chosen.gather(1, slots)[:, None, :], -torch.inf)
+    joined = slots.gather(1, likeness.argmax(2)).masked_fill(wanted == 0, cells)
+    return torch.where(chosen, index, joined)

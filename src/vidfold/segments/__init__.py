@@ -1,0 +1,41 @@
+"""Cutting a video into clips: uniform, given, where the picture changes, or where merging saves most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vidfold.segments.base import Segmenter, Segments
+from vidfold.segments.dynamic import DySeg
+from vidfold.segments.optimal import OptimalSeg
+from vidfold.segments.uniform import Fixed, Uniform, default_clip
+
+
+def segmenter(segments: Segmenter | Sequence[tuple[int, int]] | str | None, clip: int | None = None) -> Segmenter:
+    """The segmenter that a method's ``segments`` field means.
+
+    Args:
+        segments: a segmenter, "uniform" (or None), "dynamic" (`DySeg`), "optimal" (`OptimalSeg`), or (start, length)
+            pairs.
+        clip: frames a clip, for uniform ones.
+
+    Raises:
+        ValueError: none of these, or a clip length for clips that are not uniform.
+    """
+    if segments in (None, "uniform"):
+        return Uniform(clip)
+    if clip is not None:
+        raise ValueError(f"clip={clip!r} goes with uniform segments only, not with segments={segments!r}")
+    if segments == "dynamic":
+        return DySeg()
+    if segments == "optimal":
+        return OptimalSeg()
+    if isinstance(segments, Sequence) and not isinstance(segments, str):
+        return Fixed(tuple((int(start), int(length)) for start, length in segments))
+    if callable(segments):
+        return segments
+    raise ValueError(
+        f"segments must be 'uniform', 'dynamic', 'optimal', a segmenter or (start, length) pairs, got {segments!r}"
+    )
+
+
+__all__ = ["DySeg", "Fixed", "OptimalSeg", "Segmenter", "Segments", "Uniform", "default_clip", "segmenter"]

@@ -1,0 +1,50 @@
+"""Cutting a video where the picture changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from vidfold.budgets import check_count
+from vidfold.segments.base import Segments
+from vidfold.tokens import VideoTokens
+
+
+@dataclass(frozen=True)
+class DySeg:
+    """Dynamic temporal segmentation: cut where neighbouring frames differ (FastVID, section 3.2).
+
+    The frame vector is `VideoTokens.frame_features` where the model family gives one, else the mean of the frame's
+    features.
+
+    Attributes:
+        clips: at least this many (at most F): the ``clips - 1`` least similar transitions are always cut.
+        threshold: every transition whose cosine similarity is below is cut too. FastVID: 0.9 for the LLaVA family,
+            0.84 for Qwen2.5-VL.
+    """
+
+    clips: int = 8
+    threshold: float = 0.9
+
+    def __post_init__(self) -> None:
+        check_count("clips", self.clips)
+        if not -1 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be a cosine similarity in [-1, 1], got {self.threshold!r}")
+
+    def __call__(self, tokens: VideoTokens) -> Segments:
+        """Cut a video; the number of clips stays on the device."""
+        vectors = tokens.features.float().mean(1) if tokens.frame_features is None else tokens.frame_features.float()
+        frames, device = tokens.frames, vectors.device
+        least = min(self.clips, frames)
+        unit = functional.normalize(vectors, dim=-1)
+        similarity = (unit[:-1] * unit[1:]).sum(-1)
+        rank = torch.empty_like(similarity, dtype=torch.int64)
+        rank[similarity.argsort(stable=True)] = torch.arange(frames - 1, device=device)
+        first = torch.ones(frames, dtype=torch.bool, device=device)
+        first[1:] = (similarity < self.threshold) | (rank < least - 1)
+        index = torch.arange(frames, device=device)
+        starts = torch.where(first, index, frames).sort().values
+        ends = torch.cat([starts[1:], starts.new_full((1,), frames)])
+        return Segments(starts, ends - starts, frames - least + 1)

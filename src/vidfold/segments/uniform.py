@@ -1,0 +1,73 @@
+"""Clips of equal length, and clips given by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vidfold.budgets import check_count
+from vidfold.segments.base import Segments
+from vidfold.tokens import VideoTokens
+
+
+def default_clip(frames: int) -> int:
+    """Frames a clip: 4 for 32 frames and 8 for 64, as the AOT authors have it; F/8 between, never outside 4 to 8."""
+    return min(frames, max(4, min(8, frames // 8)))
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Clips of equal length.
+
+    Attributes:
+        clip: frames a clip; the last one takes what is left. None: `default_clip`.
+    """
+
+    clip: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip is not None:
+            check_count("clip", self.clip)
+
+    def __call__(self, tokens: VideoTokens) -> Segments:
+        """Cut a video of F frames into ceil(F / clip) clips."""
+        frames = tokens.frames
+        clip = min(self.clip or default_clip(frames), frames)
+        starts = torch.arange(0, frames, clip, device=tokens.features.device)
+        return Segments(starts, (frames - starts).clamp_max(clip), clip)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Clips given by hand.
+
+    Attributes:
+        spans: (first frame, length) of each clip; together they must cover the video in order, without gaps.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        expected = 0
+        for start, length in self.spans:
+            if start != expected or length < 1:
+                raise ValueError(
+                    f"segments must follow one another without gaps and hold at least one frame each; "
+                    f"({start}, {length}) should start at frame {expected}"
+                )
+            expected = start + length
+        if not self.spans:
+            raise ValueError("segments must hold at least one (start, length) pair, got none")
+
+    def __call__(self, tokens: VideoTokens) -> Segments:
+        """The given clips.
+
+        Raises:
+            ValueError: they do not cover the video's frames.
+        """
+        covered = sum(length for _, length in self.spans)
+        if covered != tokens.frames:
+            raise ValueError(f"segments cover {covered} frames, but the video has {tokens.frames}")
+        starts, lengths = torch.tensor(self.spans, device=tokens.features.device).T.contiguous()
+        return Segments(starts, lengths, max(length for _, length in self.spans))

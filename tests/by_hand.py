@@ -1,0 +1,37 @@
+"""Plain-loop versions of shared parts, written from their descriptions, that tests compare with."""
+
+import math
+
+import torch
+
+
+def density_peaks(points: torch.Tensor, count: int, neighbours: int) -> tuple[list[int], list[int]]:
+    """Centres of one set (n, E) by falling score, and the centre that each point joins, in float64."""
+    size = len(points)
+    x = points.double()
+    distance = [[float((x[i] - x[j]).square().sum()) / x.shape[1] for j in range(size)] for i in range(size)]
+    sparsity = [sum(sorted(row)[:neighbours]) / min(neighbours, size) for row in distance]
+    scores = []
+    for i in range(size):
+        denser = [j for j in range(size) if (sparsity[j], j) < (sparsity[i], i)]
+        gap = min((distance[i][j] for j in denser), default=math.inf)
+        scores.append(math.exp(-sparsity[i]) * math.sqrt(gap))
+    centres = sorted(range(size), key=lambda i: (-scores[i], i))[:count]
+    joined = [i if i in centres else min(sorted(centres), key=lambda c: distance[i][c]) for i in range(size)]
+    return centres, joined
+
+
+def largest_remainder(total: int, sizes: list[int], least: list[int]) -> list[int]:
+    """Shares of the total in proportion to sizes, at least ``least`` each, the largest sets first."""
+    shares, left = [0] * len(sizes), total
+    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        shares[i] = min(least[i], sizes[i], left)
+        left -= shares[i]
+    rooms = [size - share for size, share in zip(sizes, shares, strict=True)]
+    exact = [left * room / max(1, sum(rooms)) for room in rooms]
+    fractions = [(left * room) % max(1, sum(rooms)) for room in rooms]
+    shares = [share + math.floor(part) for share, part in zip(shares, exact, strict=True)]
+    rest = total - sum(shares)
+    for i in sorted(range(len(sizes)), key=lambda i: (-fractions[i], i))[:rest]:
+        shares[i] += 1
+    return shares
