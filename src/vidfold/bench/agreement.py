@@ -1,0 +1,144 @@
+"""Does a folded model still say what it says unfolded: for any model and any video, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidfold import models
+from vidfold.budgets import check_count
+from vidfold.folding import fold
+from vidfold.models.base import Inputs
+from vidfold.models.prompt import FILL
+from vidfold.reducers import Identity
+from vidfold.reducers.inner import InnerReducer
+from vidfold.tokens import Reduction, VideoTokens
+
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Folded against unfolded, mean over the answer positions of one video.
+
+    Attributes:
+        divergence: Kullback-Leibler divergence KL(unfolded || folded) of the next-token distributions, in nats.
+        top1: share of positions at which both find the same token most likely.
+    """
+
+    divergence: float
+    top1: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What an unfolded model answers, greedily, to questions about one video.
+
+    Its answers are then forced on folded models (teacher forcing): at every position of an answer both have read the
+    same words, and only the video differs. The end-of-answer token is no position, unless the answer is empty.
+
+    Attributes:
+        model: the model.
+        inputs: Q prompts with their answers behind, padded on the left; ``labels`` (Q, L) marks the answers.
+        scores: (P, V) float32, log-probabilities at all P answer positions, question by question.
+        first: (Q,) int64, the row of ``scores`` at which each answer begins.
+    """
+
+    model: Any
+    inputs: dict[str, Any]
+    scores: Tensor
+    first: Tensor
+
+    @classmethod
+    def of(cls, model: Any, prompts: Inputs, tokens: VideoTokens, *, max_new_tokens: int = 16) -> Reference:
+        """Answer unfolded.
+
+        Args:
+            model: of a supported family.
+            prompts: Q questions about one video, as the model's processor makes them; pixels are not looked at.
+            tokens: the video, as `vidfold.models.encode` gives it.
+            max_new_tokens: length of an answer at most.
+        """
+        check_count("max_new_tokens", max_new_tokens)
+        everything = Identity()(tokens)
+        inputs = _answered(model, prompts, everything, max_new_tokens)
+        answers = (inputs["labels"] != _IGNORED).sum(1)
+        return cls(model, inputs, _forced(model, inputs, everything), answers.cumsum(0) - answers)
+
+    def folded(self, reduction: Reduction) -> Tensor:
+        """Log-probabilities (P, V) float32 at the same positions when the model reads ``reduction`` instead."""
+        return _forced(self.model, self.inputs, reduction)
+
+    @torch.no_grad()
+    def folded_inside(self, reducer: InnerReducer, video: Inputs) -> tuple[Tensor, float]:
+        """The same for a method that works inside the language model, question by question.
+
+        Args:
+            reducer: the method.
+            video: inputs that carry the video's pixels; their prompt is not looked at.
+
+        Returns:
+            The log-probabilities, and the share of the video's tokens that a layer of the language model reads, on
+            average over its layers.
+        """
+        scores = []
+        with fold(self.model, reducer) as folded:
+            for row, mask in enumerate(self.inputs["attention_mask"].bool()):
+                names = [name for name in ("input_ids", *FILL) if name in self.inputs]
+                asked = {name: self.inputs[name][row, mask][None] for name in names}
+                length = int((asked["labels"] != _IGNORED).sum())
+                logits = self.model(**{**video, **asked}).logits[0, -length - 1 : -1]
+                scores.append(logits.float().log_softmax(-1))
+            assert folded.last is not None  # it was called
+            return torch.cat(scores), folded.last.layer_retention
+
+    def agreement(self, folded: Tensor) -> Agreement:
+        """Agreement of log-probabilities (P, V), as `folded` gives them, with the unfolded ones."""
+        divergence = (self.scores.exp() * (self.scores - folded)).nansum(1).clamp_min(0)
+        same = self.scores.argmax(1) == folded.argmax(1)
+        return Agreement(float(divergence.mean()), float(same.float().mean()))
+
+    def answers(self, scores: Tensor) -> Tensor:
+        """(Q,) int64: the first token that a greedy answer has by log-probabilities (P, V)."""
+        return scores[self.first].argmax(1)
+
+
+@torch.no_grad()
+def _answered(model: Any, prompts: Inputs, everything: Reduction, max_new_tokens: int) -> dict[str, Any]:
+    """The prompts, their greedy answers behind them, padded on the left."""
+    questions = len(prompts["input_ids"])
+    spliced = models.splice(model, prompts, [everything] * questions)
+    length = spliced["input_ids"].shape[1]
+    new = model.generate(**spliced, max_new_tokens=max_new_tokens, do_sample=False)[:, length:]
+    ended = torch.isin(new, _ends(model, new)).cumsum(1) > 0
+    ended[:, 0] = False
+    given = {"attention_mask": torch.ones_like(prompts["input_ids"])} | dict(prompts)
+    behind = {"input_ids": new, "attention_mask": (~ended).long(), "labels": new.masked_fill(ended, _IGNORED)}
+    given["labels"] = torch.full_like(prompts["input_ids"], _IGNORED)
+    names = [name for name in ("input_ids", *FILL) if given.get(name) is not None]
+    joined = {name: torch.cat([given[name], behind.get(name, torch.zeros_like(new))], 1) for name in names}
+    # Real positions to the right, in their order.
+    mask = joined["attention_mask"]
+    order = mask.argsort(dim=1, stable=True)[:, -int(mask.sum(1).max()) :]
+    return dict(prompts) | {name: value.gather(1, order) for name, value in joined.items()}
+
+
+@torch.no_grad()
+def _forced(model: Any, inputs: Inputs, reduction: Reduction) -> Tensor:
+    """Log-probabilities (P, V) float32 at the positions that ``labels`` marks."""
+    longest = int((inputs["labels"] != _IGNORED).sum(1).max())
+    # Rows end with their answers, and what predicts a token stands one before it.
+    spliced = models.splice(model, {**inputs, "logits_to_keep": longest + 1}, [reduction] * len(inputs["input_ids"]))
+    marked = spliced.pop("labels")[:, -longest:] != _IGNORED
+    logits: Tensor = model(**spliced).logits[:, -longest - 1 : -1]
+    return logits[marked].float().log_softmax(-1)
+
+
+def _ends(model: Any, like: Tensor) -> Tensor:
+    """Token ids that end an answer."""
+    ends: int | Sequence[int] | None = model.generation_config.eos_token_id
+    return like.new_tensor([] if ends is None else ends)

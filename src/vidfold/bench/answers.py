@@ -1,0 +1,95 @@
+"""How many questions about held-out clips a folded model still answers rightly, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidfold.tiny.evaluate import Score
+from vidfold.tiny.questions import KINDS
+from vidfold.tiny.scenes import split_of
+
+DRAWS = 10_000
+MEAN = "mean"
+"""Beside the kinds of questions: their mean, each weighing the same."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share of right answers; clips, not questions, are the independent draws.
+
+    Attributes:
+        value: the share.
+        error: its standard error over clips.
+    """
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A share of right answers less that of another setting on the same clips.
+
+    Attributes:
+        value: the difference.
+        low: lower end of its 95 % interval: percentiles of a paired bootstrap over clips.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def check_held_out(seeds: Iterable[int]) -> None:
+    """Raise a ValueError for the first seed that is no test seed: the model or its makers may have seen that clip."""
+    for seed in seeds:
+        if (split := split_of(seed)) != "test":
+            raise ValueError(f"seed {seed} is of the {split} split; answers are counted on test clips only")
+
+
+def counts(kinds: Iterable[str], chosen: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Questions of each of ``KINDS``, (kinds,): all of them, or those chosen."""
+    index = np.array([KINDS.index(kind) for kind in kinds], np.int64)
+    return np.bincount(index if chosen is None else index[chosen], minlength=len(KINDS))
+
+
+def accuracy(score: Score) -> dict[str, Estimate]:
+    """Accuracy of every kind of question, and their mean, with standard errors clustered by clip."""
+    kinds = zip(KINDS, score.accuracy.tolist(), score.standard_error().tolist(), strict=True)
+    return {MEAN: Estimate(*score.mean())} | {kind: Estimate(value, error) for kind, value, error in kinds}
+
+
+def paired_differences(score: Score, full: Score, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Difference]:
+    """Differences in accuracy to ``full`` on the same clips, for the mean and every kind.
+
+    Clips are drawn anew with replacement, both settings together (paired bootstrap; Efron & Tibshirani 1993), and the
+    interval is from the 2.5th to the 97.5th percentile.
+
+    Args:
+        score: the setting.
+        full: what it is compared with, on the same clips in the same order.
+        seed: of the draws; the same seed gives the same intervals.
+        draws: number of draws.
+
+    Raises:
+        ValueError: the two were not asked the same questions.
+    """
+    if not np.array_equal(score.asked, full.asked):
+        raise ValueError(f"paired scores need the same clips, got {score.asked.shape} and {full.asked.shape} questions")
+    clips = len(score.asked)
+    times = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=draws)
+    asked = np.maximum(times @ score.asked, 1)
+    drawn = _with_mean(times @ (score.right - full.right) / asked)
+    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
+    value = _with_mean(score.accuracy - full.accuracy)
+    rows = zip((MEAN, *KINDS), value.tolist(), low.tolist(), high.tolist(), strict=True)
+    return {kind: Difference(*numbers) for kind, *numbers in rows}
+
+
+def _with_mean(kinds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([kinds.mean(-1, keepdims=True), kinds], axis=-1)

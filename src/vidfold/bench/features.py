@@ -1,0 +1,112 @@
+"""What folded tokens still say about all tokens of a video, in feature space alone: no language model is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.budgets import check_count
+from vidfold.tokens import Reduction, VideoTokens
+from vidfold.transport import cosine, sinkhorn
+
+COVERED = 0.90
+"""Cosine similarity from which a token counts as covered."""
+_ENTRIES = 1 << 24
+"""Entries of one cost matrix at most: 64 MB in float32. A video of 64 frames of 14 x 14 tokens folded to a tenth
+stays below."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """How well the folded tokens of one video stand for all its tokens.
+
+    Attributes:
+        quantisation_error: see `quantisation_error`; lower is better.
+        coverage: see `coverage`; higher is better.
+        transport: see `transport_cost`; lower is better.
+    """
+
+    quantisation_error: float
+    coverage: float
+    transport: float
+
+
+def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRIES) -> Features:
+    """All measures for one video; sources are its F*N pooled tokens, newlines on neither side.
+
+    Args:
+        tokens: the video.
+        reduction: what it was folded to.
+        entries: of a matrix between tokens and folded tokens at most, which bounds memory.
+    """
+    everything = tokens.pooled().flatten(0, 1)
+    kept = reduction.tokens[reduction.cells < tokens.cells]
+    nearest = nearest_cosine(everything, kept, entries=entries)
+    return Features(
+        quantisation_error=_quantisation_error(nearest),
+        coverage=_coverage(nearest, COVERED),
+        transport=transport_cost(everything, kept, entries=entries),
+    )
+
+
+def quantisation_error(tokens: Tensor, kept: Tensor) -> float:
+    """Nearest-token quantisation error (L2-NQE): mean over tokens x of min over kept y of |x/|x| - y/|y||^2, in [0, 4].
+
+    Used to compare reduction methods by SimpleCluster (arXiv 2609.35394). Since both are of unit length, the squared
+    distance is 2 - 2 cos(x, y); a token of zeros is at cosine 0 to everything.
+
+    Args:
+        tokens: (M, D) of any float dtype.
+        kept: (K, D).
+    """
+    return _quantisation_error(nearest_cosine(tokens, kept))
+
+
+def coverage(tokens: Tensor, kept: Tensor, threshold: float = COVERED) -> float:
+    """Share of tokens (M, D) with a kept one (K, D) at cosine ``threshold`` or above (SimpleCluster: 0.90)."""
+    return _coverage(nearest_cosine(tokens, kept), threshold)
+
+
+def transport_cost(
+    tokens: Tensor, kept: Tensor, *, epsilon: float = 0.1, iterations: int = 1000, entries: int = _ENTRIES
+) -> float:
+    """Cost <P, 1 - cos> of the entropic transport plan P from all tokens to the kept ones, both uniform, in [0, 2].
+
+    Unlike the nearest-token measures it asks every kept token to stand for its share of the video. Entropy blurs the
+    plan, so the cost is not 0 when everything is kept: compare it at one K.
+
+    Args:
+        tokens: (M, D) of any float dtype.
+        kept: (K, D).
+        epsilon: entropic regularisation.
+        iterations: of the solver at most.
+        entries: of one cost matrix at most. A longer video is split into parts of evenly spaced tokens, each of which
+            is moved to all kept ones: together a plan for the whole video, with one more constraint a part.
+    """
+    check_count("entries", entries)
+    parts = -(-len(tokens) // max(1, entries // len(kept)))
+    total = 0.0
+    for start in range(parts):
+        cost = cosine(tokens[start::parts], kept)[None]
+        plan = sinkhorn(cost, epsilon=epsilon, iterations=iterations, tolerance=1e-3).plan
+        total += float((plan * cost).sum()) * cost.shape[1] / len(tokens)
+    return total
+
+
+def nearest_cosine(tokens: Tensor, kept: Tensor, *, entries: int = _ENTRIES) -> Tensor:
+    """Cosine (M,) float32 of every token (M, D) to the most similar kept one (K, D)."""
+    check_count("entries", entries)
+    anchors = functional.normalize(kept.float(), dim=-1).T
+    rows = torch.split(tokens, max(1, entries // len(kept)))
+    return torch.cat([(functional.normalize(row.float(), dim=-1) @ anchors).amax(1) for row in rows]).clamp(-1, 1)
+
+
+def _quantisation_error(nearest: Tensor) -> float:
+    return float((2 - 2 * nearest).mean())
+
+
+def _coverage(nearest: Tensor, threshold: float) -> float:
+    return float((nearest >= threshold).float().mean())

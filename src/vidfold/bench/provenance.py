@@ -1,0 +1,65 @@
+"""Where a number comes from: versions, machine, and which weights and code gave it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import vidfold
+
+_SAMPLED = 256
+"""Numbers looked at of each parameter: reading all of a large model would take longer than a cell."""
+
+
+def provenance(model: Any) -> dict[str, str]:
+    """Columns that say with what, on what and when something was measured."""
+    device = model.device
+    return {
+        "vidfold": vidfold.__version__,
+        "code": code_digest(),
+        "torch": torch.__version__,
+        "transformers": importlib.metadata.version("transformers"),
+        "numpy": importlib.metadata.version("numpy"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": str(torch.get_num_threads()),
+        "device": str(device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def weights_digest(model: Any) -> str:
+    """Tells models apart: a digest of every parameter's name, shape and first numbers."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        numbers = parameter.detach().flatten()[:_SAMPLED].float().cpu().numpy()
+        digest.update(f"{name}{tuple(parameter.shape)}".encode() + numbers.tobytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def code_digest() -> str:
+    """Tells states of this package's code apart."""
+    folder = Path(vidfold.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

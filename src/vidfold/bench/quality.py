@@ -1,0 +1,195 @@
+"""Any set of methods at any retentions, side by side on the same clips, in one table that grows cell by cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vidfold import models as families
+from vidfold.bench import summary
+from vidfold.bench.measuring import Outcome, Prepared, measure
+from vidfold.bench.provenance import provenance, weights_digest
+from vidfold.bench.records import Key, Records, Row, write
+from vidfold.bench.sources import Scenes, Source
+from vidfold.budgets import check_count, check_ratio
+from vidfold.loading import VideoModel, load
+from vidfold.reducers import METHODS
+from vidfold.tiny.evaluate import FULL, Setting
+
+ALL = "all"
+"""Stands for every method of the registry."""
+FILE = "quality.csv"
+MEASURED = "measured"
+"""``status`` of a cell that has its numbers; that of any other says why it has none."""
+KEY = ("model", "weights", "dtype", "source", "seed", "max_new_tokens", "method", "asked")
+"""Columns that tell cells apart; ``asked`` is the retention asked for."""
+COLUMNS = (
+    *KEY,
+    "status",
+    "settings",
+    *summary.COLUMNS,
+    *("outcomes", "seconds", "vidfold", "code", "torch", "transformers", "numpy", "python"),
+    *("system", "processor", "threads", "device", "date"),
+)
+"""Columns of the file: what was measured with what, the numbers (`vidfold.bench.summary`), and their provenance."""
+
+Watcher = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """One model with one set of clips."""
+
+    loaded: VideoModel
+    source: Source
+    seed: int
+    max_new_tokens: int
+
+    @cached_property
+    def _weights(self) -> str:
+        return weights_digest(self.loaded.model)
+
+    def key(self, setting: Setting) -> dict[str, str]:
+        """What tells this cell from others."""
+        return {
+            "model": self.loaded.name,
+            "weights": self._weights,
+            "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
+            "source": self.source.name,
+            "seed": str(self.seed),
+            "max_new_tokens": str(self.max_new_tokens),
+            "method": setting.method,
+            "asked": summary.written(setting.retention),
+        }
+
+    def prepare(self, settings: Sequence[Setting], step: Callable[[int], None]) -> list[Prepared]:
+        """Every clip, encoded with all that the methods need and the model can give."""
+        needs = frozenset[str]().union(*(METHODS[setting.method].needs for setting in settings))
+        given = needs & families.family(self.loaded.model).gives
+        clips = []
+        for sample in self.source.samples(self.loaded):
+            clips.append(Prepared.of(self.loaded, sample, given, self.max_new_tokens))
+            step(1)
+        return clips
+
+    def cell(self, setting: Setting, clips: Sequence[Prepared], folder: Path, step: Callable[[int], None]) -> Row:
+        """The row of one method at one retention; its clips go to a file of their own."""
+        start = time.perf_counter()
+        key = self.key(setting)
+        row: Row = dict.fromkeys(COLUMNS, "") | provenance(self.loaded.model) | key
+        outcomes: list[Outcome] = []
+        try:
+            families.family(self.loaded.model).check_needs(METHODS[setting.method].needs)
+            for clip in clips:
+                outcomes.append(measure(clip, setting, self.seed))
+                step(1)
+        except ValueError as refusal:
+            step(len(clips) - len(outcomes))
+            return row | {"status": f"cannot run: {refusal}", "seconds": summary.written(time.perf_counter() - start)}
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
+        name = f"clips/{setting.method}-{key['asked']}-{digest}.csv"
+        write(folder / name, summary.CLIP_COLUMNS, summary.clip_rows(outcomes, clips))
+        return (
+            row
+            | summary.summary(outcomes, clips, self.seed)
+            | {"status": MEASURED, "settings": _settings(setting, clips[0]), "outcomes": name}
+            | {"seconds": summary.written(time.perf_counter() - start)}
+        )
+
+
+def quality(
+    methods: Sequence[str],
+    retentions: Sequence[float],
+    clips: int | Sequence[Source],
+    output: str | Path,
+    *,
+    models: Sequence[VideoModel] = (),
+    seed: int = 0,
+    max_new_tokens: int = 16,
+    watch: Watcher | None = None,
+) -> list[Row]:
+    """Measure every method at every retention, and the unfolded baseline, on the same clips.
+
+    A cell (model, clips, method, retention) is measured once: it is written to ``quality.csv`` in ``output`` the
+    moment it is finished, and a later call takes it from there. Cells that could not run are tried again. Every clip
+    is encoded once for all methods and held in memory on the model's device.
+
+    Args:
+        methods: names of the registry, or "all" among them.
+        retentions: shares of the tokens, in (0, 1].
+        clips: how many test clips of the embedded model's world, or any sources.
+        output: folder; made where it is missing.
+        models: loaded models; none is the embedded one.
+        seed: of methods that draw at random (each clip has a draw of its own) and of the bootstrap.
+        max_new_tokens: length of the unfolded answers along which the models are compared, at most.
+        watch: called with (done, total) as work goes on.
+
+    Returns:
+        The rows of all cells asked for, unfolded baselines first, as they stand in the file.
+
+    Raises:
+        ValueError: an unknown method, a retention out of range, or a folder with another version's file.
+    """
+    settings = plan(methods, retentions)
+    check_count("seed", seed, least=0)
+    check_count("max_new_tokens", max_new_tokens)
+    sources = (Scenes(clips),) if isinstance(clips, int) else tuple(clips)
+    folder = Path(output)
+    records = Records(folder / FILE, COLUMNS, KEY)
+    pairs = itertools.product(models or (load(),), sources)
+    benches = [_Bench(loaded, source, seed, max_new_tokens) for loaded, source in pairs]
+    missing = [[each for each in settings if not _finished(records, bench, each)] for bench in benches]
+    total = sum(len(bench.source) * (1 + len(open_)) for bench, open_ in zip(benches, missing, strict=True) if open_)
+    step = _counter(total, watch)
+    for bench, open_ in zip(benches, missing, strict=True):
+        if open_:
+            prepared = bench.prepare(open_, step)
+            for setting in open_:
+                records.put(bench.cell(setting, prepared, folder, step))
+    return [row for bench in benches for each in settings if (row := _found(records, bench, each)) is not None]
+
+
+def plan(methods: Sequence[str], retentions: Sequence[float]) -> tuple[Setting, ...]:
+    """The unfolded baseline, then every method at every retention, each once."""
+    names = sorted(METHODS) if ALL in methods else methods
+    shares = [check_ratio("retention", share) for share in retentions]
+    if not names or not shares:
+        raise ValueError(f"methods and retentions must not be empty, got {list(methods)} and {list(retentions)}")
+    chosen = (Setting(name, share) for share in shares for name in names)
+    return tuple(dict.fromkeys([FULL, *(each for each in chosen if each.method != FULL.method)]))
+
+
+def _found(records: Records, bench: _Bench, setting: Setting) -> Row | None:
+    key: Key = tuple(bench.key(setting).values())
+    return records.get(key)
+
+
+def _finished(records: Records, bench: _Bench, setting: Setting) -> bool:
+    row = _found(records, bench, setting)
+    return row is not None and row["status"] == MEASURED
+
+
+def _settings(setting: Setting, clip: Prepared) -> str:
+    """All fields of the method; the seed is not one of them, since every clip has its own."""
+    fields = dataclasses.asdict(setting.reducer(clip.tokens, clip.sample.draw))
+    fields.pop("seed", None)
+    return json.dumps(fields, default=str, sort_keys=True)
+
+
+def _counter(total: int, watch: Watcher | None) -> Callable[[int], None]:
+    done = 0
+
+    def step(more: int) -> None:
+        nonlocal done
+        done += more
+        if watch is not None:
+            watch(done, total)
+
+    return step

@@ -1,0 +1,73 @@
+"""Tidy CSV files that survive an interruption: a row is there in full or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+Row = dict[str, str]
+Key = tuple[str, ...]
+
+
+class Records:
+    """The rows of one CSV file, each known by some of its columns.
+
+    Every `put` replaces the file as a whole by a complete one (atomic on POSIX and Windows), so a reader and a later
+    run see all rows that were put and no part of another. One process at a time may write.
+
+    Attributes:
+        path: of the file; it is made by the first `put`.
+        columns: of the file.
+        key: those columns that tell one row from another.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], key: Sequence[str]) -> None:
+        self.path, self.columns, self.key = path, tuple(columns), tuple(key)
+        self._rows: dict[Key, Row] = {}
+        if path.exists():
+            self._rows = {self.key_of(row): row for row in read(path)}
+            found = next(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))), [])
+            if tuple(found) != self.columns:
+                raise ValueError(
+                    f"{str(path)!r} has other columns than this version writes: it was written by another version "
+                    "or edited; give another folder, or move the file away"
+                )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def key_of(self, row: Row) -> Key:
+        """What tells this row from others."""
+        return tuple(row[column] for column in self.key)
+
+    def get(self, key: Key) -> Row | None:
+        """The row of a key, or None."""
+        return self._rows.get(key)
+
+    def put(self, row: Row) -> None:
+        """Add a row, or replace the one of the same key."""
+        rows = self._rows | {self.key_of(row): row}
+        write(self.path, self.columns, rows.values())
+        self._rows = rows
+
+
+def read(path: Path) -> list[Row]:
+    """All rows of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a CSV file beside its place and move it there when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)

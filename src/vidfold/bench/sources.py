@@ -1,0 +1,155 @@
+"""Where clips come from: the embedded model's world with true answers, or any video files without."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidfold.asking import processed
+from vidfold.bench.answers import check_held_out
+from vidfold.budgets import check_count
+from vidfold.loading import VideoModel
+from vidfold.models.base import Inputs
+from vidfold.tiny import questions, render, seeds
+from vidfold.video import Frames, sample
+
+SCENE_RATE = 2.0
+"""Frames a second of a rendered clip, as ``vidfold scene`` writes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One video with Q questions, ready for a model.
+
+    Attributes:
+        name: of the clip.
+        draw: seed for methods that draw at random, another one for each clip.
+        video: inputs that carry the video, to be encoded.
+        prompts: inputs of all questions, for `vidfold.models.splice`.
+        kinds: of every question; empty where the true answers are not known.
+        truth: (Q,) int64, token ids of the true answers, or None.
+    """
+
+    name: str
+    draw: int
+    video: Inputs
+    prompts: Inputs
+    kinds: tuple[str, ...] = ()
+    truth: Tensor | None = None
+
+
+class Source(Protocol):
+    """A set of clips, always the same under the same name."""
+
+    @property
+    def name(self) -> str:
+        """What distinguishes it from other sources."""
+
+    def __len__(self) -> int: ...
+
+    def samples(self, loaded: VideoModel) -> Iterator[Sample]:
+        """Every clip as inputs of a model."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Test clips of the embedded model's world, with all questions and their true answers.
+
+    Models that do not write every answer as one token are asked the same, but not marked.
+
+    Attributes:
+        count: number of clips.
+        first: place of the first one among the test clips.
+    """
+
+    count: int
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("clips", self.count)
+        check_count("first", self.first, least=0)
+        check_held_out(self._seeds())
+
+    @property
+    def name(self) -> str:
+        """Such as "scenes 0-63"."""
+        return f"scenes {self.first}-{self.first + self.count - 1}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def samples(self, loaded: VideoModel) -> Iterator[Sample]:
+        """Render clip by clip."""
+        for seed in self._seeds():
+            clip = render(seed)
+            asked = questions(clip)
+            frames = len(clip.frames)
+            times = np.arange(frames) / SCENE_RATE
+            shown = Frames(clip.frames, times, frames / SCENE_RATE, SCENE_RATE, frames, frames)
+            video, prompts = _inputs(loaded, shown, [question.text for question in asked])
+            truth = _single_tokens(loaded.processor.tokenizer, [question.answer for question in asked])
+            kinds = () if truth is None else tuple(question.kind for question in asked)
+            yield Sample(str(seed), seed, video, prompts, kinds, truth)
+
+    def _seeds(self) -> range:
+        return seeds("test", self.count, self.first)
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Video files, each asked the same question; nobody knows the true answers.
+
+    Attributes:
+        paths: of the files.
+        question: asked about each.
+        frames: sampled evenly over each.
+    """
+
+    paths: tuple[str, ...]
+    question: str = "What happens in this video?"
+    frames: int = 32
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            raise ValueError("paths must name at least one video file, got none")
+        if missing := [path for path in self.paths if not Path(path).is_file()]:
+            raise ValueError(f"{missing[0]!r} is no file")
+        if not self.question.strip():
+            raise ValueError(f"question must not be empty, got {self.question!r}")
+        check_count("frames", self.frames)
+
+    @property
+    def name(self) -> str:
+        """Such as "videos (2 of 8 frames, 1f0c22d9)"; the digest is of paths, sizes and question."""
+        facts = [(path, Path(path).stat().st_size) for path in self.paths]
+        digest = hashlib.sha256(repr((facts, self.question)).encode()).hexdigest()[:8]
+        return f"videos ({len(self.paths)} of {self.frames} frames, {digest})"
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def samples(self, loaded: VideoModel) -> Iterator[Sample]:
+        """Decode file by file."""
+        for place, path in enumerate(self.paths):
+            video, prompts = _inputs(loaded, sample(path, self.frames), [self.question])
+            yield Sample(path, place, video, prompts)
+
+
+def _inputs(loaded: VideoModel, frames: Frames, texts: Sequence[str]) -> tuple[Inputs, Inputs]:
+    """Inputs of the first question, with the video, and of all questions, without its pixels."""
+    video = processed(loaded, frames, texts[:1])
+    prompts = video if len(texts) == 1 else processed(loaded, frames, texts)
+    return video, {name: value for name, value in prompts.items() if not name.startswith("pixel_values")}
+
+
+def _single_tokens(tokenizer: Any, answers: Sequence[str]) -> Tensor | None:
+    """Token ids (Q,) of the answers; None where one is no single token of the vocabulary."""
+    ids = [tokenizer.convert_tokens_to_ids(answer) for answer in answers]
+    return None if any(each in (None, tokenizer.unk_token_id) for each in ids) else torch.tensor(ids)

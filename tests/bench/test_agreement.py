@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from tests.models.builders import EOS, IMAGE, VIDEO, batch, cells, llava_onevision, pixels, prompt
+from vidfold import Identity, Random, models
+from vidfold.bench import Reference
+from vidfold.bench.sources import Scenes
+
+FRAMES = 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = llava_onevision(side=8, patch=4, seed=1)
+    with torch.no_grad():
+        made.lm_head.weight[[IMAGE, VIDEO]] = 0  # answers of a random model should not ask for videos
+    return made
+
+
+@pytest.fixture(scope="module")
+def tokens(model):
+    return models.encode(model, {"pixel_values_videos": pixels(model, frames=FRAMES)})[0]
+
+
+def asked(model, side: str = "left"):
+    return batch([prompt(model, FRAMES, words=words, seed=words) for words in (3, 5, 4)], side)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_all_tokens_agree_with_themselves(model, tokens, side):
+    reference = Reference.of(model, asked(model, side), tokens, max_new_tokens=4)
+    said = reference.agreement(reference.folded(Identity()(tokens)))
+    assert said.divergence == pytest.approx(0, abs=1e-6)
+    assert said.top1 == 1.0
+
+
+def test_scores_are_those_of_the_untouched_model_along_its_own_answers(model, tokens):
+    reference = Reference.of(model, asked(model), tokens, max_new_tokens=4)
+    frames = pixels(model, frames=FRAMES)
+    start = 0
+    for words in (3, 5, 4):
+        given = batch([prompt(model, FRAMES, words=words, seed=words)])
+        length = given["input_ids"].shape[1]
+        output = model.generate(
+            **given,
+            pixel_values_videos=frames,
+            max_new_tokens=4,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        answer = output.sequences[0, length:].tolist()
+        count = answer.index(EOS) if EOS in answer else len(answer)
+        own = torch.cat(output.logits).log_softmax(-1)[: max(1, count)]
+        torch.testing.assert_close(reference.scores[start : start + len(own)], own, atol=2e-4, rtol=1e-4)
+        assert reference.answers(reference.scores).tolist()[(3, 5, 4).index(words)] == answer[0]
+        start += len(own)
+    assert start == len(reference.scores)
+
+
+def test_agreement_as_loops_have_it(model, tokens):
+    reference = Reference.of(model, asked(model), tokens, max_new_tokens=3)
+    folded = reference.folded(Random(0.2)(tokens))
+    divergences, same = [], 0
+    for full, other in zip(reference.scores.double(), folded.double(), strict=True):
+        divergences.append(sum((p.exp() * (p - q)).item() for p, q in zip(full, other, strict=True)))
+        same += int(full.argmax() == other.argmax())
+    said = reference.agreement(folded)
+    assert said.divergence == pytest.approx(sum(divergences) / len(divergences), rel=1e-4)
+    assert said.divergence > 1e-4
+    assert said.top1 == pytest.approx(same / len(divergences))
+
+
+def test_what_is_impossible_for_both_adds_nothing(model, tokens):
+    reference = Reference.of(model, asked(model), tokens, max_new_tokens=1)
+    with_zero = reference.scores.clone()
+    with_zero[:, 0] = -torch.inf
+    limited = Reference(model, reference.inputs, with_zero, reference.first)
+    assert limited.agreement(with_zero).divergence == 0
+
+
+def test_the_end_of_an_answer_is_no_position(tiny):
+    sample = next(iter(Scenes(1).samples(tiny)))
+    (tokens,) = models.encode(tiny.model, sample.video)
+    reference = Reference.of(tiny.model, sample.prompts, tokens, max_new_tokens=5)
+    assert len(reference.scores) == len(sample.kinds)  # one word each
+    assert reference.first.tolist() == list(range(len(sample.kinds)))
+
+
+def test_every_row_fits_its_video(model, tokens):
+    assert tokens.cells == cells(model)
+    with pytest.raises(ValueError, match="max_new_tokens must be a whole number of at least 1, got 0"):
+        Reference.of(model, asked(model), tokens, max_new_tokens=0)

@@ -1,0 +1,65 @@
+"""``vidfold bench quality``."""
+
+import pytest
+
+from vidfold.bench.records import read
+from vidfold.cli import main
+from vidfold.tiny import render, seeds
+from vidfold.video import write
+
+
+def run(folder, *more: str) -> int:
+    arguments = ("--methods", "random", "--retention", "0.25", "0.1", "--clips", "2", "--output", str(folder))
+    return main(["bench", "quality", *arguments, *more])
+
+
+def test_a_table_is_printed_and_all_is_written(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    assert run(tmp_path) == 0
+    captured = capsys.readouterr()
+    assert "tiny, scenes 0-1, 25 % of the tokens asked for" in captured.out
+    assert "all tokens  288     100.0 %" in captured.out
+    assert "measuring" not in captured.err  # no terminal
+    names = {"quality.csv", "quality.md", "clips"}
+    assert {path.name for path in tmp_path.iterdir()} == names | {
+        f"quality-{name}.{form}" for name in ("retention", "time") for form in ("svg", "png")
+    }
+
+
+def test_a_second_run_prints_the_same_and_measures_nothing(capsys, tmp_path):
+    assert run(tmp_path) == 0
+    first, rows = capsys.readouterr().out, read(tmp_path / "quality.csv")
+    assert run(tmp_path) == 0
+    assert capsys.readouterr().out == first
+    assert read(tmp_path / "quality.csv") == rows
+
+
+def test_other_seeds_are_other_rows(capsys, tmp_path):
+    assert run(tmp_path) == run(tmp_path, "--seed", "1") == 0
+    assert [row["seed"] for row in read(tmp_path / "quality.csv")] == ["0"] * 3 + ["1"] * 3
+
+
+def test_videos_of_ones_own(capsys, tmp_path):
+    clip = tmp_path / "clip.mp4"
+    write(clip, render(seeds("test", 1)[0]).frames, fps=2, scale=2, hold=2)
+    assert run(tmp_path / "out", "--videos", str(clip), "--question", "what is the scene?") == 0
+    assert "videos (1 of 8 frames, " in capsys.readouterr().out
+    assert all(row["accuracy_mean"] == "" for row in read(tmp_path / "out" / "quality.csv"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--methods", "none"), "unknown method 'none'; there are: aot"),
+        (("--retention", "2"), "retention must be in (0, 1], got 2.0"),
+        (("--clips", "0"), "clips must be a whole number of at least 1, got 0"),
+        (("--videos", "nowhere.mp4"), "'nowhere.mp4' is no file"),
+        (("--seed", "-1"), "seed must be a whole number of at least 0, got -1"),
+    ],
+)
+def test_bad_input_gets_one_line(capsys, tmp_path, given, message):
+    assert main(["bench", "quality", *given, "--output", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"vidfold: {message}")
+    assert list(tmp_path.iterdir()) == []
