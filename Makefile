@@ -39,8 +39,9 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@echo "== bench: accuracy of the embedded model on held-out clips, folded and not (minutes)"
-	$(BIN)/python -m vidfold.tiny.evaluate --clips 300 --retention 1.0 0.25 0.10 --method aot aot-reference random
+	@echo "== bench: what every method keeps, and the time it takes (about ten minutes on two cores; resumes)"
+	$(BIN)/vidfold bench quality --methods all --retention 0.25 0.10 --clips 64 --output $(OUT)/quality
+	$(BIN)/python benchmarks/methods.py
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
