@@ -1,0 +1,210 @@
+"""How much of its little world the tiny model still sees through folded tokens: ``python -m vidfold.tiny.evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidfold import models, reducers
+from vidfold.reducers import Reducer
+from vidfold.tiny.model import path
+from vidfold.tiny.questions import KINDS, questions
+from vidfold.tiny.scenes import RANGES, Clip, render, seeds
+from vidfold.tokens import VideoTokens
+
+if TYPE_CHECKING:
+    from transformers import LlavaOnevisionForConditionalGeneration
+    from transformers.models.llava_onevision import LlavaOnevisionProcessor
+
+_OPTIONAL = frozenset({"shallow", "deep", "frame_features", "keys", "head_attention"})
+_REFERENCE_SHARE = 126 / 729 / 0.10  # anchors a patch, for each unit of retention, in the authors' setting
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One method of the registry at one retention."""
+
+    method: str
+    retention: float
+
+    def __post_init__(self) -> None:
+        if self.method not in reducers.METHODS:
+            raise ValueError(f"unknown method {self.method!r}; there are: {', '.join(sorted(reducers.METHODS))}")
+        if not 0 < self.retention <= 1:
+            raise ValueError(f"retention must be in (0, 1]; got {self.retention}")
+
+    def reducer(self, tokens: VideoTokens, seed: int) -> Reducer:
+        """The method for one video.
+
+        Methods that draw at random draw anew for each clip, from its ``seed``.  The authors' AOT has no retention:
+        its anchors are scaled from their own setting, and how many tokens it keeps is measured.
+        """
+        names = {field.name for field in fields(reducers.METHODS[self.method])}
+        settings: dict[str, object] = {}
+        if "retention" in names:
+            settings["retention"] = self.retention
+        elif "anchors" in names:
+            patches = tokens.features.shape[1]
+            settings["anchors"] = min(patches, round(_REFERENCE_SHARE * self.retention * patches))
+        if "seed" in names:
+            settings["seed"] = seed
+        return reducers.get(self.method, **settings)
+
+
+FULL = Setting("identity", 1.0)
+"""The unfolded video."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Answers under one setting, by clip and kind.
+
+    ``right`` and ``asked`` are (clips, kinds) counts, kinds in the order of ``KINDS``; ``kept`` (clips,) is the share
+    of tokens the language model read.
+    """
+
+    right: NDArray[np.int64]
+    asked: NDArray[np.int64]
+    kept: NDArray[np.float64]
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """(kinds,): share of right answers."""
+        share: NDArray[np.float64] = self.right.sum(0) / self.asked.sum(0)
+        return share
+
+    @property
+    def influence(self) -> NDArray[np.float64]:
+        """(clips, kinds): how much each clip moves each accuracy; questions of one clip are not independent."""
+        moved: NDArray[np.float64] = (self.right - self.accuracy * self.asked) / self.asked.sum(0)
+        return moved
+
+    def standard_error(self) -> NDArray[np.float64]:
+        """(kinds,): standard errors of ``accuracy`` over clips."""
+        return _error(self.influence)
+
+    def mean(self) -> tuple[float, float]:
+        """Mean accuracy over the kinds, each weighing the same, and its standard error."""
+        return float(self.accuracy.mean()), float(_error(self.influence.mean(1)))
+
+    def gain(self, other: Score) -> tuple[float, float]:
+        """Difference of the means to another setting on the same clips, and its paired standard error."""
+        difference = (self.influence - other.influence).mean(1)
+        return float(self.accuracy.mean() - other.accuracy.mean()), float(_error(difference))
+
+
+def evaluate(
+    model: LlavaOnevisionForConditionalGeneration,
+    processor: LlavaOnevisionProcessor,
+    settings: Sequence[Setting],
+    clips: range,
+) -> dict[Setting, Score]:
+    """Asks all questions about the clips of ``clips`` (seeds) under every setting.
+
+    Each clip is encoded once; each setting folds it once and answers its questions in one batch.
+
+    Raises:
+        ValueError: a method that needs what the model cannot give, or that works inside the language model.
+    """
+    needs = frozenset[str]().union(*(reducers.METHODS[setting.method].needs for setting in settings))
+    rows: dict[Setting, list[tuple[NDArray[np.int64], float]]] = {setting: [] for setting in settings}
+    asked = []
+    for seed in clips:
+        clip = render(seed)
+        kinds = [KINDS.index(question.kind) for question in questions(clip)]
+        asked.append(np.bincount(kinds, minlength=len(KINDS)))
+        inputs, truth = prompts(processor, clip)
+        inputs = {name: value.to(model.device) for name, value in inputs.items()}
+        (tokens,) = models.encode(model, inputs, needs)
+        for setting in settings:
+            reducer = setting.reducer(tokens, seed)
+            reduction = reducer(_with_only(tokens, reducer.needs))
+            spliced = models.splice(model, inputs, [reduction] * len(truth))
+            output = model.generate(**spliced, max_new_tokens=1, do_sample=False)
+            right = np.array(kinds)[(output[:, -1].cpu() == truth).numpy()]
+            rows[setting].append((np.bincount(right, minlength=len(KINDS)), reduction.retention))
+    return {
+        setting: Score(np.stack([row[0] for row in given]), np.stack(asked), np.array([row[1] for row in given]))
+        for setting, given in rows.items()
+    }
+
+
+def table(scores: dict[Setting, Score]) -> str:
+    """A Markdown table: accuracy of every kind, their mean, and the paired difference to full tokens if there."""
+    head = ("method", "retention", "kept", *KINDS, "mean", "difference to full")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for setting, score in scores.items():
+        cells = [
+            "full" if setting == FULL else setting.method,
+            f"{setting.retention:.0%}",
+            f"{score.kept.mean():.1%}",
+            *(
+                f"{right:.3f} ± {error:.3f}"
+                for right, error in zip(score.accuracy, score.standard_error(), strict=True)
+            ),
+            "{:.3f} ± {:.3f}".format(*score.mean()),
+            "{:+.3f} ± {:.3f}".format(*score.gain(scores[FULL])) if FULL in scores and setting != FULL else "",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _with_only(tokens: VideoTokens, needs: frozenset[str]) -> VideoTokens:
+    """The tokens as folding gives them to one method, without what others need: some use what they find."""
+    others: dict[str, Any] = dict.fromkeys(_OPTIONAL - needs)
+    return replace(tokens, **others)
+
+
+def prompts(processor: LlavaOnevisionProcessor, clip: Clip) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Prompts of all questions with the clip's pixels once, and the true answers' token ids."""
+    asked = questions(clip)
+    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": one.text}]}] for one in asked]
+    prompts = [processor.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
+    inputs: dict[str, Any] = dict(
+        processor(text=prompts, videos=[clip.frames] * len(asked), padding=True, return_tensors="pt")
+    )
+    inputs["pixel_values_videos"] = inputs["pixel_values_videos"][:1]
+    truth = processor.tokenizer.convert_tokens_to_ids([one.answer for one in asked])
+    return inputs, torch.tensor(truth)
+
+
+def _error(influence: NDArray[np.float64]) -> NDArray[np.float64]:
+    error: NDArray[np.float64] = np.sqrt(np.square(influence).sum(0))
+    return error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
+
+    parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.evaluate", description=__doc__)
+    parser.add_argument("--clips", type=int, default=300, help="number of clips (default: 300)")
+    parser.add_argument("--retention", type=float, nargs="+", default=[1.0, 0.25, 0.10], help="shares of the tokens")
+    parser.add_argument("--method", nargs="+", default=["aot", "random"], help=", ".join(sorted(reducers.METHODS)))
+    parser.add_argument("--split", choices=sorted(set(RANGES) - {"train"}), default="test", help="(default: test)")
+    parser.add_argument("--model", default=str(path()), help="folder of the model (default: the shipped one)")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = [FULL] if 1.0 in chosen.retention else []
+        settings += [Setting(name, share) for share in chosen.retention if share != 1.0 for name in chosen.method]
+        members = seeds(chosen.split, chosen.clips)
+    except ValueError as error:
+        parser.error(str(error))
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(chosen.model, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(chosen.model)
+    try:
+        scores = evaluate(model, processor, settings, members)
+    except ValueError as error:
+        parser.error(str(error))
+    sys.stdout.write(table(scores) + "\n")
+
+
+if __name__ == "__main__":
+    main()

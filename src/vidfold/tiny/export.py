@@ -1,0 +1,70 @@
+"""Write a trained model as a standard transformers folder, and check that it answers there as it did in training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidfold.tiny.language import processor
+from vidfold.tiny.packing import asked, pack
+from vidfold.tiny.scenes import SIZE, render, seeds
+from vidfold.tiny.scoring import answer
+
+if TYPE_CHECKING:
+    from transformers import LlavaOnevisionForConditionalGeneration
+    from transformers.models.llava_onevision import LlavaOnevisionProcessor
+
+_SMALLEST_AGREEMENT = 0.98  # fp16 weights and another order of sums may turn a rare close call
+
+
+def export(model: LlavaOnevisionForConditionalGeneration, patch: int, folder: Path) -> None:
+    """Writes weights (fp16), configuration, tokenizer, processor and chat template to ``folder``.
+
+    ``RuntimeError`` when ``generate()`` on the folder does not answer as the packed questions were answered.
+    """
+    from transformers import LlavaOnevisionForConditionalGeneration
+
+    weights = {name: tensor.to(torch.float16) for name, tensor in model.state_dict().items()}
+    half = LlavaOnevisionForConditionalGeneration(model.config).half()
+    half.load_state_dict(weights)
+    half.save_pretrained(folder)
+    processor(patch).save_pretrained(folder)
+    agreement = generation_agreement(folder)
+    if agreement < _SMALLEST_AGREEMENT:
+        raise RuntimeError(f"generate() on {folder} agrees with packed answers on {agreement:.1%} of questions only")
+
+
+def generation_agreement(folder: Path, clips: int = 12) -> float:
+    """Share of validation questions that ``generate()`` on the folder answers as packed scoring does."""
+    from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
+
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    reader = AutoProcessor.from_pretrained(folder)
+    same: list[Tensor] = []
+    for seed in seeds("validation", clips):
+        packed = answer(model, pack(range(seed, seed + 1), SIZE // model.config.vision_config.patch_size))[0]
+        clip = render(seed)
+        generated = ask(model, reader, clip.frames, [question.text for question in asked(clip)])
+        same.append(generated[:, 0] == packed)
+    return torch.cat(same).float().mean().item()
+
+
+def ask(
+    model: LlavaOnevisionForConditionalGeneration,
+    reader: LlavaOnevisionProcessor,
+    frames: NDArray[np.uint8],
+    texts: Sequence[str],
+) -> Tensor:
+    """New tokens (questions, n) of ``generate()`` for questions about one clip (F, H, W, 3), put as a user would."""
+    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
+    prompts = [reader.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
+    inputs = reader(text=prompts, videos=[frames] * len(texts), padding=True, return_tensors="pt")
+    output = model.generate(**inputs.to(model.device), max_new_tokens=2, do_sample=False)
+    new: Tensor = output[:, inputs["input_ids"].shape[1] :]
+    return new

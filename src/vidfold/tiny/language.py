@@ -1,0 +1,89 @@
+"""The tiny model's language: a closed vocabulary of whole words, its tokenizer, chat template and processor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vidfold.tiny.questions import NUMBERS, TEMPLATES
+from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+    from transformers.models.llava_onevision import LlavaOnevisionProcessor
+
+SPECIAL = ("<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
+PAD, UNKNOWN, START, END, IMAGE, VIDEO = SPECIAL
+
+
+def _question_words() -> list[str]:
+    texts = (template.replace("{color}", "").replace("?", " ?") for template in TEMPLATES.values())
+    return sorted({word for text in texts for word in text.split()})
+
+
+WORDS = ("system", "user", "assistant", *_question_words(), *COLORS, *SHAPES, *SCENES, *NUMBERS)
+VOCABULARY = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + ' ' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'video' %}{{ '<video>' }}{% elif part['type'] == 'image' %}{{ '<image>' }}{% endif %}"
+    "{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}"
+    "{{ '<|im_end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"
+)
+"""Chat turns as Qwen writes them, without line breaks; the video comes before the words of its turn."""
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word: case, spacing and the British spelling of colour do not matter, punctuation stands alone."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel(VOCABULARY, unk_token=UNKNOWN))
+    words.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace("colour", "color")])
+    words.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        unk_token=UNKNOWN,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[START, IMAGE, VIDEO],
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def processor(patch: int) -> LlavaOnevisionProcessor:
+    """The standard processor of the architecture, for frames of 96 x 96 pixels cut into patches of ``patch`` pixels."""
+    from transformers.models.llava_onevision import (
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+    )
+
+    size = {"height": SIZE, "width": SIZE}
+    half = [0.5, 0.5, 0.5]
+    return LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(
+            size=size, image_mean=half, image_std=half, image_grid_pinpoints=[[SIZE, SIZE]]
+        ),
+        video_processor=LlavaOnevisionVideoProcessor(size=size, image_mean=half, image_std=half),
+        tokenizer=tokenizer(),
+        num_image_tokens=(SIZE // patch) ** 2,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def encode(text: str) -> list[int]:
+    """Token ids of a question as ``TEMPLATES`` words it, equal to the tokenizer's; ``ValueError`` for other words."""
+    words = text.replace("?", " ?").split()
+    if unknown := [word for word in words if word not in VOCABULARY]:
+        raise ValueError(f"words outside the vocabulary: {', '.join(unknown)}; it has {', '.join(WORDS)}")
+    return [VOCABULARY[word] for word in words]

@@ -1,0 +1,55 @@
+"""What the tiny model is trained on, stage by stage, counted in clips so that a run can be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vidfold.tiny.scenes import FRAMES, seeds
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    ``trains`` says which part learns: the tower, from what each patch shows, or all that reads the frozen tower.
+    Questions never teach the tower: it would spread their answers over all tokens, and dropping tokens would cost
+    nothing.  ``first`` is the stage's first training seed; stages must not share seeds.  ``clips`` and ``batch``
+    (clips a step) count all processes together, and of each clip the stage sees ``frames`` evenly spaced frames.
+    ``muon`` and ``adam`` are the learning rates of the matrices and of everything else.  ``presence`` weighs what a
+    vision stage asks of every patch about its whole frame, beside itself.
+    """
+
+    trains: Literal["vision", "language"]
+    first: int
+    clips: int
+    batch: int
+    muon: float
+    adam: float
+    frames: int = FRAMES
+    presence: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Number of updates."""
+        return self.clips // self.batch
+
+    def seeds(self, step: int, rank: int, world: int) -> range:
+        """Training clips of one process in one step."""
+        share = self.batch // world
+        return seeds("train", share, self.first + step * self.batch + rank * share)
+
+
+RECIPE = (
+    Stage("vision", first=0, clips=32_000, batch=32, muon=0.01, adam=1e-3, frames=4),
+    Stage("language", first=100_000_000, clips=32_000, batch=16, muon=0.015, adam=2e-3),
+    Stage("vision", first=300_000_000, clips=8_000, batch=32, muon=0.005, adam=5e-4, frames=4, presence=0.5),
+    Stage("language", first=400_000_000, clips=16_000, batch=16, muon=0.008, adam=1e-3),
+)
+"""See and read; then the tower learns to look for things, so that attention tells where they are, and is read anew."""
+
+
+def learning_rate(progress: float, step: int) -> float:
+    """Share of a stage's learning rates: a short warm-up, constant, then linear down to a fiftieth."""
+    warm = min(1.0, (step + 1) / 25)
+    return warm * min(1.0, max(0.02, (1 - progress) / 0.55))

@@ -1,0 +1,202 @@
+"""Train the tiny model from scratch: ``python -m vidfold.tiny.train --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import start_processes
+
+from vidfold.tiny.export import export
+from vidfold.tiny.learner import Learner
+from vidfold.tiny.model import SHIPPED, TinyConfig
+from vidfold.tiny.packing import pack
+from vidfold.tiny.recipe import RECIPE, Stage
+from vidfold.tiny.scoring import accuracy
+
+CHECKPOINT = "checkpoint.pt"
+MODEL = "model"
+
+_SHOWN_SHARES = (1.0, 0.1)
+
+log = logging.getLogger("vidfold.tiny")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run; the same values give the same weights on the same kind of machine.
+
+    ``processes`` share every batch and use ``threads`` cores each.  ``init`` is a checkpoint whose weights to begin
+    with; ``resume`` goes on with the one in ``out``.  ``stop`` ends the run after that many steps, leaving a
+    checkpoint; ``validation`` is the number of validation clips scored after each stage.
+    """
+
+    out: Path
+    recipe: tuple[Stage, ...] = RECIPE
+    sizes: TinyConfig = SHIPPED
+    device: str = "cpu"
+    processes: int = 1
+    threads: int = 1
+    bfloat16: bool = True
+    init: Path | None = None
+    resume: bool = False
+    stop: int | None = None
+    save_every: int = 200
+    log_every: int = 25
+    validation: int = 320
+
+    def __post_init__(self) -> None:
+        for stage in self.recipe:
+            if stage.batch % self.processes:
+                raise ValueError(f"{self.processes} processes cannot share a batch of {stage.batch} ({stage.trains})")
+        if self.processes > 1 and self.device != "cpu":
+            raise ValueError(f"several processes need device 'cpu'; got {self.device!r} with {self.processes}")
+        if self.resume and not (self.out / CHECKPOINT).exists():
+            raise ValueError(f"nothing to resume: {self.out / CHECKPOINT} does not exist")
+
+
+def train(run: Run) -> None:
+    """Trains; leaves ``checkpoint.pt`` and, when all stages are done, the transformers folder ``model`` in ``out``."""
+    run.out.mkdir(parents=True, exist_ok=True)
+    if run.processes == 1:
+        _work(0, run, None)
+        return
+    with TemporaryDirectory() as folder:
+        arguments = (run, f"file://{folder}/meeting")
+        start_processes(_work, arguments, nprocs=run.processes)  # type: ignore[no-untyped-call]
+
+
+def _work(rank: int, run: Run, meeting: str | None) -> None:
+    logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(asctime)s %(message)s")
+    torch.set_num_threads(run.threads)
+    if meeting is None:
+        _train(rank, run)
+        return
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=run.processes)
+    try:
+        _train(rank, run)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _train(rank: int, run: Run) -> None:
+    learner = Learner(run.sizes, torch.device(run.device), run.bfloat16)
+    number, step, optimizers = _restore(run, learner)
+    left = run.stop
+    while number < len(run.recipe):
+        stage = run.recipe[number]
+        learner.enter(stage, optimizers)
+        meter = _Meter(stage, run.log_every)
+        while step < stage.steps and left != 0:
+            clips = stage.seeds(step, rank, run.processes)
+            measures = learner.step(stage, step, pack(clips, run.sizes.grid, stage.frames), clips.start, run.processes)
+            step, left = step + 1, None if left is None else left - 1
+            meter.add(step, measures)
+            if rank == 0 and step % run.save_every == 0:
+                _save(run, learner, number, step)
+        if step < stage.steps:
+            break
+        number, step, optimizers = number + 1, 0, None
+        if rank == 0:
+            _save(run, learner, number, step)
+            _validate(run, learner, stage)
+    if rank == 0 and left == 0:
+        _save(run, learner, number, step)
+    if rank == 0 and number == len(run.recipe):
+        export(learner.model, run.sizes.patch, run.out / MODEL)
+        log.info("wrote %s", run.out / MODEL)
+
+
+def _restore(run: Run, learner: Learner) -> tuple[int, int, list[dict[str, object]] | None]:
+    """Stage, step and optimizer states to begin with."""
+    if run.resume:
+        saved = torch.load(run.out / CHECKPOINT, map_location=run.device)
+        learner.load(saved)
+        return saved["stage"], saved["step"], saved["optimizers"] if saved["step"] else None
+    if run.init is not None:
+        learner.load(torch.load(run.init, map_location=run.device))
+    return 0, 0, None
+
+
+def _save(run: Run, learner: Learner, number: int, step: int) -> None:
+    state = learner.state() | {
+        "stage": number,
+        "step": step,
+        "optimizers": [optimizer.state_dict() for optimizer in learner.optimizers],
+    }
+    partial = run.out / f"{CHECKPOINT}.partial"
+    torch.save(state, partial)
+    partial.replace(run.out / CHECKPOINT)
+
+
+def _validate(run: Run, learner: Learner, stage: Stage) -> None:
+    if stage.trains != "language" or not run.validation:
+        return
+    for share in _SHOWN_SHARES:
+        right = accuracy(learner.model, run.sizes.grid, run.validation, share)
+        log.info("%s: validation at %.0f %% of the tokens: %s", stage.trains, 100 * share, _words(right))
+
+
+class _Meter:
+    """Running means of what a stage reports, logged now and then."""
+
+    def __init__(self, stage: Stage, every: int) -> None:
+        self.stage, self.every = stage, every
+        self.means: dict[str, Tensor] = {}
+        self.began, self.steps = time.monotonic(), 0
+
+    def add(self, step: int, measures: dict[str, Tensor]) -> None:
+        self.steps += 1
+        for name, value in measures.items():
+            self.means[name] = self.means.get(name, value).lerp(value, max(0.04, 1 / self.steps))
+        if step % self.every == 0:
+            rate = self.steps * self.stage.batch / (time.monotonic() - self.began)
+            shown = _words({name: mean.item() for name, mean in self.means.items()})
+            log.info("%s %d/%d, %.0f clips/s: %s", self.stage.trains, step, self.stage.steps, rate, shown)
+
+
+def _words(values: dict[str, float]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.train", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the finished model")
+    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    parser.add_argument("--processes", type=int, default=1, help="processes that share every batch, CPU only")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
+    parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
+    parser.add_argument("--init", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument(
+        "--stages", nargs="+", choices=("vision", "language"), help="only these; the same again with --resume"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out")
+    parser.add_argument("--stop", type=int, help="end after this many steps, leaving a checkpoint")
+    chosen = parser.parse_args(arguments)
+    try:
+        run = Run(
+            out=chosen.out,
+            recipe=tuple(stage for stage in RECIPE if chosen.stages is None or stage.trains in chosen.stages),
+            device=chosen.device,
+            processes=chosen.processes,
+            threads=chosen.threads,
+            bfloat16=not chosen.float32,
+            init=chosen.init,
+            resume=chosen.resume,
+            stop=chosen.stop,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    train(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidfold.tiny.learner import Learner, select
+from vidfold.tiny.model import TinyConfig
+from vidfold.tiny.packing import pack
+from vidfold.tiny.recipe import RECIPE, Stage, learning_rate
+from vidfold.tiny.scenes import RANGES
+from vidfold.tiny.train import CHECKPOINT, MODEL, Run, train
+
+SIZES = TinyConfig(patch=16, vision_width=32, vision_layers=1, vision_heads=2, width=48, layers=2, heads=3)
+SHORT = (
+    Stage("vision", first=0, clips=8, batch=2, muon=0.01, adam=1e-3, frames=2),
+    Stage("language", first=100, clips=8, batch=2, muon=0.01, adam=1e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("uninterrupted")
+    train(run(out))
+    return out
+
+
+def run(out: Path, **choices) -> Run:
+    return Run(out=out, recipe=SHORT, sizes=SIZES, save_every=3, log_every=1, validation=2, **choices)
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return torch.load(out / CHECKPOINT)["model"]
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_run_ends_in_a_loadable_model(uninterrupted):
+    from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
+
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(uninterrupted / MODEL)
+    assert AutoProcessor.from_pretrained(uninterrupted / MODEL).num_image_tokens == 36
+    assert model.dtype == torch.float16
+    expected = weights(uninterrupted)["model.image_newline"].half()
+    torch.testing.assert_close(model.model.image_newline.data, expected)
+
+
+@pytest.mark.parametrize("stop", [2, 4, 7])
+def test_a_resumed_run_equals_an_uninterrupted_one(uninterrupted, tmp_path, stop):
+    train(run(tmp_path, stop=stop))
+    assert not (tmp_path / MODEL).exists()
+    train(run(tmp_path, resume=True))
+    assert_same(weights(tmp_path), weights(uninterrupted))
+
+
+def test_processes_share_the_work_of_one(tmp_path):
+    train(replace(run(tmp_path / "two", processes=2), bfloat16=False, stop=3))
+    train(replace(run(tmp_path / "one"), bfloat16=False, stop=3))
+    train(run(tmp_path / "none", stop=0))
+    two, one, none = (weights(tmp_path / name) for name in ("two", "one", "none"))
+    moved = sum((one[name] - none[name]).norm() for name in one)
+    apart = sum((one[name] - two[name]).norm() for name in one)
+    assert apart < 0.2 * moved
+
+
+def test_init_begins_with_given_weights(uninterrupted, tmp_path):
+    train(run(tmp_path, init=uninterrupted / CHECKPOINT, stop=0))
+    assert_same(weights(tmp_path), weights(uninterrupted))
+
+
+def test_stages_touch_only_what_they_train():
+    learner = Learner(SIZES, torch.device("cpu"))
+    for stage in SHORT:
+        before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+        learner.enter(stage)
+        learner.step(stage, 1, pack(stage.seeds(0, 0, 1), SIZES.grid, stage.frames), seed=0, world=1)
+        moved = {name for name, value in learner.model.state_dict().items() if not torch.equal(value, before[name])}
+        assert any("vision_tower" in name for name in moved) == (stage.trains == "vision")
+        assert all("vision_tower" in name for name in moved) == (stage.trains == "vision")
+        assert ("model.image_newline" in moved) == (stage.trains == "language")
+
+
+def test_training_learns():
+    learner = Learner(SIZES, torch.device("cpu"))
+    stage = replace(SHORT[1], clips=600, batch=4)
+    learner.enter(stage)
+    batch = pack(stage.seeds(0, 0, 1), SIZES.grid)
+    losses = [float(learner.step(stage, step, batch, seed=0, world=1)["answer"]) for step in range(60)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_selection_is_unbiased_and_half_of_it_is_everything():
+    counts = torch.zeros(8 * 36)
+    everything = 0
+    for seed in range(400):
+        chosen = select(clips=2, frames=8, cells=36, rng=torch.Generator().manual_seed(seed))
+        assert (chosen.diff() > 0).all()
+        assert 8 <= chosen.shape[1] <= 288
+        if chosen.shape[1] == 288:
+            everything += 1
+        else:
+            counts += torch.zeros_like(counts).index_add(0, chosen.flatten(), torch.ones(chosen.numel()))
+    assert 150 < everything < 250
+    cells, frames = counts.view(8, 36).mean(0), counts.view(8, 36).mean(1)
+    assert (cells / cells.mean() - 1).abs().max() < 0.15
+    assert (frames / frames.mean() - 1).abs().max() < 0.05
+
+
+def test_processes_and_steps_never_share_a_clip():
+    seeds = [seed for step in range(4) for rank in range(2) for seed in SHORT[0].seeds(step, rank, 2)]
+    assert sorted(seeds) == list(range(8))
+    spans = sorted((stage.first, stage.first + stage.clips) for stage in RECIPE)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert spans[-1][1] <= RANGES["train"].stop
+
+
+def test_learning_rate_warms_up_and_fades():
+    assert learning_rate(0.0, 0) == pytest.approx(1 / 25)
+    assert learning_rate(0.3, 1000) == 1
+    assert learning_rate(0.725, 1000) == pytest.approx(0.5)
+    assert learning_rate(0.9999, 1000) == 0.02
+
+
+def test_bad_runs_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="3 processes cannot share a batch of 2"):
+        run(tmp_path, processes=3)
+    with pytest.raises(ValueError, match="several processes need device 'cpu'; got 'cuda' with 2"):
+        run(tmp_path, processes=2, device="cuda")
+    with pytest.raises(ValueError, match="nothing to resume"):
+        run(tmp_path, resume=True)
