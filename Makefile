@@ -2,7 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(name) 2>/dev/null),$(name))))
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	$$name -c '$(RECENT)' 2>/dev/null && { echo $$name; break; }; done)
 OUT ?= out
 
 .PHONY: setup demo test lint format bench clean
@@ -11,8 +13,8 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt scripts/repair_torchvision.py
 	@echo "== setup: a Python environment in $(VENV) (a minute or two, about 1.5 GB with a CPU build of torch)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "vidfold needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
+		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@start=$$(date +%s); \
 	$(PYTHON) -m venv $(VENV) && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch && \
