@@ -220,7 +220,7 @@ def test_a_model_of_an_older_transformers_is_refused():
     base = SimpleNamespace(get_video_features=None, vision_tower=None, multi_modal_projector=None)
     config = SimpleNamespace(model_type="llava_onevision")
     model = SimpleNamespace(config=config, base_model=base, forward=lambda input_ids: None)
-    with pytest.raises(ValueError, match=r"5\.18"):
+    with pytest.raises(ValueError, match=r"5\.19"):
         models.family(model)
 
 
