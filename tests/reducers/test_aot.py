@@ -28,7 +28,7 @@ def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
     total = method.count(video.frames, video.cells)
     cut = Uniform(method.clip)(video)
     budget = clip_budget(
-        total, video.frames, video.cells, cut.starts, cut.lengths, cut.longest, method.keep, method.repeat_key
+        total, video.frames, video.cells, cut.starts, cut.lengths, cut.longest, method.kept_share, method.repeat_key
     )
     height, width = video.language_grid
     out = []
@@ -208,3 +208,9 @@ def test_bad_settings(settings, message):
 def test_given_segments_must_fit_the_video():
     with pytest.raises(ValueError, match="cover 5 frames, but the video has 6"):
         AOT(segments=((0, 5),))(make_video(frames=6))
+
+
+@pytest.mark.parametrize(("retention", "setting"), [(0.10, 0.3), (0.20, 0.4), (0.25, 0.5), (1.0, 1.0)])
+def test_what_is_kept_by_default_follows_the_authors_settings(retention, setting):
+    assert AOT(retention).kept_share == pytest.approx(setting, abs=0.05)
+    assert AOT(retention, keep=0.6).kept_share == 0.6
