@@ -104,7 +104,7 @@ def retentions(axes: Any, rows: Sequence[Row]) -> None:
     kept = [*asked, *(float(row["layer_retention"]) for row in folded)]
     axes.set_xscale("log")
     axes.set_xlim(min(kept) / 1.25, max(kept) * 1.25)
-    axes.set_xticks(asked, [f"{100 * share:.3g}" for share in asked])
+    axes.set_xticks(asked, _apart(asked))
     axes.minorticks_off()
 
 
@@ -145,3 +145,13 @@ def _points(rows: Sequence[Row], method: str) -> tuple[list[float], list[float],
         [100 * merit(row) for row in own],
         [error(row) for row in own],
     )
+
+
+def _apart(asked: Sequence[float]) -> list[str]:
+    """The retentions in percent, those left blank that would run into the one before."""
+    labels, last = [], 0.0
+    for share in sorted(asked):
+        clear = share >= 1.6 * last
+        labels.append(f"{100 * share:.3g}" if clear else "")
+        last = share if clear else last
+    return labels
