@@ -41,7 +41,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@echo "== bench: what every method keeps, and the time it takes (about ten minutes on two cores; resumes)"
+	@echo "== bench: what every method keeps, and the time it takes (a few minutes on two cores; resumes)"
 	$(BIN)/vidfold bench quality --methods all --retention 0.25 0.10 --clips 64 --output $(OUT)/quality
 	$(BIN)/python benchmarks/methods.py
 
