@@ -79,7 +79,15 @@ class BudgetedReducer(Reducer):
         check_ratio("retention", self.retention)
 
     def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
+        """Number of tokens K that F frames of N cells are folded to.
+
+        Raises:
+            ValueError: with these settings it depends on the content (`exact` is False).
+        """
+        if not self.exact:
+            raise ValueError(
+                f"the count of {self!r} depends on the video's content; it is known beforehand with original=False"
+            )
         return kept_tokens(self.retention, frames, cells)
 
 

@@ -82,18 +82,6 @@ class FastVID(BudgetedReducer):
         """Whether the count is known from frames and cells alone: not in the authors' program."""
         return not self.original
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to.
-
-        Raises:
-            ValueError: in the authors' programs it depends on the content.
-        """
-        if self.original:
-            raise ValueError(
-                f"the count of FastVID(original={self.original!r}) depends on the video's content; use original=False"
-            )
-        return super().count(frames, cells)
-
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` or an original are asked for.
 

@@ -83,16 +83,6 @@ class FlashVID(BudgetedReducer):
         """Whether the count is known from frames and cells alone: not in the authors' program."""
         return not self.original
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to.
-
-        Raises:
-            ValueError: in the authors' program it depends on the content.
-        """
-        if self.original:
-            raise ValueError("the count of FlashVID(original=True) depends on the video's content; use original=False")
-        return super().count(frames, cells)
-
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for.
 

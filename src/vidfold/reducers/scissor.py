@@ -58,18 +58,6 @@ class LLaVAScissor(BudgetedReducer):
         """Whether the count is known from frames and cells alone."""
         return not self.original
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to.
-
-        Raises:
-            ValueError: with a threshold it depends on the content.
-        """
-        if not self.exact:
-            raise ValueError(
-                "the count of LLaVAScissor(original=True) depends on the video's content; use original=False"
-            )
-        return super().count(frames, cells)
-
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Merged tokens, in reading order unless ``original``."""
         full = tokens.frames * tokens.cells

@@ -56,12 +56,7 @@ class VidCom2(BudgetedReducer):
         Raises:
             ValueError: in the authors' program it depends on the content.
         """
-        if not self.exact:
-            raise ValueError(
-                "the count of VidCom2(original=True) depends on the video's content; "
-                "use original=False or variant='vllm'"
-            )
-        if self.original:
+        if self.original and self.exact:
             full = frames * cells
             return max(frames, min(int(full * (1 - (1 - self.retention))), full))
         return super().count(frames, cells)
