@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 import torch
@@ -199,8 +200,8 @@ def _check(name: str, value: Tensor, shape: tuple[int | None, ...], device: torc
         raise ValueError(f"{name} must be floating point, got {value.dtype}")
     if value.device != device:
         raise ValueError(f"{name} must be on {device} as features are, got {value.device}")
-    bad = ~torch.isfinite(value)
-    if bool(bad.any()):
+    # A sum is finite only where every number is, and reads them once; a large sum may overflow, so look again then.
+    if not math.isfinite(float(value.sum(dtype=torch.float32))) and bool((bad := ~torch.isfinite(value)).any()):
         raise ValueError(
             f"{name} must be finite, but {int(bad.sum())} of {value.numel()} values are NaN or infinite; "
             "half precision may have overflowed in the vision tower: try bfloat16 or float32"

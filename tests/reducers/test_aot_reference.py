@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import GOLDENS, golden_video, load_golden, make_video, unpack
 from vidfold import AOT, Pooling, VideoTokens
-from vidfold.reducers.aot_reference_phases import inter_merge, intra_merge, sinkhorn_official
+from vidfold.reducers.aot_reference_phases import inter_merge, intra_mix, sinkhorn_official
 
 CASES = sorted(path.stem for path in (GOLDENS / "aot").glob("*_v[0-9]*.npz"))
 
@@ -78,16 +78,17 @@ def test_sinkhorn_equals_golden(case):
     torch.testing.assert_close(plan, unit[f"sk_{case}_T"], rtol=1e-5, atol=1e-12)
 
 
-def test_intra_merge_equals_golden_and_is_coupled_over_the_batch():
+def test_intra_mix_equals_golden_and_is_coupled_over_the_batch():
     unit = load_golden("aot/unit")
     x, mask = unit["intra_x"], unpack(unit["intra_mask"], 729)
-    together = intra_merge(x, x, mask, (27, 27))
-    torch.testing.assert_close(together[mask].view(3, 36, 16), unit["intra_out_batch"], atol=1e-5, rtol=0)
-    assert torch.equal(together[~mask], x[~mask])
+    anchors, together = intra_mix(x, mask, (27, 27))
+    assert torch.equal(torch.zeros_like(mask).scatter(1, anchors, True), mask)
+    torch.testing.assert_close(together @ x, unit["intra_out_batch"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(together.sum(2), torch.ones(3, 36))
     for frame in range(3):
         one = slice(frame, frame + 1)
-        alone = intra_merge(x[one], x[one], mask[one], (27, 27))
-        torch.testing.assert_close(alone[mask[one]][None], unit[f"intra_out_f{frame}"], atol=1e-5, rtol=0)
+        _, alone = intra_mix(x[one], mask[one], (27, 27))
+        torch.testing.assert_close(alone @ x[one], unit[f"intra_out_f{frame}"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("step", range(6))

@@ -9,7 +9,10 @@ from torch.nn import functional
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` (B, n) of each item of ``values`` (B, m, E): (B, n, E)."""
-    return values.gather(1, index[:, :, None].expand(*index.shape, values.shape[2]))
+    batch, rows, width = values.shape
+    # Whole rows at a time: on a CPU several times faster than gathering number by number.
+    first = rows * torch.arange(batch, device=index.device)[:, None]
+    return values.reshape(-1, width).index_select(0, (first + index).flatten()).view(batch, -1, width)
 
 
 def row_shares(plan: Tensor) -> Tensor:

@@ -1,16 +1,9 @@
-"""Which source went into which folded token: one-hot columns that ride along with the features through every merge."""
+"""Which source went into which folded token: its shares ride along with the features through every merge."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-
-def attach(features: Tensor) -> Tensor:
-    """Features (F, S, D) with the S sources of each frame marked: (F, S, D + S)."""
-    frames, sources, _ = features.shape
-    marks = torch.eye(sources, dtype=features.dtype, device=features.device)
-    return torch.cat([features, marks.expand(frames, sources, sources)], dim=-1)
 
 
 def spread(marks: Tensor, position: Tensor, longest: int) -> Tensor:

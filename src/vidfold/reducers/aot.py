@@ -132,26 +132,29 @@ def _assemble(
         single = (cut.lengths[clips.clip_of] == 1)[:, None]
         last = (clips.position == cut.lengths[clips.clip_of] - 1)[:, None] & ~single
         first_bank = kept | (own & (single | (row < budget.repeated[clips.clip_of][:, None])))
-        emitted = torch.stack([first_bank, found.valid[key_frame] & last], dim=1)
-        values = torch.stack([found.values, merged[clips.clip_of]], dim=1)
+        banks = [first_bank, found.valid[key_frame] & last]
+        from_merged = torch.stack([torch.zeros_like(kept[:, 0]), last[:, 0]], dim=1)
         stands_for = torch.stack([frame, key_frame], dim=1)
     else:
-        emitted = (kept | own)[:, None]
-        values = torch.where(key[:, :, None], merged[clips.clip_of], found.values)[:, None]
+        banks = [kept | own]
+        from_merged = key
         stands_for = frame[:, None]
-    cells = found.cells[stands_for]
+    emitted = torch.stack(banks, dim=1)
     first = emitted.flatten().to(torch.int8).argsort(descending=True, stable=True)[:total]
+    slot, row = first // rows, first % rows
+    frame, start = stands_for.flatten()[slot], key_frame[slot // len(banks)]
 
-    folded = values.flatten(0, 2)[first]
-    starts = key_frame[:, None, None].expand(emitted.shape).flatten()[first]
+    after = merged.flatten(0, 1).index_select(0, clips.clip_of[frame] * rows + row)
+    before = found.values.flatten(0, 1).index_select(0, frame * rows + row)
+    folded = torch.where(from_merged.flatten()[slot][:, None], after, before)
     matrix = None
     if folded.shape[1] > found.width:
         marks = folded[:, found.width :]
-        matrix = lineage.matrix(marks, starts, marks.shape[1] // cut.longest, frames)
+        matrix = lineage.matrix(marks, start, marks.shape[1] // cut.longest, frames)
     return Reduction(
         tokens=folded[:, : found.width].to(tokens.features.dtype),
-        frames=stands_for[:, :, None].expand(emitted.shape).flatten()[first],
-        cells=cells.flatten()[first],
+        frames=frame,
+        cells=found.cells[frame, row],
         grid=tokens.language_grid,
         full=frames * tokens.cells,
         weights=matrix,

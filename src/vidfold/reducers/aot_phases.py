@@ -13,6 +13,7 @@ from vidfold.anchors import descending_rank, local_and_global
 from vidfold.budgets import ClipBudget
 from vidfold.parts import lineage
 from vidfold.parts.aggregation import absorb, gather_rows, nearest_shares, row_shares, uniform_mass
+from vidfold.parts.mixing import absorbing, pooling_matrix, surviving
 from vidfold.segments import Segments
 from vidfold.tokens import VideoTokens
 from vidfold.transport import cosine, grid_distance, grid_positions, sinkhorn
@@ -71,48 +72,46 @@ def phase_one(method: AOT, tokens: VideoTokens, clips: Clips, *, weights: bool) 
     assert tokens.shallow is not None
     assert tokens.deep is not None
     per_frame, most = clips.budget.anchors[clips.clip_of], clips.budget.most
-    features, shallow, deep = tokens.features.float(), tokens.shallow.float(), tokens.deep.float()
+    features, grid, chosen, bound = tokens.features, tokens.grid, per_frame, most
+    shallow, deep = tokens.shallow.float(), tokens.deep.float()
     pooled_deep = tokens.pool(deep)
-    if method.merge == "encoder":
-        grid, patches = tokens.grid, features.shape[1]
+    before_pooling = method.merge == "encoder"
+    if before_pooling:
+        patches = features.shape[1]
         chosen = torch.where(per_frame > 0, (per_frame * patches) // tokens.cells, 0)
         bound = min(patches, most * patches // tokens.cells)
     else:
-        grid, chosen, bound = tokens.language_grid, per_frame, most
-        features, shallow, deep = tokens.pool(features), tokens.pool(shallow), pooled_deep
+        features, shallow, deep, grid = tokens.pooled(), tokens.pool(shallow), pooled_deep, tokens.language_grid
 
+    features = features.float()
     local = ((1 - method.global_ratio) * chosen).floor().long()
     mask = local_and_global(shallow, deep, grid, local, chosen, method.windows)
-    values = lineage.attach(features) if weights else features
     anchors, valid = _first_rows(mask, bound)
-    merged, mass = _absorb_frame(method, features, values, mask, anchors, valid, deep, grid)
+    mix, mass = _mix_frame(method, features, mask, anchors, valid, deep, grid)
 
-    if method.merge == "encoder":
+    if before_pooling:
         full_mass = torch.ones_like(deep).scatter(1, anchors, torch.where(valid, mass, 1.0))
-        target = torch.where(valid[:, :, None], merged, gather_rows(values, anchors))
-        values = tokens.pool(values.scatter(1, anchors[:, :, None].expand_as(target), target))
-        mask = _strongest_cells(tokens.pool(mask.float()), pooled_deep, per_frame)
-        anchors, valid = _first_rows(mask, most)
-        merged, mass = gather_rows(values, anchors), tokens.pool(full_mass).gather(1, anchors)
+        survivors = _strongest_cells(tokens.pool(mask.float()), pooled_deep, per_frame)
+        cells, valid = _first_rows(survivors, most)
+        mix = surviving(pooling_matrix(tokens), cells, anchors, mix)
+        anchors, mass = cells, tokens.pool(full_mass).gather(1, cells)
+    merged = mix @ features
     if weights:
-        width = features.shape[2]
-        marks = lineage.spread(merged[:, :, width:], clips.position, clips.cut.longest)
-        merged = torch.cat([merged[:, :, :width], marks], dim=2)
+        merged = torch.cat([merged, lineage.spread(mix, clips.position, clips.cut.longest)], dim=2)
     saliency = pooled_deep.gather(1, anchors) if method.saliency_mass else None
     return Candidates(merged, features.shape[2], valid, anchors, mass, saliency)
 
 
-def _absorb_frame(
+def _mix_frame(
     method: AOT,
     features: Tensor,
-    values: Tensor,
     mask: Tensor,
     anchors: Tensor,
     valid: Tensor,
     deep: Tensor,
     grid: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Merged anchors (F, n, D + marks) and their mass (F, n)."""
+    """What each merged anchor is made of (F, n, S), and its mass (F, n)."""
     cost = cosine(features, gather_rows(features, anchors))
     span = 2.0
     if method.distance:
@@ -125,15 +124,12 @@ def _absorb_frame(
     receivers = uniform_mass(valid & has_both, None if weight is None else weight.gather(1, anchors))
     plan = _transport(method, cost, senders, receivers, span)
 
-    own = gather_rows(values, anchors)
-    sent = row_shares(plan)
     scale = 1 / (~mask).sum(1).clamp_min(1)[:, None, None] if method.intra_scale == "unit" else method.intra_scale
-    merged, mass = absorb(own, values, scale * sent)
+    mix, mass = absorbing(scale * row_shares(plan), anchors)
     if method.nearest:
         nearest = nearest_shares(cost, valid) * ((~mask) & has_both)[:, :, None]
-        means, _ = absorb(own, values, nearest)
-        merged = (1 - method.nearest) * merged + method.nearest * means
-    return merged, mass if method.carry_mass else torch.ones_like(mass)
+        mix = torch.lerp(mix, absorbing(nearest, anchors)[0], method.nearest)
+    return mix, mass if method.carry_mass else torch.ones_like(mass)
 
 
 def phase_two(method: AOT, found: Candidates, clips: Clips) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,8 @@ from torch.nn import functional
 from vidfold.anchors import descending_rank, window_rank
 from vidfold.budgets import check_count, check_ratio, check_weight
 from vidfold.parts import lineage
-from vidfold.reducers.aot_reference_phases import inter_merge, intra_merge
+from vidfold.parts.mixing import pooling_matrix, surviving
+from vidfold.reducers.aot_reference_phases import inter_merge, intra_mix
 from vidfold.reducers.base import Reducer
 from vidfold.segments import Segmenter, Uniform, segmenter
 from vidfold.tokens import Reduction, VideoTokens
@@ -95,21 +96,21 @@ class AOTReference(Reducer):
         features, shallow, deep = tokens.features.float(), tokens.shallow, tokens.deep
         assert shallow is not None  # `needs` was checked
         assert deep is not None
-        values = lineage.attach(features) if weights else features
         index_mask = self.index_mask(shallow.float(), deep.float(), tokens.grid)
-        values = intra_merge(features, values, index_mask, tokens.grid)
-
-        pooled = tokens.pool(values)
         pooled_mask = tokens.pool(index_mask.float()) >= 0.5
-        cells = torch.arange(tokens.cells, device=features.device)
-        if tokens.newline is not None:
-            pooled, pooled_mask, cells = _with_newlines(pooled, pooled_mask, cells, tokens)
-        rows = self._fold_clips(pooled, pooled_mask, cells, tokens)
+        most = int(pooled_mask.sum(1).max())
+        cells = pooled_mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        mix = surviving(pooling_matrix(tokens), cells, *intra_mix(features, index_mask, tokens.grid))
+        merged = mix @ features
+        if weights:
+            merged = torch.cat([merged, mix], dim=2)
+        rows = self._fold_clips(merged, cells, pooled_mask.sum(1).tolist(), tokens)
 
         width = features.shape[-1]
         matrix = None
         if weights:
-            sources, newline = pooled.shape[-1] - width, tokens.newline is not None
+            newline = tokens.newline is not None
+            sources = tokens.features.shape[1] + newline
             matrix = lineage.matrix(rows.values[:, width:], rows.starts, sources, tokens.frames, newline=newline)
         return Reduction(
             tokens=rows.values[:, :width].to(tokens.features.dtype),
@@ -144,7 +145,7 @@ class AOTReference(Reducer):
         is_global = descending_rank(deep.masked_fill(is_local, -torch.inf)) < self.anchors - local
         return is_local | is_global
 
-    def _fold_clips(self, pooled: Tensor, mask: Tensor, cells: Tensor, tokens: VideoTokens) -> _Rows:
+    def _fold_clips(self, merged: Tensor, cells: Tensor, counts: list[int], tokens: VideoTokens) -> _Rows:
         """Phase II over every clip; without it each frame is a clip of its own."""
         cut = segmenter(self.segments, self.clip)(tokens) if self.inter else Uniform(1)(tokens)
         width = tokens.features.shape[-1]
@@ -152,7 +153,9 @@ class AOTReference(Reducer):
         for start, length in zip(cut.starts.tolist(), cut.lengths.tolist(), strict=True):
             clip = []
             for position, frame in enumerate(range(start, start + length)):
-                values, own = pooled[frame][mask[frame]], cells[mask[frame]]
+                values, own = merged[frame, : counts[frame]], cells[frame, : counts[frame]]
+                if tokens.newline is not None:
+                    values, own = _with_newlines(values, own, tokens)
                 if values.shape[1] > width:
                     place = torch.tensor([position], device=values.device)
                     marks = lineage.spread(values[None, :, width:], place, cut.longest)[0]
@@ -173,19 +176,19 @@ class AOTReference(Reducer):
         return out
 
 
-def _with_newlines(pooled: Tensor, mask: Tensor, cells: Tensor, tokens: VideoTokens) -> tuple[Tensor, Tensor, Tensor]:
-    """The newline vector after every row of the language grid; its cell is N + row, its mark a column of its own."""
+def _with_newlines(values: Tensor, cells: Tensor, tokens: VideoTokens) -> tuple[Tensor, Tensor]:
+    """A frame's rows (n, D + marks) and cells (n,), with the newline vector after every row of the language grid.
+
+    The cell of a newline is N + row, its mark a column of its own.
+    """
     assert tokens.newline is not None
     height, width = tokens.language_grid
-    frames, _, columns = pooled.shape
-    channels = len(tokens.newline)
-    marked = columns > channels
-    newline = functional.pad(tokens.newline.float(), (0, columns - channels))
-    if marked:
-        pooled, newline = functional.pad(pooled, (0, 1)), functional.pad(newline, (0, 1), value=1.0)
-    lines = newline.expand(frames, height, 1, -1)
-    pooled = torch.cat([pooled.reshape(frames, height, width, -1), lines], dim=2).flatten(1, 2)
-    mask = functional.pad(mask.reshape(frames, height, width), (0, 1), value=True).flatten(1, 2)
-    line_cells = tokens.cells + torch.arange(height, device=cells.device)[:, None]
-    cells = torch.cat([cells.reshape(height, width), line_cells], dim=1).flatten()
-    return pooled, mask, cells
+    marks = values.shape[1] - len(tokens.newline)
+    newline = functional.pad(tokens.newline.float(), (0, marks))
+    if marks:
+        values, newline = functional.pad(values, (0, 1)), functional.pad(newline, (0, 1), value=1.0)
+    row = torch.arange(height, device=cells.device)
+    place = torch.cat([cells + cells // width, row * (width + 1) + width])
+    order = place.argsort()
+    values = torch.cat([values, newline.expand(height, -1)])
+    return values[order], torch.cat([cells, tokens.cells + row])[order]

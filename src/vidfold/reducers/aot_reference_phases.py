@@ -41,42 +41,42 @@ def sinkhorn_official(
     while used < iterations:
         used += 1
         before = r
-        r = u / (kernel @ c[:, :, None])[:, :, 0]
+        r = u / (c[:, None, :] @ kernel.transpose(1, 2))[:, 0]
         c = v / (r[:, None, :] @ kernel)[:, 0]
         if float((r - before).abs().mean()) < _STOP:
             break
     return r[:, :, None] * kernel * c[:, None, :], used
 
 
-def intra_merge(features: Tensor, values: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+def intra_mix(features: Tensor, mask: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Phase I: anchors absorb the other patches of their frame.
 
     Args:
-        features: (F, S, D) float32 on the encoder grid; they decide.
-        values: (F, S, D + marks); they are merged.
-        mask: (F, S) bool, the anchors; as many in every frame.
+        features: (F, S, D) float32 on the encoder grid.
+        mask: (F, S) bool, the T anchors; as many in every frame.
         grid: (H, W).
 
     Returns:
-        (F, S, D + marks) with merged anchor rows; the other rows as they were.
+        The anchors (F, T) int64 in raster order, and what each is made of when merged, (F, T, S).
     """
     total = int(mask[0].sum())
     order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)
     anchors, others = order[:, :total], order[:, total:]
+    mix = features.new_zeros(*anchors.shape, mask.shape[1])
     if total == 0 or total == mask.shape[1]:
-        return values
-    similarity = 1 - cosine(gather_rows(features, others), gather_rows(features, anchors))
+        return anchors, mix.scatter_(2, anchors[:, :, None], 1.0)
+    similarity = 1 - gather_rows(cosine(features, gather_rows(features, anchors)), others)
     positions = grid_positions(grid, features.device)
     cost = (1 - similarity) + _DISTANCE_WEIGHT * grid_distance(positions[others], positions[anchors])
     plan, _ = sinkhorn_official((-cost / _EPSILON).exp())
+    nearest = torch.zeros_like(plan).scatter_(2, similarity.argmax(2, keepdim=True), 1.0)
 
-    own, rest = gather_rows(values, anchors), gather_rows(values, others)
-    load = plan.sum(1).clamp_min(1e-9)[:, :, None]
-    moved = (own + plan.transpose(1, 2) @ rest) / (1 + load)
-    nearest = functional.one_hot(similarity.argmax(-1), total).to(values.dtype)
-    means = (own + nearest.transpose(1, 2) @ rest) / (1 + nearest.sum(1)[:, :, None])
-    merged = (1 - _NEAREST_SHARE) * moved + _NEAREST_SHARE * means
-    return values.scatter(1, anchors[:, :, None].expand_as(merged), merged)
+    # The blend of both merged anchors, (x_j + sum_i s_ij x_i) / (1 + sum_i s_ij) each.
+    moved = (1 - _NEAREST_SHARE) / (1 + plan.sum(1).clamp_min(1e-9))[:, :, None]
+    means = _NEAREST_SHARE / (1 + nearest.sum(1))[:, :, None]
+    absorbed = moved * plan.transpose(1, 2) + means * nearest.transpose(1, 2)
+    mix.scatter_(2, others[:, None, :].expand_as(absorbed), absorbed)
+    return anchors, mix.scatter_(2, anchors[:, :, None], moved + means)
 
 
 def inter_merge(

