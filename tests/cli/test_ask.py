@@ -1,42 +1,16 @@
-"""The command line, run in this process and once as a process of its own."""
+"""``vidfold ask``."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-import vidfold.cli
+from tests.cli.running import CLIP, QUESTION, refused
 from vidfold.cli import main
-from vidfold.reducers import METHODS
 from vidfold.tiny import path as weights
-from vidfold.tiny import questions, render, seeds
 from vidfold.video import write
-
-CLIP = render(seeds("test", 1)[0])
-QUESTION = questions(CLIP)[0]
-SOURCE = Path(vidfold.cli.__file__).parent
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    write(path, CLIP.frames, fps=2, scale=4, hold=12)
-    return str(path)
-
-
-def refused(capsys, *arguments: str) -> str:
-    """The one line that bad input gets."""
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    lines = [line for line in captured.err.splitlines() if not line.endswith("...")]
-    assert len(lines) == 1
-    assert lines[0].startswith("vidfold: ")
-    return lines[0].removeprefix("vidfold: ")
 
 
 def test_ask(capsys, clip):
@@ -149,59 +123,6 @@ def test_missing_extras_are_named(capsys, clip, monkeypatch, module, extra):
     assert f"{module} is not installed: pip install 'vidfold[{extra}]'" in refused(capsys, "ask", clip, "what?")
 
 
-def test_debug_shows_the_error(clip):
-    with pytest.raises(ValueError, match="retention must be in"):
-        main(["ask", clip, "what?", "--retention", "2", "--debug"])
-
-
-def test_bugs_are_not_hidden(clip, monkeypatch):
-    def broken(*_: object, **__: object) -> None:
-        raise KeyError("a bug")
-
-    monkeypatch.setattr("vidfold.video.sample", broken)
-    with pytest.raises(KeyError, match="a bug"):
-        main(["ask", clip, "what?"])
-
-
-def test_interrupt(capsys, clip, monkeypatch):
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("vidfold.video.sample", interrupted)
-    assert main(["ask", clip, "what?"]) == 130
-    assert capsys.readouterr().err == "vidfold: interrupted\n"
-
-
-def test_scene(capsys, tmp_path):
-    path = tmp_path / "scene.mp4"
-    assert main(["scene", str(path), "--seed", str(CLIP.seed), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["questions"][0] == {"kind": QUESTION.kind, "text": QUESTION.text, "answer": QUESTION.answer}
-    assert path.stat().st_size > 0
-    assert main(["scene", str(path), "--seed", str(CLIP.seed)]) == 0
-    out = capsys.readouterr().out
-    assert all(question.text in out and question.answer in out for question in questions(CLIP))
-    assert "seed" in refused(capsys, "scene", str(path), "--seed", "-1")
-    assert "must end in .mp4" in refused(capsys, "scene", str(path.with_suffix(".avi")), "--seed", "1")
-
-
-def test_methods(capsys):
-    assert main(["methods"]) == 0
-    out = capsys.readouterr().out
-    for name, method in METHODS.items():
-        assert f"\n{name} " in out
-        assert all(need in out for need in method.needs)
-
-
-def test_demo(capsys, tmp_path):
-    assert main(["demo", "--out", str(tmp_path / "a" / "b"), "--seed", str(CLIP.seed)]) == 0
-    out = capsys.readouterr().out
-    assert (tmp_path / "a" / "b" / "clip.mp4").is_file()
-    assert "tokens 288 -> 29 (10.1 %)" in out
-    assert sum(question.text in out for question in questions(CLIP)) == len({q.kind for q in questions(CLIP)})
-    assert "generate" in out
-
-
 def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
     monkeypatch.setattr("vidfold.console.PATIENCE", 0.0)
     assert main(["ask", clip, QUESTION.text, "--json"]) == 0
@@ -209,37 +130,6 @@ def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
     json.loads(captured.out)
     assert "decoding frame 1/8" in captured.err
     assert "loading tiny ..." in captured.err
-
-
-def test_as_a_process(tmp_path):
-    path = tmp_path / "noise.mp4"
-    path.write_bytes(np.random.default_rng(0).bytes(5000))
-    command = [sys.executable, "-m", "vidfold", "ask", str(path), "what?"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("vidfold: '")
-    assert done.stderr.count("\n") == 1
-    assert "cannot be read as a video" in done.stderr
-
-
-def test_help_needs_neither_torch_nor_transformers():
-    # The package's own names are left out, so that this is about the command line alone.
-    program = f"""
-import sys, types
-package = types.ModuleType("vidfold")
-package.__path__ = [{str(SOURCE)!r}]
-sys.modules["vidfold"] = package
-from vidfold.cli import main
-try:
-    main(["--help"])
-except SystemExit as end:
-    assert not end.code
-assert not {{"torch", "transformers", "av", "numpy"}} & set(sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "usage: vidfold" in done.stdout
 
 
 def test_the_weights_folder_is_a_model_like_any_other(capsys, clip):

@@ -1,0 +1,81 @@
+"""``vidfold ask``: a question about a video file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from vidfold.cli.files import decode
+from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
+from vidfold.console import patiently, quiet_libraries
+from vidfold.tables import described, duration, side_by_side, table
+
+if TYPE_CHECKING:
+    from vidfold.asking import Answer
+
+DEFAULT_FRAMES = 32
+
+
+def add(commands: Commands) -> None:
+    """Enter the command."""
+    parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
+    parser.add_argument("video", help="a video file")
+    parser.add_argument("question", help="in quotes")
+    parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
+    parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
+    parser.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
+    parser.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
+    add_model(parser)
+    parser.add_argument("--compare", action="store_true", help="answer unfolded too, after a first answer to warm up")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Answer, and print the answer with its costs."""
+    from vidfold.asking import ask, check_question
+    from vidfold.budgets import check_count
+    from vidfold.loading import TINY
+    from vidfold.video import available
+
+    check_question(options.question)
+    check_count("max_new_tokens", options.max_new_tokens)
+    method = reducer(options.method, options.retention, options.set)
+    wanted = options.frames
+    if wanted is None:
+        wanted = available(options.video, TINY_FRAMES if options.model == TINY else DEFAULT_FRAMES)
+    frames, decoding = decode(options.video, wanted)
+    with quiet_libraries():
+        loaded = load_model(options)
+        answers: dict[str, Answer] = {}
+        with patiently("answering"):
+            if options.compare:
+                ask(loaded, frames, options.question, method, max_new_tokens=1)
+                answers["unfolded"] = ask(loaded, frames, options.question, max_new_tokens=options.max_new_tokens)
+            answers["folded"] = ask(loaded, frames, options.question, method, max_new_tokens=options.max_new_tokens)
+    if options.json:
+        report = {
+            "video": options.video,
+            "question": options.question,
+            "model": options.model,
+            "method": {"name": method.name} | dataclasses.asdict(method),
+            "frames": len(frames),
+            "timestamps": frames.timestamps.tolist(),
+            "milliseconds": {"decode": decoding, "load": 1000 * loaded.seconds},
+        }
+        answered = {name: dataclasses.asdict(answer) for name, answer in answers.items()}
+        print(json.dumps(report | answered, default=str, indent=2))
+        return
+    height, width = frames.pixels.shape[1:3]
+    facts = [
+        ("video", f"{options.video}, {frames.duration:.1f} s, {len(frames)} frames of {width} x {height}"),
+        ("model", f"{options.model} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
+        ("method", described(method)),
+        ("question", options.question),
+    ]
+    print(table(facts), side_by_side(answers, decoding), sep="\n\n")
+    folded = answers["folded"]
+    if folded.layer_retention == 1:
+        print(f"\nnothing was reduced: {method.name} kept all of {folded.tokens_before} tokens")

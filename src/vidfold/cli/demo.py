@@ -1,0 +1,53 @@
+"""``vidfold demo``: the embedded model on a clip of its world, unfolded and folded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vidfold.cli.files import decode, film
+from vidfold.cli.options import TINY_FRAMES, Commands, command
+from vidfold.console import patiently, quiet_libraries
+from vidfold.tables import side_by_side, table, typical
+
+
+def add(commands: Commands) -> None:
+    """Enter the command."""
+    parser = command(
+        commands, "demo", run, "Ask the embedded model about a clip of its world, unfolded and folded to a tenth."
+    )
+    parser.add_argument("--out", default="out/demo", help="folder for the clip (default: out/demo)")
+    parser.add_argument("--seed", type=int, default=2_000_000_001, help="of the clip")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Film a clip, ask a question of each kind both ways, and print answers and times."""
+    from vidfold.asking import ask
+    from vidfold.loading import load
+    from vidfold.reducers import get
+    from vidfold.tiny import questions, render
+
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "clip.mp4"
+    clip = render(options.seed)
+    film(clip, path)
+    one_a_kind = {question.kind: question for question in reversed(questions(clip))}
+    asked = list(reversed(one_a_kind.values()))
+    frames, decoding = decode(path, TINY_FRAMES)
+    reducer = get("aot", retention=0.10)
+    with quiet_libraries(), patiently("answering"):
+        loaded = load()
+        for way in (None, reducer):
+            ask(loaded, frames, asked[0].text, way)
+        pairs = [[ask(loaded, frames, question.text, way) for way in (None, reducer)] for question in asked]
+    print(f"{path}: clip {clip.seed} of the embedded model's world, {len(frames)} frames read back from the file\n")
+    rows = [("question", "true answer", "unfolded", "folded by AOT")]
+    rows += [(q.text, q.answer, full.text, folded.text) for q, (full, folded) in zip(asked, pairs, strict=True)]
+    print(table(rows) + "\n")
+    unfolded, folded = (typical(answers) for answers in zip(*pairs, strict=True))
+    print(f"tokens {folded.tokens_before} -> {folded.tokens_after} ({100 * folded.retention:.1f} %)\n")
+    print(f"times, decoding once and the median of {len(asked)} questions")
+    print(side_by_side({"unfolded": unfolded, "folded by AOT": folded}, decoding, texts=False))
+    if folded.total > unfolded.total:
+        print("\nThis model is so small that folding takes longer than it saves.")

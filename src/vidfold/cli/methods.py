@@ -1,0 +1,24 @@
+"""``vidfold methods``: what there is to fold with."""
+
+from __future__ import annotations
+
+import argparse
+
+from vidfold.cli.options import Commands, command
+from vidfold.tables import table
+
+
+def add(commands: Commands) -> None:
+    """Enter the command."""
+    command(commands, "methods", run, "List the methods.")
+
+
+def run(_: argparse.Namespace) -> None:
+    """Print a table of the methods."""
+    from vidfold.reducers import METHODS
+
+    rows = [("method", "budget", "needs", "paper", "idea")]
+    for name, method in sorted(METHODS.items()):
+        budget = "exact" if method().exact else "by content"
+        rows.append((name, budget, ", ".join(sorted(method.needs)) or "-", method.paper, method.idea))
+    print(table(rows))

@@ -1,0 +1,93 @@
+"""What several commands share: options, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vidfold.console import patiently
+
+if TYPE_CHECKING:
+    from vidfold.loading import VideoModel
+    from vidfold.reducers import Reducer
+
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+"""Where commands are entered; `argparse` has no public name for it."""
+
+TINY_FRAMES = 8
+"""Frames of a video that the embedded model is shown."""
+
+
+def command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    """The parser of a new command, which does ``run(options)``."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def number(text: str) -> float:
+    """A share, as the type of an option."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number in (0, 1], got {text!r}") from None
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Options that say which model, and how it is to be loaded."""
+    parser.add_argument(
+        "--model", default="tiny", help="tiny (the embedded model, default), a hub identifier or a folder"
+    )
+    parser.add_argument("--device", help="such as cpu, cuda:1 or auto (default: a GPU where there is one)")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's own"
+    )
+    parser.add_argument("--attn", choices=("sdpa", "eager", "flash_attention_2"), help="attention implementation")
+    parser.add_argument("--quantization", choices=("4bit", "8bit"), help="of the weights, by bitsandbytes")
+
+
+def load_model(options: argparse.Namespace) -> VideoModel:
+    """The model that the options of `add_model` name."""
+    from vidfold.loading import load
+
+    with patiently(f"loading {options.model}"):
+        return load(
+            options.model,
+            device=options.device,
+            dtype=options.dtype,
+            attention=options.attn,
+            quantization=options.quantization,
+        )
+
+
+def reducer(method: str, retention: float | None, fields: Sequence[str]) -> Reducer:
+    """The method of that name with fields given as FIELD=VALUE; None: the method's own retention.
+
+    Raises:
+        ValueError: no such method or field, or a value that it refuses.
+    """
+    from vidfold.reducers import get
+
+    settings: dict[str, Any] = {} if retention is None else {"retention": retention}
+    for each in fields:
+        name, given, value = each.partition("=")
+        if not (name and given and value):
+            raise ValueError(f"--set takes FIELD=VALUE, such as keep=0.5, got {each!r}")
+        settings[name] = _value(value)
+    try:
+        return get(method, **settings)
+    except TypeError as error:
+        raise ValueError(f"{method} does not take {', '.join(fields)}: {error}") from error
+
+
+def _value(text: str) -> object:
+    """A Python literal, ``true``, ``false`` or ``none`` in any case, or else the words themselves."""
+    try:
+        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,36 @@
+"""``vidfold scene``: a clip of the embedded model's world as a file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from vidfold.cli.files import film
+from vidfold.cli.options import Commands, command
+from vidfold.tables import table
+
+
+def add(commands: Commands) -> None:
+    """Enter the command."""
+    parser = command(
+        commands, "scene", run, "Render a clip of the embedded model's world, with questions and true answers."
+    )
+    parser.add_argument("path", metavar="OUT.mp4")
+    parser.add_argument("--seed", type=int, required=True, help="of the clip; test clips begin at 2000000000")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the clip, and print its questions with their true answers."""
+    from vidfold.tiny import questions, render
+
+    clip = render(options.seed)
+    film(clip, options.path)
+    asked = questions(clip)
+    if options.json:
+        facts = [dataclasses.asdict(question) for question in asked]
+        print(json.dumps({"path": options.path, "seed": clip.seed, "questions": facts}, indent=2))
+        return
+    print(f"wrote {options.path}\n")
+    print(table([("question", "true answer"), *((question.text, question.answer) for question in asked)]))

@@ -1,0 +1,97 @@
+"""``vidfold bench speed``: where the time to a first token goes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
+from vidfold.console import Progress, patiently, quiet_libraries
+
+if TYPE_CHECKING:
+    from vidfold.bench.speed import Subject
+
+DEFAULT_FRAMES = 32
+
+
+def add(commands: Commands) -> None:
+    """Enter the command."""
+    parser = command(
+        commands, "speed", run, "Time every stage to a first token: unfolded, folded, by an oracle, the authors' way."
+    )
+    parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
+    parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
+    parser.add_argument(
+        "--frames", type=int, nargs="+", help="of a video; several: one table each (default: 8 for tiny, else 32)"
+    )
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[1], help="videos a call; several: one table each (default: 1)"
+    )
+    parser.add_argument("--new-tokens", type=int, default=16, help="further tokens timed (default: 16)")
+    parser.add_argument("--runs", type=int, default=3, help="repetitions of every stage at most (default: 3)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=9.0,
+        help="for everything: repetitions that do not fit are left out, the first run of a stage never is (default: 9)",
+    )
+    parser.add_argument("--video", metavar="FILE", help="a video file to read (default: a generated one)")
+    parser.add_argument("--output", metavar="DIR", help="folder for every sample as JSON and for the tables")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--random-weights",
+        metavar="NAME",
+        help="instead of --model: a model of real size with random weights, nothing to download; such as "
+        "llava-onevision-0.5b",
+    )
+    add_model(parser)
+    parser.set_defaults(model=None)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, and print the tables."""
+    from vidfold.bench.speed import Plan, measure, overview, write
+    from vidfold.bench.speed.writing import as_json
+    from vidfold.loading import TINY
+
+    start = time.monotonic()
+    if options.random_weights and options.model:
+        raise ValueError(
+            f"give --model or --random-weights, not both: got {options.model} and {options.random_weights}"
+        )
+    if options.random_weights and options.quantization:
+        raise ValueError(f"random weights are not quantised, got --quantization {options.quantization}")
+    options.model = options.model or TINY
+    tiny = options.model == TINY and not options.random_weights
+    plan = Plan(
+        reducer(options.method, options.retention, options.set),
+        frames=tuple(options.frames or [TINY_FRAMES if tiny else DEFAULT_FRAMES]),
+        batches=tuple(options.batch),
+        runs=options.runs,
+        new_tokens=options.new_tokens,
+        minutes=options.minutes,
+    )
+    if options.output:
+        Path(options.output).mkdir(parents=True, exist_ok=True)  # not only when all is measured
+    with quiet_libraries():
+        subject = _subject(options)
+        watch, spent = Progress("measuring step"), time.monotonic() - start
+        results = measure(plan, subject, video=options.video, watch=watch, spent=spent)
+    files = write(results, options.output) if options.output else []
+    print(as_json(results) if options.json else overview(results))
+    if files and not options.json:
+        print(f"\nwrote {', '.join(map(str, files))}")
+
+
+def _subject(options: argparse.Namespace) -> Subject:
+    from vidfold.bench.speed import Subject
+
+    if not options.random_weights:
+        return Subject.of(load_model(options))
+    with patiently(f"building {options.random_weights}"):
+        return Subject.with_random_weights(
+            options.random_weights, device=options.device, dtype=options.dtype, attention=options.attn
+        )

@@ -1,0 +1,13 @@
+"""A clip as a file."""
+
+import pytest
+
+from tests.cli.running import CLIP
+from vidfold.video import write
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write(path, CLIP.frames, fps=2, scale=4, hold=12)
+    return str(path)

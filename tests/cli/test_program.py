@@ -1,0 +1,67 @@
+"""The command line as a whole: errors, exit codes, and as a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vidfold.cli
+from vidfold.cli import main
+
+SOURCE = Path(vidfold.cli.__file__).parent.parent
+
+
+def test_debug_shows_the_error(clip):
+    with pytest.raises(ValueError, match="retention must be in"):
+        main(["ask", clip, "what?", "--retention", "2", "--debug"])
+
+
+def test_bugs_are_not_hidden(clip, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("vidfold.video.sample", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        main(["ask", clip, "what?"])
+
+
+def test_interrupt(capsys, clip, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vidfold.video.sample", interrupted)
+    assert main(["ask", clip, "what?"]) == 130
+    assert capsys.readouterr().err == "vidfold: interrupted\n"
+
+
+def test_as_a_process(tmp_path):
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    command = [sys.executable, "-m", "vidfold", "ask", str(path), "what?"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("vidfold: '")
+    assert done.stderr.count("\n") == 1
+    assert "cannot be read as a video" in done.stderr
+
+
+def test_help_needs_neither_torch_nor_transformers():
+    # The package's own names are left out, so that this is about the command line alone.
+    program = f"""
+import sys, types
+package = types.ModuleType("vidfold")
+package.__path__ = [{str(SOURCE)!r}]
+sys.modules["vidfold"] = package
+from vidfold.cli import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert not end.code
+assert not {{"torch", "transformers", "av", "numpy"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: vidfold" in done.stdout
