@@ -57,7 +57,7 @@ def load(
         raise ValueError(f"model {name!r} is not a folder; give 'tiny', a folder or an identifier on the hub")
     transformers = extras.load("transformers", "models")
     start = time.perf_counter()
-    location, settings = name, {"dtype": dtype or "auto", "device_map": _device(device)}
+    location, settings = name, {"dtype": dtype or "auto", "device_map": checked_device(device)}
     if name == TINY:
         from vidfold import tiny
 
@@ -77,7 +77,12 @@ def load(
     return VideoModel(name, model.eval(), processor, time.perf_counter() - start)
 
 
-def _device(device: str | None) -> str:
+def checked_device(device: str | None) -> str:
+    """The device; for None a GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: a CUDA device where there is none.
+    """
     import torch
 
     if device is None:
