@@ -1,0 +1,142 @@
+"""Time and memory of the fold against the way its authors compute it, in one run.
+
+    .venv/bin/python benchmarks/fold.py [--frames 8 32 128 512] [--channels 3584] [--methods aot-reference aot]
+
+Input: frames of 27x27 patches, a synthetic video with cuts, attention given; only the fold runs. The authors' way is
+`vidfold.bench.authors`: loops over frames, a broadcast cosine, a decision at a time asked of the device. Its second row
+has that cosine as one matrix product and is otherwise the same. 'aot-reference' gives the same tokens as both, 'aot' an
+exact tenth. All are run in turns. The floor is what 'aot-reference' cannot do without: reading the features once, and
+the product of all patches with the anchors. From 128 frames on the authors' way is run once, for it takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import statistics
+from collections.abc import Callable
+
+import torch
+
+from vidfold import Pooling, Reduction, VideoTokens, __version__
+from vidfold.bench.authors import Authors
+from vidfold.bench.speed.memory import Peak
+from vidfold.bench.speed.stopwatch import timed
+from vidfold.reducers import get
+from vidfold.tables import duration, memory, table
+
+GRID, ANCHORS, KEEP = (27, 27), 126, 0.3
+AUTHORS, WITH_GEMM = "authors' way", "authors' way, product"
+SLOW_FROM = 128
+
+
+def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype) -> VideoTokens:
+    """Scenes of eight frames each, drifting."""
+    generator = torch.Generator(device).manual_seed(0)
+    patches = GRID[0] * GRID[1]
+    features = torch.empty(frames, patches, channels, device=device, dtype=dtype)
+    for first in range(0, frames, 8):
+        part = features[first : first + 8]
+        scene = torch.randn(1, patches, channels, generator=generator, device=device)
+        part.copy_(scene + 0.3 * torch.randn(part.shape, generator=generator, device=device))
+    attention = torch.rand(2, frames, patches, generator=generator, device=device) ** 3
+    return VideoTokens(features, GRID, Pooling.BILINEAR, attention[0], attention[1])
+
+
+def floor(tokens: VideoTokens) -> float:
+    """Milliseconds of one pass over the features and of the product of all patches with the anchors."""
+    features, device = tokens.features, tokens.features.device
+    anchors = features[:, :ANCHORS].contiguous()
+    reading = min(timed(features.sum, device)[1] for _ in range(3))
+    return reading + min(timed(lambda: anchors @ features.transpose(1, 2), device)[1] for _ in range(3))
+
+
+def spread(values: list[float], show: Callable[[float], str]) -> str:
+    middle = show(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} ({show(min(values))} to {show(max(values))})"
+
+
+def measure(
+    tokens: VideoTokens, ways: dict[str, Callable[[VideoTokens], Reduction]], runs: int
+) -> tuple[list[list[str]], dict[str, float]]:
+    """One row a way, for one video, and the median milliseconds of each."""
+    frames, device = tokens.frames, tokens.features.device
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    kept, peaks = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
+    for run in range(runs + 1):
+        for name, way in ways.items():
+            theirs = name in (AUTHORS, WITH_GEMM)
+            if theirs and (run == 0 or (frames >= SLOW_FROM and run > 1)):
+                continue
+            peak = Peak(device)
+            reduction, milliseconds = timed(lambda way=way: way(tokens), device)
+            kept[name], peaks[name] = len(reduction), max(peaks[name], peak.above())
+            del reduction
+            if run > 0:  # the first is for warming up
+                times[name].append(milliseconds)
+    rows = []
+    for name, values in times.items():
+        ratios = [
+            spread([theirs / own for theirs, own in zip(times[other], values, strict=False)], times_as_long)
+            if other in times and name not in (AUTHORS, WITH_GEMM)
+            else "-"
+            for other in (AUTHORS, WITH_GEMM)
+        ]
+        rows.append([str(frames), name, str(kept[name]), spread(values, duration), memory(peaks[name]), *ratios])
+    rows.append([str(frames), "floor", "-", duration(floor(tokens)), "-", "-", "-"])
+    return rows, {name: statistics.median(values) for name, values in times.items()}
+
+
+def times_as_long(ratio: float) -> str:
+    return f"{ratio:.{0 if ratio >= 10 else 1}f}x"
+
+
+def slope(frames: list[int], milliseconds: list[float]) -> float:
+    """Exponent p of time ~ frames^p, by least squares."""
+    x, y = [math.log(each) for each in frames], [math.log(each) for each in milliseconds]
+    return statistics.linear_regression(x, y).slope
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 32, 128, 512], help="(default: 8 32 128 512)")
+    parser.add_argument("--channels", type=int, default=3584, help="(default: 3584, as LLaVA-OneVision-7B)")
+    parser.add_argument("--methods", nargs="+", default=["aot-reference", "aot"], help="(default: aot-reference aot)")
+    parser.add_argument("--retention", type=float, default=0.10, help="of methods that take it (default: 0.10)")
+    parser.add_argument("--runs", type=int, default=5, help="after one to warm up (default: 5)")
+    parser.add_argument("--no-authors", action="store_true", help="leave the authors' way out")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="(default: float32 on a CPU, else bfloat16)")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
+    ways: dict[str, Callable[[VideoTokens], Reduction]] = {}
+    if not options.no_authors:
+        ways[AUTHORS] = Authors(ANCHORS, KEEP)
+        ways[WITH_GEMM] = Authors(ANCHORS, KEEP, gemm=True)
+    for name in options.methods:
+        reference = name == "aot-reference"
+        ways[name] = get(name, anchors=ANCHORS, keep=KEEP) if reference else get(name, retention=options.retention)
+    print(
+        f"vidfold {__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
+        f"{options.device}, {torch.get_num_threads()} threads, {dtype}, {options.channels} channels, seed 0"
+    )
+    heads = ["frames", "fold", "tokens", "time", "extra memory", "authors' / this", "with product / this"]
+    rows, medians = [heads], []
+    for frames in options.frames:
+        tokens = synthetic_video(frames, options.channels, options.device, getattr(torch, dtype))
+        measured, middle = measure(tokens, ways, options.runs)
+        rows += measured
+        medians.append(middle)
+        del tokens
+    print(table(rows))
+    if len(options.frames) > 1:
+        slopes = {name: slope(options.frames, [each[name] for each in medians]) for name in ways}
+        print("time grows with frames to the power " + ", ".join(f"{p:.2f} ({name})" for name, p in slopes.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""AOT at the price its authors' program pays for it, for comparison only: same numbers, nothing made fast.
+
+To fold a video use `vidfold.AOT`; for the authors' results use `AOT.reference`. What is here does the same sums in the
+order, with the memory and with the waits for the device that the original has, so that a bench can say what they cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidfold.budgets import check_count, check_ratio, check_weight
+from vidfold.segments import default_clip
+from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
+
+_WINDOWS = 3
+_EPSILON, _ITERATIONS, _STOP = 0.1, 100, 0.01
+
+
+@dataclass(frozen=True)
+class Authors:
+    """The authors' implementation of AOT (CVPR 2026, arXiv 2603.01400) for LLaVA-OneVision, with its costs.
+
+    The host waits for every local anchor, in every iteration of transport and at every selection by mask; frames are
+    taken one after the other; phase I's cosines pass through (M, T, D) intermediates, for M patches and T anchors of a
+    frame. It computes in float32, for the same numbers as `AOT.reference`; the original ran in half precision.
+
+    Attributes:
+        visual_tokens: anchors a frame on the encoder grid.
+        keep: quantile of the transport below which a later frame's token is kept, in [0, 1].
+        global_ratio: share of the anchors chosen by deep attention, in [0, 1].
+        inter_scale: weight of the merged tokens in phase II.
+        clip: frames a clip; None: 4 for 32 frames, 8 for 64, see `vidfold.segments.default_clip`.
+        gemm: phase I's cosines as one matrix product a frame: what that alone would save.
+
+    Raises:
+        ValueError: settings out of range, or too few anchors for one in each of the 3x3 windows.
+    """
+
+    visual_tokens: int = 126
+    keep: float = 0.3
+    global_ratio: float = 0.5
+    inter_scale: float = 1.0
+    clip: int | None = None
+    gemm: bool = False
+
+    name: ClassVar[str] = "aot-authors"
+    needs: ClassVar[frozenset[str]] = frozenset({"shallow", "deep"})
+
+    def __post_init__(self) -> None:
+        check_count("visual_tokens", self.visual_tokens)
+        check_ratio("keep", self.keep, zero=True)
+        check_ratio("global_ratio", self.global_ratio, zero=True)
+        check_weight("inter_scale", self.inter_scale)
+        if self.clip is not None:
+            check_count("clip", self.clip)
+        if self._local < _WINDOWS**2:
+            raise ValueError(
+                f"visual_tokens={self.visual_tokens} with global_ratio={self.global_ratio} leaves {self._local} local "
+                f"anchors a frame, fewer than the {_WINDOWS**2} windows: the original needs one in each"
+            )
+
+    @property
+    def _local(self) -> int:
+        return math.trunc(self.visual_tokens * (1 - self.global_ratio))
+
+    def __call__(self, tokens: VideoTokens) -> Reduction:
+        """Fold one video.
+
+        Args:
+            tokens: of LLaVA-OneVision, with attention received in both layers.
+
+        Raises:
+            ValueError: another pooling, a grid that does not fall into 3x3 equal windows, no attention, more anchors
+                than patches, or a frame that is left without tokens.
+        """
+        if tokens.pooling is not Pooling.BILINEAR or tokens.newline is not None:
+            raise ValueError(f"{self.name} is for bilinear pooling without newlines, got {tokens.pooling}")
+        if tokens.shallow is None or tokens.deep is None:
+            raise ValueError(f"{self.name} needs VideoTokens.shallow and VideoTokens.deep, got None")
+        patches = tokens.features.shape[1]
+        if any(side % _WINDOWS for side in tokens.grid) or self.visual_tokens > patches:
+            raise ValueError(
+                f"{self.name} needs a grid of sides divisible by {_WINDOWS} with {self.visual_tokens} patches or more, "
+                f"got {tokens.grid}"
+            )
+        features = tokens.features.float()
+        mask = self._anchors(tokens.shallow.float(), tokens.deep.float(), tokens.grid)
+        if self.visual_tokens < patches:
+            features = _merge_frames(features, mask, tokens.grid, self.gemm)
+        pooled, survives = tokens.pool(features), tokens.pool(mask.float()) >= 0.5
+        for frame in range(tokens.frames):
+            if not survives[frame].any():
+                raise ValueError(f"frame {frame} is left without tokens, which the original cannot do: add anchors")
+
+        values, frames, cells = [], [], []
+        length = self.clip or default_clip(tokens.frames)
+        for start in range(0, tokens.frames, length):
+            for frame, cell, value in self._clip(pooled, survives, start, min(start + length, tokens.frames)):
+                values.append(value)
+                cells.append(cell)
+                frames.append(torch.full_like(cell, frame))
+        return Reduction(
+            tokens=torch.cat(values).to(tokens.features.dtype),
+            frames=torch.cat(frames),
+            cells=torch.cat(cells),
+            grid=tokens.language_grid,
+            full=tokens.frames * tokens.cells,
+        )
+
+    def _anchors(self, shallow: Tensor, deep: Tensor, grid: Grid) -> Tensor:
+        """The anchors (F, H*W) bool, frame by frame and window by window."""
+        mask = torch.zeros_like(shallow, dtype=torch.bool)
+        if self.visual_tokens == shallow.shape[1]:
+            return ~mask
+        height, width = grid[0] // _WINDOWS, grid[1] // _WINDOWS
+        for frame in range(len(shallow)):
+            image = shallow[frame].view(grid)
+            for top in range(0, grid[0], height):
+                for left in range(0, grid[1], width):
+                    window = image[top : top + height, left : left + width].flatten()
+                    for place in window.topk(self._local // _WINDOWS**2).indices:
+                        row, column = divmod(int(place.item()), width)
+                        mask[frame, (top + row) * grid[1] + left + column] = True
+            rest = deep[frame].masked_fill(mask[frame], 0)
+            mask[frame, rest.topk(self.visual_tokens - self._local).indices] = True
+        return mask
+
+    def _clip(self, pooled: Tensor, survives: Tensor, start: int, end: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Phase II of one clip: frame, cells and values of what it emits."""
+        key = survives[start].nonzero()[:, 0]
+        merged = pooled[start][key]
+        yield start, key, merged
+        for frame in range(start + 1, end):
+            own = survives[frame].nonzero()[:, 0]
+            values = pooled[frame][own]
+            kept, merged = self._merge_frame(merged, values, frame - start)
+            yield frame, own[kept], values[kept]
+        if end - start > 1:
+            yield start, key, merged
+
+    def _merge_frame(self, anchors: Tensor, values: Tensor, gap: int) -> tuple[Tensor, Tensor]:
+        similarity = functional.normalize(values, dim=-1) @ functional.normalize(anchors, dim=-1).T
+        cost = 1 - similarity.clamp(-1 + 1e-6, 1 - 1e-6)
+        cost = (cost - cost.min()) * (1 - math.exp(-(gap**2) / (2 * 1.5**2 + 1e-9)))
+        plan = _sinkhorn((-cost / _EPSILON).exp()[None])[0]
+        share = plan / plan.sum(1, keepdim=True).clamp_min(1e-9)
+        strongest = share.amax(1).double()
+        kept = strongest < torch.quantile(strongest, self.keep)
+        sent = share[~kept]
+        absorbed = anchors + self.inter_scale * sent.T @ values[~kept]
+        return kept, absorbed / (1 + self.inter_scale * sent.sum(0)[:, None])
+
+
+def _merge_frames(features: Tensor, mask: Tensor, grid: Grid, gemm: bool) -> Tensor:
+    """Phase I: (F, H*W, D) with merged anchors; transport takes all frames at once and stops for all together."""
+    rows = torch.arange(grid[0], device=features.device) / (grid[0] - 1)
+    columns = torch.arange(grid[1], device=features.device) / (grid[1] - 1)
+    places = torch.cartesian_prod(rows, columns)
+    similarities, costs = [], []
+    for values, chosen in zip(features, mask, strict=True):
+        similarity = _cosine(values[~chosen], values[chosen], gemm)
+        similarities.append(similarity)
+        costs.append((1 - similarity) + 0.5 * torch.cdist(places[~chosen], places[chosen]))
+    plans = _sinkhorn((-torch.stack(costs) / _EPSILON).exp())
+
+    merged = features.clone()
+    for frame, (values, chosen) in enumerate(zip(features, mask, strict=True)):
+        anchors, others, plan = values[chosen], values[~chosen], plans[frame]
+        load = plan.sum(0).clamp_min(1e-9)[:, None]
+        moved = (anchors + plan.T @ others) / (1 + load)
+        nearest = similarities[frame].argmax(1)
+        counts = torch.bincount(nearest, minlength=len(anchors))[:, None]
+        means = anchors.index_add(0, nearest, others) / (1 + counts)
+        merged[frame][chosen] = 0.9 * moved + 0.1 * means
+    return merged
+
+
+def _cosine(others: Tensor, anchors: Tensor, gemm: bool) -> Tensor:
+    """Cosines (M, T) of (M, D) and (T, D)."""
+    if gemm:
+        return functional.normalize(others, dim=-1) @ functional.normalize(anchors, dim=-1).T
+    return functional.cosine_similarity(others[:, None], anchors[None], dim=-1)
+
+
+def _sinkhorn(kernel: Tensor) -> Tensor:
+    """The plan (B, M, N) between uniform masses; one stop rule for the batch, asked of the device every time."""
+    batch, rows, columns = kernel.shape
+    r, c = kernel.new_ones(batch, rows, 1), kernel.new_ones(batch, columns, 1)
+    for _ in range(_ITERATIONS):
+        before = r
+        r = 1 / rows / (kernel @ c)
+        c = 1 / columns / (kernel.transpose(1, 2) @ r)
+        if (r - before).abs().mean().item() < _STOP:
+            break
+    return r * kernel * c.transpose(1, 2)

@@ -1,0 +1,65 @@
+"""Received attention at the price the AOT authors' program pays for it, for comparison only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidfold import models
+from vidfold.models import LlavaOnevision
+from vidfold.models.base import Inputs
+from vidfold.tokens import VideoTokens
+
+
+def encode(model: Any, inputs: Inputs) -> list[VideoTokens]:
+    """What `vidfold.models.encode` gives with ``shallow`` and ``deep``, at the price the authors' program pays.
+
+    The tower attends eagerly in all its layers, every matrix is kept, and all of them are stacked before two layers'
+    column sums are read off: (layers, B*F, heads, H*W, H*W) in the tower's dtype, twice. The tower's own attention
+    is back afterwards.
+
+    Args:
+        model: a LLaVA-OneVision of transformers.
+        inputs: with ``pixel_values_videos`` (B, F, 3, S, S).
+
+    Raises:
+        ValueError: a model of another family, or inputs without video.
+    """
+    family = models.family(model)
+    if not isinstance(family, LlavaOnevision):
+        raise ValueError(f"all layers are observed in {LlavaOnevision.model_type} alone, got {family.model_type}")
+    with _kept_attention(model.base_model.vision_tower) as matrices:
+        videos = family.encode(inputs)
+    stacked = torch.stack(matrices)
+    seen: dict[str, list[Tensor]] = {}
+    for name, layer in family.observed_layers(inputs).items():
+        received = stacked[layer].float().mean(1).sum(1)
+        seen[name] = list(received.view(len(videos), -1, received.shape[1]))
+    return [
+        dataclasses.replace(video, shallow=shallow, deep=deep)
+        for video, shallow, deep in zip(videos, seen["shallow"], seen["deep"], strict=True)
+    ]
+
+
+@contextmanager
+def _kept_attention(tower: Any) -> Iterator[list[Tensor]]:
+    """Attention matrices (F, heads, N, N) of all layers that run in the block, in order."""
+    matrices: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> None:
+        matrices.append(output[1])
+
+    own = tower.config._attn_implementation
+    hooks = [module.register_forward_hook(keep) for name, module in tower.named_modules() if name.endswith("self_attn")]
+    try:
+        tower.set_attn_implementation("eager")
+        yield matrices
+    finally:
+        tower.set_attn_implementation(own)
+        for hook in hooks:
+            hook.remove()

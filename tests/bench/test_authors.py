@@ -1,0 +1,132 @@
+"""The costly AOT: the numbers of `AOT.reference`, and the attention that `vidfold.models.encode` observes."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.conftest import load_golden, make_video
+from tests.models import builders
+from vidfold import AOT, Pooling, models
+from vidfold.bench.authors import Authors
+from vidfold.bench.authors_tower import encode
+
+
+@pytest.mark.parametrize("gemm", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "frames"),
+    [
+        ({}, 8),
+        ({"visual_tokens": 205, "keep": 0.4}, 5),
+        ({"keep": 0.0, "global_ratio": 0.25}, 8),
+        ({"keep": 1.0, "inter_scale": 0.5, "clip": 3}, 8),
+        ({"clip": 1}, 3),
+        ({"visual_tokens": 729, "keep": 0.1}, 4),
+    ],
+)
+def test_equals_the_reference(settings, frames, gemm):
+    video = make_video(frames, (27, 27), channels=16, seed=1)
+    names = {"visual_tokens": "anchors"}
+    expected = AOT.reference(**{names.get(name, name): value for name, value in settings.items()})(video)
+    ours = Authors(**settings, gemm=gemm)(video)
+    assert len(ours) == len(expected)
+    assert torch.equal(ours.frames, expected.frames)
+    assert torch.equal(ours.cells, expected.cells)
+    assert (ours.grid, ours.full) == (expected.grid, expected.full)
+    torch.testing.assert_close(ours.tokens, expected.tokens, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("gemm", [False, True])
+def test_equals_golden(ov_video, gemm):
+    expected = load_golden("aot/ov_v126_q30")["tokens"]
+    torch.testing.assert_close(Authors(gemm=gemm)(ov_video).tokens, expected, atol=1e-5, rtol=0)
+
+
+def test_the_dtype_stays():
+    video = make_video(3, (27, 27), dtype=torch.bfloat16)
+    assert Authors()(video).tokens.dtype == torch.bfloat16
+
+
+def test_gemm_replaces_the_broadcast_alone(monkeypatch):
+    seen = []
+    similarity = torch.nn.functional.cosine_similarity
+
+    def watched(others, anchors, dim):
+        seen.append((tuple(others.shape), tuple(anchors.shape)))
+        return similarity(others, anchors, dim=dim)
+
+    monkeypatch.setattr(torch.nn.functional, "cosine_similarity", watched)
+    video = make_video(2, (27, 27))
+    Authors(gemm=True)(video)
+    assert seen == []
+    Authors()(video)
+    assert seen == [((603, 1, 16), (1, 126, 16))] * 2
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_attention_of_all_layers_is_what_is_observed(attention):
+    model = builders.llava_onevision(attention=attention)
+    inputs = {"pixel_values_videos": builders.pixels(model, videos=2, frames=3)}
+    expected = models.encode(model, inputs, frozenset({"shallow", "deep"}))
+    ours = encode(model, inputs)
+    assert len(ours) == 2
+    for video, other in zip(ours, expected, strict=True):
+        assert (video.grid, video.pooling) == (other.grid, other.pooling)
+        for name in ("features", "shallow", "deep"):
+            torch.testing.assert_close(getattr(video, name), getattr(other, name), rtol=1e-4, atol=5e-5)
+    torch.testing.assert_close(Authors()(ours[0]).tokens, AOT.reference()(expected[0]).tokens, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_tower_attends_its_own_way_again(monkeypatch, broken):
+    model = builders.llava_onevision(side=7, patch=8)
+    tower = model.model.vision_tower
+    models.encode(model, {"pixel_values_videos": builders.pixels(model)})  # transformers sets hooks of its own
+    hooks = {name: len(module._forward_hooks) for name, module in tower.named_modules()}
+    if broken:
+        monkeypatch.setattr(model.model.multi_modal_projector, "forward", None)
+        with pytest.raises(TypeError):
+            encode(model, {"pixel_values_videos": builders.pixels(model)})
+    else:
+        encode(model, {"pixel_values_videos": builders.pixels(model)})
+    assert {module.config._attn_implementation for module in (model, tower, model.get_decoder())} == {"sdpa"}
+    assert all(layer.self_attn.config._attn_implementation == "sdpa" for layer in tower.encoder.layers)
+    assert {name: len(module._forward_hooks) for name, module in tower.named_modules()} == hooks
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"visual_tokens": 0}, "visual_tokens must be a whole number of at least 1, got 0"),
+        ({"visual_tokens": 17}, "visual_tokens=17 with global_ratio=0.5 leaves 8 local anchors a frame"),
+        ({"keep": 1.2}, r"keep must be in \[0, 1\], got 1.2"),
+        ({"global_ratio": -1}, "global_ratio must be"),
+        ({"inter_scale": -1.0}, "inter_scale must be a finite number"),
+        ({"clip": 0}, "clip must be a whole number"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Authors(**settings)
+
+
+@pytest.mark.parametrize(
+    ("video", "message"),
+    [
+        (make_video(2, (9, 8)), r"sides divisible by 3 .* got \(9, 8\)"),
+        (make_video(2, (9, 9)), r"126 patches or more, got \(9, 9\)"),
+        (make_video(2, (27, 27), pooling=Pooling.AVERAGE), "bilinear pooling without newlines, got Pooling.AVERAGE"),
+    ],
+)
+def test_bad_videos(video, message):
+    with pytest.raises(ValueError, match=message):
+        Authors()(video)
+
+
+def test_what_the_original_cannot_do_is_refused():
+    video = make_video(2, (27, 27))
+    image = torch.rand(2, 27, 27)
+    image[:, [[0], [9], [19]], [0, 9, 19]] = 2.0  # patches that no pooled token consists of by half
+    alone = dataclasses.replace(video, shallow=image.flatten(1))
+    with pytest.raises(ValueError, match="frame 0 is left without tokens"):
+        Authors(visual_tokens=9, global_ratio=0.0)(alone)
