@@ -1,0 +1,138 @@
+"""The vision tower, timed in small groups of frames that each go through it in several ways."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidfold.bench.speed.memory import Peak
+from vidfold.bench.speed.plan import Case, Clock, groups, mean, rotated
+from vidfold.bench.speed.results import PLAIN, TAPPED, Group
+from vidfold.bench.speed.stopwatch import timed
+from vidfold.models import Family
+from vidfold.models.base import Inputs
+from vidfold.tokens import VideoTokens
+
+PIXELS = "pixel_values_videos"
+Encode = Callable[[Inputs], Any]
+"""Runs the tower and the projector on all frames of the inputs."""
+
+
+def stock(model: Any) -> Encode:
+    """The tower as the untouched model runs it: with projector and pooling."""
+    names = inspect.signature(model.get_video_features).parameters
+
+    def encode(inputs: Inputs) -> None:
+        model.get_video_features(**{name: inputs[name] for name in names if inputs.get(name) is not None})
+
+    return encode
+
+
+def tapped(family: Family, needs: frozenset[str]) -> Callable[[Inputs], list[VideoTokens]]:
+    """The tower as a fold runs it: with what the method needs read off its layers."""
+    return lambda inputs: family.encode(inputs, needs)
+
+
+@dataclass(eq=False)
+class TowerTimes:
+    """Passes of the tower over the frames of one case.
+
+    Attributes:
+        case: the frames.
+        inputs: with the pixels of all videos.
+        ways: how it runs -> what runs it; `PLAIN` and `TAPPED` are there.
+        size: frames of each video at a time; None: all.
+        device: of the model.
+        passes: samples so far.
+        memory: how it runs -> bytes at the peak of the first group.
+        seconds: how long the last pass took.
+    """
+
+    case: Case
+    inputs: Inputs
+    ways: dict[str, Encode]
+    size: int | None
+    device: torch.device
+    passes: list[list[Group]] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @torch.no_grad()
+    def warm_up(self) -> list[str]:
+        """Run every way once: on a GPU as it will be run, elsewhere on one frame.
+
+        Returns:
+            Ways beyond the plain and the tapped one that do not fit into the memory; they are left out.
+        """
+        part = next(self._parts(None if self.device.type == "cuda" else 1))[1]
+        refused = []
+        for name, encode in list(self.ways.items()):
+            try:
+                encode(part)
+            except torch.OutOfMemoryError:
+                if name in (PLAIN, TAPPED):
+                    raise
+                refused.append(name)
+                del self.ways[name]
+        return refused
+
+    @torch.no_grad()
+    def run(self, clock: Clock, reserve: float, step: Callable[[], None]) -> list[VideoTokens]:
+        """One pass: the tokens of every video, as the tapped way gives them.
+
+        Ways beyond the plain and the tapped one end early, after the first group at the soonest, where those two would
+        else not be through with all groups ``reserve`` seconds before the clock's end.
+        """
+        made: list[list[VideoTokens]] = []
+        run: list[Group] = []
+        spent: dict[str, list[float]] = defaultdict(list)
+        parts = list(self._parts(self.size))
+        for turn, (frames, part) in enumerate(parts):
+            once = {name: mean(each) / 1000 for name, each in spent.items()}
+            ahead = sum(once.values()) + (len(parts) - turn - 1) * sum(once.get(name, 0.0) for name in (PLAIN, TAPPED))
+            least = [name for name in self.ways if name in (PLAIN, TAPPED)]
+            chosen = list(self.ways) if turn == 0 or ahead <= clock.left - reserve else least
+            times: dict[str, float] = {}
+            for name in rotated(chosen, turn):
+                peak = None if name in self.memory else Peak(self.device)
+                result, times[name] = timed(partial(self.ways[name], part), self.device)
+                if peak is not None:
+                    self.memory[name] = peak.above()
+                spent[name].append(times[name])
+                if name == TAPPED:
+                    made.append(result)
+                del result
+            run.append(Group(frames * self.case.batch, times))
+            step()
+        self.passes.append(run)
+        self.seconds = sum(time for group in run for time in group.milliseconds.values()) / 1000
+        return [joined(parts) for parts in zip(*made, strict=True)]
+
+    def _parts(self, size: int | None) -> Iterator[tuple[int, Inputs]]:
+        """Numbers of frames, and inputs that hold those alone; all at once where pixels do not lie frame by frame."""
+        pixels = self.inputs[PIXELS]
+        if not isinstance(pixels, Tensor) or pixels.ndim != 5:
+            yield self.case.frames, self.inputs
+            return
+        for part in groups(self.case.frames, size):
+            chosen = pixels[:, part].contiguous()
+            yield chosen.shape[1], {**self.inputs, PIXELS: chosen}
+
+
+def joined(parts: Sequence[VideoTokens]) -> VideoTokens:
+    """One video from consecutive parts of it."""
+    if len(parts) == 1:
+        return parts[0]
+    together: dict[str, Any] = {}
+    for each in fields(VideoTokens):
+        values = [getattr(part, each.name) for part in parts]
+        if each.name != "newline" and isinstance(values[0], Tensor):
+            together[each.name] = torch.cat(values)
+    return replace(parts[0], **together)

@@ -1,0 +1,30 @@
+"""A run in files: every sample as JSON, and the tables in Markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vidfold.bench.speed.report import markdown
+from vidfold.bench.speed.results import Results
+
+SAMPLES, TABLES = "speed.json", "speed.md"
+
+
+def write(results: Results, folder: str | Path) -> list[Path]:
+    """Write both files to a folder, which is made where there is none; their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SAMPLES).write_text(as_json(results) + "\n", encoding="utf-8")
+    (folder / TABLES).write_text(markdown(results), encoding="utf-8")
+    return [folder / SAMPLES, folder / TABLES]
+
+
+def as_json(results: Results) -> str:
+    """Everything that was measured."""
+    return json.dumps(results.as_dict(), indent=2)
+
+
+def read(path: str | Path) -> Results:
+    """The run that `write` wrote as JSON."""
+    return Results.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))

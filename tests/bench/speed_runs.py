@@ -1,0 +1,74 @@
+"""Runs made up of given samples, and a small model to measure."""
+
+from vidfold import models, random_weights
+from vidfold.bench.speed import Results, Subject
+from vidfold.bench.speed.flops import Work
+from vidfold.bench.speed.results import Group, Measured, Way
+
+PROVENANCE = dict.fromkeys(
+    ("vidfold", "code", "torch", "transformers", "python", "system", "attention", "weights", "date"), "x"
+) | {"dtype": "bfloat16", "device": "cpu", "processor": "a machine", "threads": "2", "seed": "0"}
+
+
+def way(name: str, tower: str, tokens: int, **milliseconds: list[float]) -> Way:
+    return Way(
+        name=name,
+        tower=tower,
+        tokens=(tokens,),
+        cache_positions=tokens + 65,
+        cache_bytes=1000 * tokens,
+        milliseconds={"step": [10.0, 12.0, 11.0]} | milliseconds,
+        memory={"prefill": 2_000_000},
+        work={"prefill": Work(4e9, 1e9)},
+    )
+
+
+def measured(frames: int = 4, authors: tuple[float | None, float | None] = (2600.0, 2000.0)) -> Measured:
+    """Two groups of frames, one pass; ``authors``: milliseconds of their tower in each group, None where not run."""
+    pairs = [(1000.0, 1100.0), (800.0, 850.0)]
+    groups = [
+        Group(frames // 2, {"plain": plain, "tapped": tapped} | ({} if slow is None else {"authors": slow}))
+        for (plain, tapped), slow in zip(pairs, authors, strict=True)
+    ]
+    return Measured(
+        frames=frames,
+        batch=1,
+        tokens=784,
+        text=65,
+        read_ms=50.0,
+        passes=[groups],
+        tower_memory={"plain": 1_000_000, "tapped": 2_000_000, "authors": 90_000_000},
+        tower_work={"plain": Work(3.6e12, 1.8e9), "tapped": Work(1.5e9, None)},
+        papers_prefill={"unfolded": 2.5e11, "folded": 2e10, "oracle": 2e10, "authors": 2e10},
+        ways=[
+            way("unfolded", "plain", 784, prefill=[2000.0, 2200.0, 2100.0]),
+            way("folded", "tapped", 78, fold=[30.0], splice=[1.0], prefill=[200.0, 250.0]),
+            way("oracle", "plain", 78, splice=[1.0], prefill=[210.0]),
+            way("authors", "authors", 80, fold=[300.0], fold_aside=[90.0], splice=[1.0], prefill=[220.0]),
+        ],
+    )
+
+
+def results(*cases: Measured) -> Results:
+    return Results(
+        model={"name": "a model", "random_weights": True, "parameters": 894_000_000},
+        method={"name": "aot", "retention": 0.1},
+        title="aot(retention=0.1)",
+        video="a video",
+        provenance=PROVENANCE,
+        memory_source="somewhere",
+        group=2,
+        cases=list(cases),
+    )
+
+
+def subject(model) -> Subject:
+    """A small model of random weights with random pixels."""
+    return Subject(
+        name="small",
+        model=model,
+        family=models.family(model),
+        random=True,
+        weights="x",
+        inputs=lambda frames, batch: random_weights.inputs(model, len(frames), batch, text=12),
+    )
