@@ -1,6 +1,7 @@
 """Shared by all tests: golden files and small videos."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from vidfold import Pooling, VideoTokens
 
 # The suite runs one process a core; more threads each would only wait for one another.
 torch.set_num_threads(1)
+# Where there is no GPU, Triton's own interpreter runs the fused kernels; it must be told so before it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 GOLDENS = Path(__file__).parent / "goldens"
 

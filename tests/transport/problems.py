@@ -1,11 +1,12 @@
 """Transport problems with known answers, and one checker for every solution."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import pytest
 import torch
 from torch import Tensor
 
-from vidfold.transport import Transport
+from vidfold.transport import Transport, sinkhorn
 
 
 @dataclass
@@ -13,8 +14,8 @@ class Problem:
     """A batch of problems; ``plan`` is the exact answer where it has a closed form."""
 
     cost: Tensor
-    row_mass: Tensor
-    column_mass: Tensor
+    row_mass: Tensor | None = None
+    column_mass: Tensor | None = None
     epsilon: float = 0.1
     plan: Tensor | None = None
 
@@ -55,6 +56,18 @@ def random(batch: int = 4, rows: int = 30, columns: int = 20, epsilon: float = 0
     torch.manual_seed(seed)
     a, b = torch.rand(batch, rows).softmax(1), torch.rand(batch, columns).softmax(1)
     return Problem(1.6 * torch.rand(batch, rows, columns), a, b, epsilon)
+
+
+def solve(problem: Problem, *, backend: str | None = None, **settings) -> Transport:
+    """Solve on the device that the backend needs, and bring the solution back."""
+    device = "cpu"
+    if backend == "triton":
+        pytest.importorskip("triton", reason="the fused kernel needs Triton")
+        # Without a GPU, Triton's interpreter takes CPU tensors.
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    masses = (None if mass is None else mass.to(device) for mass in (problem.row_mass, problem.column_mass))
+    solution = sinkhorn(problem.cost.to(device), *masses, backend=backend, **{"epsilon": problem.epsilon} | settings)
+    return Transport(*(getattr(solution, field.name).cpu() for field in fields(solution)))
 
 
 def check(problem: Problem, solution: Transport, tolerance: float = 1e-4) -> None:

@@ -9,22 +9,24 @@ from tests.transport import problems
 from tests.transport.problems import Problem, check
 from vidfold.transport import sinkhorn
 
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
+
+BACKENDS = ["torch", "triton"]
 KNOWN = [problems.product(), problems.permutation(), problems.dirac(), problems.two_by_two(), problems.two_by_two(0.9)]
 
 
 def solve(problem: Problem, **settings):
-    return sinkhorn(
-        problem.cost, problem.row_mass, problem.column_mass, epsilon=problem.epsilon, **{"iterations": 3000} | settings
-    )
+    return problems.solve(problem, **{"iterations": 3000} | settings)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("problem", KNOWN)
 @pytest.mark.parametrize("span", [None, 2.0, 1e6], ids=["measured", "scalings", "log"])
 @pytest.mark.parametrize("relaxation", [None, 1.0, 1.3])
-def test_known_answers(problem, span, relaxation):
-    if span == 2.0 and problem.epsilon < 0.025:
+def test_known_answers(problem, span, relaxation, backend):
+    if span == 2.0 and problem.epsilon < 0.029:
         span = None
-    check(problem, solve(problem, span=span, relaxation=relaxation))
+    check(problem, solve(problem, span=span, relaxation=relaxation, backend=backend))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (20, 20), (64, 17), (603, 126)])
@@ -52,7 +54,25 @@ def test_log_domain_equals_pot_at_small_epsilon():
     assert np.abs(oracle - solution.plan[0].numpy()).sum() < 1e-3
 
 
-def test_padding_takes_no_part():
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("relaxation", [None, 1.5])
+def test_relaxed_iterations_end_at_the_plain_optimum(backend, relaxation):
+    problem = problems.random(2, 24, 15, epsilon=0.06, seed=3)
+    plain = solve(problem, tolerance=1e-6, relaxation=1.0)
+    relaxed = solve(problem, tolerance=1e-6, relaxation=relaxation, backend=backend)
+    assert (relaxed.iterations < 0.7 * plain.iterations).all()
+    for item in range(2):
+        a, b = problem.row_mass[item].double(), problem.column_mass[item].double()
+        cost = problem.cost[item].double().numpy()
+        oracle = ot.sinkhorn((a / a.sum()).numpy(), (b / b.sum()).numpy(), cost, 0.06, stopThr=1e-13, numItermax=20000)
+        for solution in (plain, relaxed):
+            assert np.abs(oracle - solution.plan[item].numpy()).sum() < 1e-5
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("span", [None, 1e6], ids=["scalings", "log"])
+@pytest.mark.parametrize("rubbish", [0.0, torch.nan, torch.inf])
+def test_padding_takes_no_part(backend, span, rubbish):
     problem = problems.random(1, 11, 8)
     padded = Problem(torch.rand(3, 15, 12), torch.zeros(3, 15), torch.zeros(3, 12))
     padded.cost[0, :11, :8], padded.row_mass[0, :11], padded.column_mass[0, :8] = (
@@ -61,7 +81,9 @@ def test_padding_takes_no_part():
         problem.column_mass[0],
     )
     padded.row_mass[1, 14] = padded.column_mass[1, 0] = 1  # a single pair; the third problem is empty
-    small, large = solve(problem, tolerance=1e-6), solve(padded, tolerance=1e-6)
+    if rubbish:
+        padded.cost[0, 11:] = padded.cost[0, :, 8:] = padded.cost[1, :14] = padded.cost[2, 0] = rubbish
+    small, large = (solve(each, tolerance=1e-6, span=span, backend=backend) for each in (problem, padded))
     torch.testing.assert_close(large.plan[0, :11, :8], small.plan[0], atol=1e-7, rtol=1e-5)
     assert large.plan[0].sum() == pytest.approx(1, abs=1e-5)
     assert large.plan[1, 14, 0] == 1

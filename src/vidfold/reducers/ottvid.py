@@ -151,11 +151,17 @@ class OTTVid(BudgetedReducer):
 
     def _match(self, cost: Tensor, mass: Tensor, merges: int, cap: int) -> tuple[Tensor, Tensor, Tensor]:
         """For each later token (F-1, Ks): its earlier partner, whether it joins it, and whether that is too dear."""
-        steps = {"tolerance": 0.0, "relaxation": 1.0} if self.original else {}
         # Rows are later tokens, which the solver scales first, as the original does.
         dear = cost.transpose(1, 2)
         plan = sinkhorn(
-            dear, mass[1:], mass[:-1], epsilon=self.epsilon, span=2.0, iterations=self.iterations, **steps
+            dear,
+            mass[1:],
+            mass[:-1],
+            epsilon=self.epsilon,
+            span=2.0,
+            iterations=self.iterations,
+            tolerance=0.0 if self.original else 1e-4,
+            relaxation=1.0 if self.original else None,
         ).plan
         budget = merge_budgets((plan * dear).sum((1, 2)), merges, cap, self.budget_temperature)
         strongest, partner = plan.max(2)

@@ -13,7 +13,7 @@ _SHORTEST = 1e-12
 def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
     """Cosine cost 1 - cos, in [0, 2] (AOT, phase I and II).
 
-    One batched matrix product; a vector of zeros is at cost 1 from everything.
+    One batched matrix product; a vector of zeros is at cost 1 from everything. Gradients flow to both sides.
 
     Args:
         tokens: (..., M, D) of any float dtype.
@@ -21,14 +21,20 @@ def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
 
     Returns:
         (..., M, N) float32.
+
+    Raises:
+        ValueError: tokens and anchors of different width or on different devices.
     """
-    tokens = tokens.float()
-    # Only the few anchors are scaled beforehand: a scaled copy of all tokens would cost more than the product. They
-    # stand on the left, which CPU libraries are a sixth faster with.
-    unit = functional.normalize(anchors.float(), dim=-1)
-    products = (unit @ tokens.transpose(-1, -2)).transpose(-1, -2)
-    lengths = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True).clamp_min(_SHORTEST)
-    return (1 - products / lengths).clamp_min(0)
+    if tokens.shape[-1] != anchors.shape[-1]:
+        raise ValueError(
+            f"tokens and anchors must be of one width, got {tuple(tokens.shape)} and {tuple(anchors.shape)}"
+        )
+    if tokens.device != anchors.device:
+        raise ValueError(f"tokens and anchors must be on one device, got {tokens.device} and {anchors.device}")
+    # Half precision would overflow in the squares of the norm.
+    unit_tokens: Tensor = functional.normalize(tokens.float(), dim=-1)
+    unit_anchors: Tensor = functional.normalize(anchors.float(), dim=-1)
+    return (1 - unit_tokens @ unit_anchors.transpose(-1, -2)).clamp_min(0)
 
 
 def grid_positions(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:

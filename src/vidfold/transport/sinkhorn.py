@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-_SAFE_EXPONENT = 80.0
-"""exp(-80) is still a normal float32; beyond it the kernel must stay in the log domain."""
-_PLAIN_STEPS = 4
-"""Plain iterations before a problem's contraction is read off its errors."""
-_MOST_RELAXED = 1.5
-"""Beyond it the iteration may not converge."""
+from vidfold.transport import scaling
+from vidfold.transport.scaling import MOST_RELAXED
+
+Backend = Literal["torch", "triton"]
+
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
+_SAFE_EXPONENT = 70.0
+"""Up to it the kernel and its scalings are normal float32 numbers; beyond it they must stay in the log domain."""
+_FUSED_ROWS, _FUSED_COLUMNS = 4096, 1024
+"""Largest problem of the fused kernel: it keeps the scalings of the columns in registers, and a problem has but one of
+the GPU's many processors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +27,8 @@ class Transport:
     """The solution of a batch of problems.
 
     Attributes:
-        plan: (B, M, N) float32, mass moved from each row to each column; columns are met exactly.
+        plan: (B, M, N) float32, mass moved from each row to each column; where a solution exists, the columns are met
+            exactly.
         error: (B,) float32, L1 distance of the plan's row sums to the marginal, as a share of the problem's mass.
         iterations: (B,) int64, iterations each problem took.
         converged: (B,) bool, whether the error fell below the tolerance.
@@ -32,6 +40,7 @@ class Transport:
     converged: Tensor
 
 
+@torch.no_grad()
 def sinkhorn(
     cost: Tensor,
     row_mass: Tensor | None = None,
@@ -42,131 +51,110 @@ def sinkhorn(
     iterations: int = 100,
     tolerance: float = 1e-4,
     relaxation: float | None = None,
+    backend: Backend | None = None,
 ) -> Transport:
     """Solve min <P, C> + epsilon * sum P (log P - 1) with given marginals, each problem of the batch on its own.
 
     The Sinkhorn-Knopp iteration (Cuturi 2013) with over-relaxed scalings: after a few plain iterations each problem
     takes the rate 2 / (1 + sqrt(1 - r)) that is best for its own contraction r (Lehmann et al. 2021, "A note on
-    overrelaxation in the Sinkhorn algorithm"), and goes back to the plain rate 1 should its error double. Everything
-    runs in float32 on the device of ``cost`` and each problem stops on its own; on a GPU the host never waits.
+    overrelaxation in the Sinkhorn algorithm"), and goes back to the plain rate 1 should its error double. An iteration
+    scales the rows, then the columns; a problem stops after the one that shows its rows and columns met, with its
+    columns met exactly. Everything runs in float32 on the device of ``cost``; on a GPU the host never waits.
 
-    Ragged batches are padded: a row or column of zero mass takes no part, and a problem without any mass has an
-    empty plan. The masses of rows and columns must have the same sum; where they do not, ``error`` shows it.
+    Ragged batches are padded: a row or column of zero mass takes no part, whatever its costs, and a problem without
+    any mass has an empty plan after 0 iterations. The masses of rows and columns must have the same sum; where they
+    do not, ``error`` shows it.
+
+    A cost of +inf forbids a pair. A row whose pairs are all forbidden sends nothing, which ``error`` shows.
+
+    The solve has no gradient: the plan never requires one, whether or not the costs do. It can be traced (compiled,
+    fake or meta tensors): nothing then depends on values, so the torch backend takes all iterations it may take,
+    changing only what has not stopped.
 
     Args:
-        cost: (B, M, N) of any float dtype, finite.
+        cost: (B, M, N) of any float dtype and any strides, no -inf and no NaN.
         row_mass: (B, M) or (M,), not negative; None is 1/M each.
         column_mass: (B, N) or (N,), likewise; None is 1/N each.
         epsilon: entropic regularisation, in units of the cost.
-        span: an upper bound of (largest - smallest cost in a row), which decides between scalings and the slower log
-            domain. None looks at the costs, for which the host waits for the device.
+        span: an upper bound of (largest - smallest cost in a row, +inf aside), which decides between scalings and the
+            slower log domain, and saves looking at the costs, for which the host waits for the device. Nobody then
+            sees a NaN or -inf: such a problem gets a plan of NaN and does not converge; the others take no harm.
+            Without it a cost that is traced cannot be looked at either, and the log domain is taken.
         iterations: at most this many.
         tolerance: on the error of both marginals, as a share of the mass.
         relaxation: a rate in [1, 1.5] for all problems from the first iteration, instead of each one's own.
+        backend: "torch" runs anywhere; "triton" is one fused kernel for CUDA tensors, up to 4096 x 1024, with the
+            same iterations and results. None takes it where it can be had.
 
     Raises:
-        ValueError: a shape or setting that does not fit.
+        ValueError: a shape, device, setting or, where ``span`` is None, a cost that does not fit.
+        ImportError: backend "triton" without Triton.
     """
     batch, rows, columns = _check(cost, epsilon, iterations, tolerance, relaxation)
+    cost = cost.detach()
     a = _marginal("row_mass", row_mass, (batch, rows), cost.device)
     b = _marginal("column_mass", column_mass, (batch, columns), cost.device)
-
-    empty_row, empty_column = (a == 0)[:, :, None], (b == 0)[:, None, :]
-    exponent = (-cost.float() / epsilon).masked_fill(empty_column, -torch.inf)
-    # Each row's best column at exponent 0: an exact invariance that keeps the scalings small.
-    best = exponent.amax(2, keepdim=True)
-    exponent = exponent - torch.where(best.isinf(), 0.0, best)
+    fused = _fused(backend, cost)
     if span is None:
-        span = -float(exponent.masked_fill(empty_row | empty_column, 0).min()) * epsilon
-    kernel: _Kernel = _LogKernel(exponent) if span / epsilon > _SAFE_EXPONENT else _ScalingKernel(exponent)
+        span = _span(cost, a, b)
+    log_domain = not span / epsilon <= _SAFE_EXPONENT
+    if fused:
+        from vidfold.transport import kernels
 
-    log_u, log_v, used = _solve(kernel, a, b, iterations, tolerance, relaxation)
-    log_v = _scaled(log_v, b, kernel.columns(log_u), 1.0)
-    error = _error(a, log_u, kernel.rows(log_v))
-    return Transport(plan=kernel.plan(log_u, log_v), error=error, iterations=used, converged=error <= tolerance)
-
-
-class _ScalingKernel:
-    """K = exp(-C / epsilon) kept as numbers: two matrix-vector products an iteration."""
-
-    def __init__(self, exponent: Tensor) -> None:
-        self.kernel = exponent.exp()
-
-    def rows(self, log_v: Tensor) -> Tensor:
-        """log(K v), (B, M)."""
-        # The vector stands on the left: CPU libraries are several times faster that way round.
-        return (log_v.exp()[:, None, :] @ self.kernel.transpose(1, 2))[:, 0].log()
-
-    def columns(self, log_u: Tensor) -> Tensor:
-        """log(K' u), (B, N)."""
-        return (log_u.exp()[:, None, :] @ self.kernel)[:, 0].log()
-
-    def plan(self, log_u: Tensor, log_v: Tensor) -> Tensor:
-        """diag(u) K diag(v), (B, M, N)."""
-        return log_u.exp()[:, :, None] * self.kernel * log_v.exp()[:, None, :]
+        plan, error, used = kernels.solve(cost, a, b, epsilon, log_domain, iterations, tolerance, relaxation)
+    else:
+        plan, error, used = scaling.solve(
+            cost,
+            a,
+            b,
+            epsilon=epsilon,
+            log_domain=log_domain,
+            iterations=iterations,
+            tolerance=tolerance,
+            relaxation=relaxation,
+        )
+    return Transport(plan, error, used, error <= tolerance)
 
 
-class _LogKernel:
-    """The same with -C / epsilon and log-sum-exp, for an epsilon so small that K would underflow."""
+def _fused(backend: Backend | None, cost: Tensor) -> bool:
+    """Whether the Triton kernel is to run."""
+    if backend not in (None, "torch", "triton"):
+        raise ValueError(f"backend must be None, 'torch' or 'triton', got {backend!r}")
+    rows, columns = cost.shape[1:]
+    fits = rows <= _FUSED_ROWS and columns <= _FUSED_COLUMNS
+    if backend is None:
+        return cost.device.type == "cuda" and fits and _HAS_TRITON
+    if backend == "torch":
+        return False
+    if not _HAS_TRITON:
+        raise ImportError("backend 'triton' needs Triton: pip install triton, or leave backend at None")
+    if not fits:
+        raise ValueError(f"backend 'triton' takes up to {_FUSED_ROWS} x {_FUSED_COLUMNS}, got {rows} x {columns}")
+    if cost.device.type != "cuda":
+        from vidfold.transport import kernels
 
-    def __init__(self, exponent: Tensor) -> None:
-        self.exponent = exponent
-
-    def rows(self, log_v: Tensor) -> Tensor:
-        """log(K v), (B, M)."""
-        return (self.exponent + log_v[:, None, :]).logsumexp(2)
-
-    def columns(self, log_u: Tensor) -> Tensor:
-        """log(K' u), (B, N)."""
-        return (self.exponent + log_u[:, :, None]).logsumexp(1)
-
-    def plan(self, log_u: Tensor, log_v: Tensor) -> Tensor:
-        """diag(u) K diag(v), (B, M, N)."""
-        return (self.exponent + log_u[:, :, None] + log_v[:, None, :]).exp()
-
-
-_Kernel = _ScalingKernel | _LogKernel
-
-
-def _solve(
-    kernel: _Kernel, a: Tensor, b: Tensor, iterations: int, tolerance: float, relaxation: float | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Scalings log u (B, M) and log v (B, N), and the iterations (B,) each problem took."""
-    log_u, log_v = (torch.zeros_like(side).masked_fill(side == 0, -torch.inf) for side in (a, b))
-    mass = a.sum(1)
-    rate = torch.full_like(mass, relaxation or 1.0)
-    last = torch.full_like(mass, torch.inf)
-    active = mass > 0
-    used = torch.zeros_like(mass, dtype=torch.int64)
-    for step in range(iterations):
-        sums = kernel.rows(log_v)
-        row_error = _error(a, log_u, sums)
-        new_u = _scaled(log_u, a, sums, rate[:, None])
-        sums = kernel.columns(new_u)
-        error = torch.maximum(row_error, _error(b, log_v, sums))
-        active = active & (error > tolerance)
-        if a.device.type == "cpu" and not bool(active.any()):
-            break
-        if relaxation is None and step == _PLAIN_STEPS:
-            rate = (2 / (1 + (1 - (error / last).clamp(0, 1)).sqrt())).clamp_max(_MOST_RELAXED)
-        rate = torch.where(error > 2 * last, 1.0, rate)
-        last = error
-        log_u = torch.where(active[:, None], new_u, log_u)
-        log_v = torch.where(active[:, None], _scaled(log_v, b, sums, rate[:, None]), log_v)
-        used = used + active
-    return log_u, log_v, used
+        if not kernels.INTERPRETED:
+            raise ValueError(
+                f"backend 'triton' needs CUDA tensors, got one on {cost.device}; for a CPU, Triton's interpreter must "
+                "be switched on before anything imports triton: TRITON_INTERPRET=1"
+            )
+    return True
 
 
-def _scaled(log_scaling: Tensor, mass: Tensor, log_sums: Tensor, rate: Tensor | float) -> Tensor:
-    """The scaling moved towards (at rate 1: to) the one that meets the marginal; 0 where there is no mass."""
-    moved = log_scaling + rate * (mass.log() - log_sums - log_scaling)
-    return torch.where(mass > 0, moved, -torch.inf)
-
-
-def _error(mass: Tensor, log_scaling: Tensor, log_sums: Tensor) -> Tensor:
-    """L1 distance (B,) of the plan's sums to the marginal, as a share of its mass; 0 where there is none."""
-    missed = torch.where(mass > 0, (log_scaling + log_sums).exp() - mass, 0.0)
-    return missed.abs().sum(1) / mass.sum(1).clamp_min(torch.finfo(mass.dtype).tiny)
+def _span(cost: Tensor, a: Tensor, b: Tensor) -> float:
+    """The largest difference of costs in a row, forbidden pairs and padding aside; infinite where none can look."""
+    if cost.device.type == "meta" or type(cost) is not Tensor or torch.compiler.is_compiling():
+        return torch.inf
+    apart = (a == 0)[:, :, None] | (b == 0)[:, None, :]
+    least = cost.masked_fill(apart, torch.inf).amin(2)
+    most = cost.masked_fill(apart | (cost == torch.inf), -torch.inf).amax(2)
+    found = torch.where(least < torch.inf, most.float() - least.float(), 0.0)
+    # Not a number where a cost is none, infinite where it is -inf.
+    span = float(torch.where(least.isnan(), torch.nan, found).amax())
+    if not span < torch.inf:
+        nans, below = (int((bad & ~apart).sum()) for bad in (cost.isnan(), cost == -torch.inf))
+        raise ValueError(f"cost must be above -inf (+inf forbids a pair), got {nans} NaN and {below} -inf")
+    return span
 
 
 def _marginal(name: str, mass: Tensor | None, shape: tuple[int, int], device: torch.device) -> Tensor:
@@ -174,7 +162,9 @@ def _marginal(name: str, mass: Tensor | None, shape: tuple[int, int], device: to
         return torch.full(shape, 1 / shape[1], device=device)
     if mass.shape not in (shape, shape[1:]):
         raise ValueError(f"{name} must be of shape {shape} or {shape[1:]}, got {tuple(mass.shape)}")
-    return mass.float().expand(shape)
+    if mass.device != device:
+        raise ValueError(f"{name} must be on the device of cost, {device}, got {mass.device}")
+    return mass.detach().float().expand(shape)
 
 
 def _check(
@@ -190,7 +180,7 @@ def _check(
         raise ValueError(f"iterations must be at least 1, got {iterations!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance!r}")
-    if relaxation is not None and not 1 <= relaxation <= _MOST_RELAXED:
-        raise ValueError(f"relaxation must be None or in [1, {_MOST_RELAXED}], got {relaxation!r}")
+    if relaxation is not None and not 1 <= relaxation <= MOST_RELAXED:
+        raise ValueError(f"relaxation must be None or in [1, {MOST_RELAXED}], got {relaxation!r}")
     batch, rows, columns = cost.shape
     return batch, rows, columns
