@@ -1,12 +1,8 @@
-import dataclasses
-
-import pytest
 import torch
 
 from tests.conftest import make_video
 from vidfold import Pooling
-from vidfold.parts.merging import Merge, fold_merged, occurrences, reading_order, sum_rows, weighted_sums, with_newlines
-from vidfold.reducers.base import select
+from vidfold.parts.merging import Merge, fold_merged, occurrences, reading_order, sum_rows, weighted_sums
 
 
 def test_means_and_blends():
@@ -56,17 +52,3 @@ def test_fold():
     expected = torch.stack([pooled[1, [0, 2]].mean(0), pooled[0, :3].mean(0), pooled[1, 1]])
     torch.testing.assert_close(reduction.tokens, expected)
     torch.testing.assert_close(reduction.weights.to_dense() @ pooled.flatten(0, 1), expected)
-
-
-@pytest.mark.parametrize(("frames", "cells"), [(None, [0, 1, 6, 5, 8]), (2, [6, 7, 8, 0, 1, 6, 7, 5, 8])])
-def test_newlines(frames, cells):
-    video = make_video(frames=2, grid=(3, 2), pooling=Pooling.NONE)
-    reduction = select(video, torch.tensor([6, 11, 7]), weights=True)
-    lined = with_newlines(reduction, torch.full((16,), 9.0), frames)
-    assert lined.cells.tolist() == cells
-    assert lined.newlines == (2 if frames is None else 6)
-    assert lined.retention == reduction.retention
-    sources = torch.cat([video.features.flatten(0, 1), torch.full((1, 16), 9.0)])
-    torch.testing.assert_close(lined.weights.to_dense() @ sources, lined.tokens)
-    plain = with_newlines(dataclasses.replace(reduction, weights=None), torch.full((16,), 9.0), frames)
-    assert plain.weights is None

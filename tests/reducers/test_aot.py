@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_video
 from vidfold import AOT, Pooling, VideoTokens
 from vidfold.budgets import clip_budget
+from vidfold.reducers import aot_phases
 from vidfold.segments import DySeg, Uniform
 from vidfold.transport import cosine, sinkhorn
 
@@ -214,3 +215,27 @@ def test_given_segments_must_fit_the_video():
 def test_what_is_kept_by_default_follows_the_authors_settings(retention, setting):
     assert AOT(retention).kept_share == pytest.approx(setting, abs=0.05)
     assert AOT(retention, keep=0.6).kept_share == 0.6
+
+
+@pytest.mark.parametrize("merge", ["language", "encoder"])
+def test_frames_folded_in_blocks_are_as_folded_together(monkeypatch, merge):
+    video = make_video(7, (6, 6), pooling=Pooling.BILINEAR)
+    method = AOT(retention=0.2, merge=merge)
+    together = method(video, weights=True)
+    monkeypatch.setattr(aot_phases, "CPU_BLOCK", 2 * video.cells * video.features.shape[2])
+    blocks = method(video, weights=True)
+    torch.testing.assert_close(blocks.tokens, together.tokens)
+    torch.testing.assert_close(blocks.weights.to_dense(), together.weights.to_dense())
+    assert torch.equal(blocks.frames, together.frames)
+    assert torch.equal(blocks.cells, together.cells)
+
+
+def test_compiles_as_one_graph_with_equal_results():
+    """A graph without breaks has no step that waits for the device, so that it can be captured as a CUDA graph."""
+    video = make_video(8, (6, 6), pooling=Pooling.NONE)
+    method = AOT(retention=0.1, iterations=3)
+    compiled = torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False)
+    expected = method(video)
+    assert torch.equal(compiled.frames, expected.frames)
+    assert torch.equal(compiled.cells, expected.cells)
+    torch.testing.assert_close(compiled.tokens, expected.tokens)

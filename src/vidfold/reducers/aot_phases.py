@@ -21,6 +21,12 @@ from vidfold.transport import cosine, grid_distance, grid_positions, sinkhorn
 if TYPE_CHECKING:
     from vidfold.reducers.aot import AOT
 
+CPU_BLOCK = 1 << 23
+"""Numbers of pooled features that phase I works on at a time on a CPU: 32 MiB in float32. A long video all at once
+takes a third longer: fresh memory and missed caches cost more than the few more calls."""
+DEVICE_BLOCK = 1 << 28
+"""The same elsewhere: 1 GiB, so that a video of usual length is one block."""
+
 
 @dataclass(frozen=True, eq=False)
 class Clips:
@@ -69,11 +75,28 @@ class Candidates:
 
 def phase_one(method: AOT, tokens: VideoTokens, clips: Clips, *, weights: bool) -> Candidates:
     """Choose each frame's anchors and let them absorb the rest of the frame."""
+    per_frame = clips.budget.anchors[clips.clip_of]
+    cpu = tokens.features.device.type == "cpu"
+    block = max(1, (CPU_BLOCK if cpu else DEVICE_BLOCK) // (tokens.cells * tokens.features.shape[2]))
+    found = [
+        _merge_frames(method, tokens, slice(first, first + block), per_frame[first : first + block], clips.budget.most)
+        for first in range(0, tokens.frames, block)
+    ]
+    mix, merged, valid, cells, mass, saliency = (torch.cat(parts) for parts in zip(*found, strict=True))
+    if weights:
+        merged = torch.cat([merged, lineage.spread(mix, clips.position, clips.cut.longest)], dim=2)
+    width = tokens.features.shape[2]
+    return Candidates(merged, width, valid, cells, mass, saliency if method.saliency_mass else None)
+
+
+def _merge_frames(
+    method: AOT, tokens: VideoTokens, frames: slice, per_frame: Tensor, most: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Anchors of some frames: what they are made of, merged; and as in `Candidates` valid, cells, mass, saliency."""
     assert tokens.shallow is not None
     assert tokens.deep is not None
-    per_frame, most = clips.budget.anchors[clips.clip_of], clips.budget.most
-    features, grid, chosen, bound = tokens.features, tokens.grid, per_frame, most
-    shallow, deep = tokens.shallow.float(), tokens.deep.float()
+    features, grid, chosen, bound = tokens.features[frames], tokens.grid, per_frame, most
+    shallow, deep = tokens.shallow[frames].float(), tokens.deep[frames].float()
     pooled_deep = tokens.pool(deep)
     before_pooling = method.merge == "encoder"
     if before_pooling:
@@ -81,7 +104,7 @@ def phase_one(method: AOT, tokens: VideoTokens, clips: Clips, *, weights: bool) 
         chosen = torch.where(per_frame > 0, (per_frame * patches) // tokens.cells, 0)
         bound = min(patches, most * patches // tokens.cells)
     else:
-        features, shallow, deep, grid = tokens.pooled(), tokens.pool(shallow), pooled_deep, tokens.language_grid
+        features, shallow, deep, grid = tokens.pool(features), tokens.pool(shallow), pooled_deep, tokens.language_grid
 
     features = features.float()
     local = ((1 - method.global_ratio) * chosen).floor().long()
@@ -95,11 +118,7 @@ def phase_one(method: AOT, tokens: VideoTokens, clips: Clips, *, weights: bool) 
         cells, valid = _first_rows(survivors, most)
         mix = surviving(pooling_matrix(tokens), cells, anchors, mix)
         anchors, mass = cells, tokens.pool(full_mass).gather(1, cells)
-    merged = mix @ features
-    if weights:
-        merged = torch.cat([merged, lineage.spread(mix, clips.position, clips.cut.longest)], dim=2)
-    saliency = pooled_deep.gather(1, anchors) if method.saliency_mass else None
-    return Candidates(merged, features.shape[2], valid, anchors, mass, saliency)
+    return mix, mix @ features, valid, anchors, mass, pooled_deep.gather(1, anchors)
 
 
 def _mix_frame(
