@@ -21,7 +21,7 @@ from torch import Tensor
 from vidfold.transport.scaling import LEAST_SCALING, MOST_LOG_SCALING, MOST_RELAXED, MOST_SCALING, PLAIN_STEPS, TINY
 
 _TILE = 8192
-"""Entries of the largest tile, which no thread has to spill from its registers to memory."""
+"""Entries of the largest tile; with twice as many, threads spill from their registers to memory."""
 
 _LEAST = tl.constexpr(LEAST_SCALING)
 _MOST = tl.constexpr(MOST_SCALING)

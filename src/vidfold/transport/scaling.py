@@ -207,7 +207,7 @@ def _iterate(
         if relaxed is not None:
             bound = bound + kernel.missed(a, u, row_sums)
         # What is no number stops as well.
-        stops = ~idle if ends else ~(bound > tolerance)
+        stops = ~idle if ends else ~(idle | (bound > tolerance))
         found.store(stops, u, kernel.scaled(b, column_sums, before, None), step + 1)
         idle = idle | stops
         if found.places is None:
