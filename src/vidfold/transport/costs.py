@@ -31,10 +31,13 @@ def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
         )
     if tokens.device != anchors.device:
         raise ValueError(f"tokens and anchors must be on one device, got {tokens.device} and {anchors.device}")
-    # Half precision would overflow in the squares of the norm.
-    unit_tokens: Tensor = functional.normalize(tokens.float(), dim=-1)
-    unit_anchors: Tensor = functional.normalize(anchors.float(), dim=-1)
-    return (1 - unit_tokens @ unit_anchors.transpose(-1, -2)).clamp_min(0)
+    tokens = tokens.float()  # in half precision the squares of a norm would overflow
+    # Only the few anchors are scaled beforehand: a scaled copy of all tokens would cost more than the product. They
+    # stand on the left, with which CPU libraries are a sixth faster.
+    unit = functional.normalize(anchors.float(), dim=-1)
+    products: Tensor = (unit @ tokens.transpose(-1, -2)).transpose(-1, -2)
+    lengths = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True).clamp_min(_SHORTEST)
+    return (1 - products / lengths).clamp_min(0)
 
 
 def grid_positions(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:
