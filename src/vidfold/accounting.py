@@ -46,13 +46,15 @@ class Report:
     Tokens `before` and `after` are those before the language model; what is dropped inside it stands apart in `layers`.
 
     Attributes:
-        reductions: one a video, in the order of the prompts; empty when the call carried no video.
+        reductions: one a video, in the order of the prompts, then one an image that was folded (two where the model
+            reads an image in two grids); empty when the call carried nothing to fold.
         prompt_before: length of the prompts given, padding included.
         prompt_after: length of the prompts the language model read.
         closing: newline tokens of the model's own at the end of every video, kept outside every count.
         clock: of the stages; see `milliseconds`.
         layers: visual tokens of all videos that each layer of the language model read, where a method drops tokens
             between layers; else empty, since every layer read what `after` counts.
+        images: how many of the reductions, the last ones, are images.
     """
 
     reductions: tuple[Reduction, ...]
@@ -61,6 +63,7 @@ class Report:
     closing: int = 0
     clock: Clock | None = field(default=None, repr=False)
     layers: tuple[int, ...] = ()
+    images: int = 0
 
     @property
     def before(self) -> tuple[int, ...]:
@@ -75,7 +78,8 @@ class Report:
     @property
     def newlines(self) -> tuple[int, ...]:
         """Newline tokens of each video that the language model read."""
-        return tuple(each.newlines + self.closing for each in self.reductions)
+        videos = len(self.reductions) - self.images
+        return tuple(each.newlines + self.closing * (i < videos) for i, each in enumerate(self.reductions))
 
     @property
     def layer_retention(self) -> float:

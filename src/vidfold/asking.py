@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +17,8 @@ from vidfold.budgets import check_count
 from vidfold.folding import fold
 from vidfold.loading import VideoModel
 from vidfold.reducers import Reducer
-from vidfold.video import Frames
+from vidfold.video import Frames, sample
+from vidfold.video.decoding import Decoder
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def ask(
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "return_dict_in_generate": True}
     model, length = loaded.model, inputs["input_ids"].shape[1]
     if reducer is None:
-        before = after = _visual_tokens(model, inputs["input_ids"])
+        before = after = models.family(model).visual_tokens(inputs["input_ids"])
         inside = 1.0
         with _encoding_timed(model) as encoded:
             output, total = _timed(model.generate, **inputs, **settings)
@@ -112,9 +115,25 @@ def check_question(question: str) -> None:
         raise ValueError(f"question must not be empty, got {question!r}")
 
 
+def sampled(loaded: VideoModel, path: str | PathLike[str], frames: int) -> Frames:
+    """Frames of a video file as the model is shown them: evenly taken, and at most ``frames``.
+
+    Models that were trained on one frame a second get as many as there are seconds; see `Family.shown_frames`.
+
+    Raises:
+        ValueError: what `vidfold.video.sample` refuses.
+    """
+    check_count("frames", frames)
+    with Decoder(Path(path)) as decoder:
+        wanted = models.family(loaded.model).shown_frames(decoder.timeline.duration, frames)
+    return sample(path, wanted)
+
+
 def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> dict[str, Any]:
     """Prompts and frames as the processor makes them, on the model's device in its dtype: each with its own video."""
-    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in questions]
+    family, times = models.family(loaded.model), frames.timestamps.tolist()
+    texts = [family.asked(text, frames.duration, times) for text in questions]
+    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
     prompts = [loaded.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
     height, width = frames.pixels.shape[1:3]
     metadata = {
@@ -134,13 +153,6 @@ def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> d
         return_tensors="pt",
     )
     return dict(inputs.to(loaded.model.device, loaded.model.dtype))
-
-
-def _visual_tokens(model: Any, ids: torch.Tensor) -> int:
-    """Placeholders of the video in a prompt, but for the model's own newlines; some families write frames as images."""
-    names = ("video_token_id", "image_token_id")
-    places = [place for name in names if (place := getattr(model.config, name, None)) is not None]
-    return int(torch.isin(ids, torch.tensor(places, device=ids.device)).sum()) - models.family(model).closing
 
 
 def _timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:

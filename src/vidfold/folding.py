@@ -42,11 +42,12 @@ class Folded:
         model: the model; the same object throughout.
         reducer: what folds.
         family: how the model's tokens are taken out and put back.
+        images: whether images are folded too.
         last: what the last call did; None before the first.
     """
 
-    def __init__(self, model: Any, reducer: Fold, family: Family) -> None:
-        self.model, self.reducer, self.family = model, reducer, family
+    def __init__(self, model: Any, reducer: Fold, family: Family, *, images: bool = False) -> None:
+        self.model, self.reducer, self.family, self.images = model, reducer, family, images
         self.last: Report | None = None
         self._needs: frozenset[str] = frozenset(getattr(reducer, "needs", ()))
         inner = reducer if isinstance(reducer, InnerReducer) else None
@@ -101,19 +102,26 @@ class Folded:
             raise ValueError("mm_encoder_outputs holds a video beside pixels of a video: give one of them")
         self.check_continues(inputs)
         clock = Clock(self.model.device)
-        videos = self.family.encode(inputs, self._needs)
+        videos = self.family.encode(inputs, self._needs) if self.family.has_video(inputs) else []
+        images = self.images and self.family.has_images(inputs)
+        pictures = self.family.encode_images(inputs, self._needs) if images else []
         clock.mark()
-        reductions = tuple(self._outside(video) for video in videos)
+        reductions = tuple(self._outside(each) for each in [*videos, *pictures])
         for each in reductions:
             if not isinstance(each, Reduction):
                 raise ValueError(f"{self.reducer!r} must return a vidfold.Reduction, not {type(each).__name__}")
+        folded = tuple(self.family.arranged(each) for each in reductions[: len(videos)])
+        shown = tuple(self.family.arranged_images(inputs, reductions[len(videos) :])) if images else ()
         clock.mark()
-        spliced = self.family.splice(inputs, reductions)
-        run, layers = self._plan(spliced, reductions)
+        spliced = self.family.splice(inputs, folded, shown if images else None)
+        run, layers = self._plan(spliced, folded)
         clock.mark()
         lengths = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
-        self.last = Report(reductions, *lengths, closing=self.family.closing, clock=clock, layers=layers)
-        kept_all = all(len(each) >= each.full for each in reductions) and not (run and run.limits)
+        self.last = Report(
+            folded + shown, *lengths, closing=self.family.closing, clock=clock, layers=layers, images=len(shown)
+        )
+        kept_all = all(len(each) >= each.full and each.retention >= 1 for each in reductions)
+        kept_all = kept_all and not (run and run.limits)
         if kept_all and getattr(self.reducer, "retention", 1.0) < 1.0:
             warnings.warn(
                 f"{self.reducer!r} kept all of {self.last.before} tokens: nothing was folded", UserWarning, stacklevel=4
@@ -129,6 +137,10 @@ class Folded:
         depth = len(decoder_layers(self.model))
         kept = [kept_by_layer(drops, depth, each.full) for each in reductions]
         return run, tuple(map(sum, zip(*kept, strict=True)))
+
+    def folds(self, inputs: Inputs) -> bool:
+        """Whether a call carries something to fold."""
+        return self.family.has_video(inputs) or (self.images and self.family.has_images(inputs))
 
     def pass_through(self, inputs: Inputs) -> None:
         """Note a call without video."""
@@ -149,7 +161,7 @@ class Folded:
 
     def _before_forward(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         inputs = _named(model, "forward", args, kwargs) if args else kwargs
-        if self.family.has_video(inputs):
+        if self.folds(inputs):
             spliced, run = self._fold(inputs)
             if self._dropper is not None and run is not None:
                 self._dropper.read_once(run, spliced)
@@ -177,7 +189,7 @@ class _Generate:
         if inputs.get("input_ids") is None and inputs.get("inputs") is not None:
             inputs["input_ids"] = inputs.pop("inputs")
         folded = self.folded
-        if not folded.family.has_video(inputs):
+        if not folded.folds(inputs):
             folded.check_continues(inputs)
             output = self.stock(*args, **kwargs)
             folded.pass_through(inputs)
@@ -194,7 +206,7 @@ class _Generate:
         return _restore(output, full, short.shape[1])
 
 
-def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
+def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: bool = False) -> Folded:
     """Fold every video that ``model.generate(...)`` or ``model(...)`` is given.
 
     Use it as ``with fold(model, AOT(retention=0.1)) as folded:`` or keep the handle and call ``folded.remove()``.
@@ -217,6 +229,7 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
         model: a transformers model of a supported family (`vidfold.models.FAMILIES`), with ``generate``.
         reducer: a `vidfold.Reducer`, or any function from `VideoTokens` to `Reduction`.
         family: the family with choices other than its defaults, e.g. ``LlavaOnevision(model, deep_layer=-1)``.
+        images: fold images as well, each as a video of one frame; by default they are left whole.
 
     Returns:
         The handle; ``handle.last`` reports on the last call.
@@ -238,7 +251,18 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None) -> Folded:
                 f"this {type(model).__name__} is already folded by {active.reducer!r}: remove that handle first"
             )
     family.check_needs(frozenset(getattr(reducer, "needs", ())))
-    return Folded(model, reducer, family)
+    if images and not family.folds_images:
+        raise ValueError(f"images of {family.model_type} cannot be folded: leave images=True out")
+    if images and isinstance(reducer, InnerReducer):
+        raise ValueError(f"{reducer!r} works inside the language model and drops tokens of videos only: no images=True")
+    if isinstance(reducer, InnerReducer):
+        first = min(drop.layer for drop in reducer.schedule(len(decoder_layers(model))))
+        if first < family.side_levels:
+            raise ValueError(
+                f"{reducer!r} drops tokens before layer {first}, but {family.model_type} adds features to all of them "
+                f"up to layer {family.side_levels - 1} (DeepStack): drop from layer {family.side_levels} on"
+            )
+    return Folded(model, reducer, family, images=images)
 
 
 def _named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dict[str, Any]:

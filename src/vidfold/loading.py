@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidfold import extras
+from vidfold import extras, models
 
 TINY = "tiny"
 """The name of the embedded model."""
@@ -68,6 +68,9 @@ def load(
     if quantization is not None:
         settings["quantization_config"] = transformers.BitsAndBytesConfig(**{f"load_in_{quantization}": True})
     try:
+        if _is_published(transformers, location):
+            model, processor = models.load(location, **settings)
+            return VideoModel(name, model, processor, time.perf_counter() - start)
         # The small file first: it tells whether the large ones are there and of use.
         _check_family(name, transformers.AutoConfig.from_pretrained(location))
         processor = transformers.AutoProcessor.from_pretrained(location)
@@ -92,13 +95,19 @@ def checked_device(device: str | None) -> str:
     return device
 
 
-def _check_family(name: str, config: Any) -> None:
-    from vidfold.models import FAMILIES
+def _is_published(transformers: Any, location: str) -> bool:
+    """Whether a config is there, and of a checkpoint that `vidfold.models.load` loads."""
+    try:
+        config, _ = transformers.PretrainedConfig.get_config_dict(location)
+    except OSError:
+        return False
+    return models.is_published(config)
 
-    if config.model_type not in FAMILIES:
-        raise ValueError(
-            f"model {name!r} is of the family {config.model_type!r}; supported are: {', '.join(sorted(FAMILIES))}"
-        )
+
+def _check_family(name: str, config: Any) -> None:
+    if config.model_type not in models.FAMILIES:
+        supported = ", ".join(sorted(models.FAMILIES))
+        raise ValueError(f"model {name!r} is of the family {config.model_type!r}; supported are: {supported}")
 
 
 def _reason(error: Exception) -> str:

@@ -63,6 +63,8 @@ class VideoTokens:
         keys: (F, H*W, E) attention keys, mean over heads, of the last used vision layer, or None.
         head_attention: (F, H*W) attention of the tower's pooling head, or None.
         timestamps: (F,) seconds at which the frames were sampled, or None.
+        side: (levels, F, H*W, E) features that the language model adds to the tokens in its first layers (DeepStack of
+            Qwen3-VL), or None. No method looks at them; they are folded with the weights of the tokens they belong to.
 
     Raises:
         ValueError: a shape, dtype or value that does not fit; the message quotes it.
@@ -78,6 +80,7 @@ class VideoTokens:
     keys: Tensor | None = None
     head_attention: Tensor | None = None
     timestamps: Tensor | None = None
+    side: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.features, Tensor) or self.features.ndim != 3:
@@ -104,6 +107,7 @@ class VideoTokens:
             "keys": (frames, patches, None),
             "head_attention": (frames, patches),
             "timestamps": (frames,),
+            "side": (None, frames, patches, None),
         }
         for name, shape in expected.items():
             value = getattr(self, name)
@@ -155,6 +159,7 @@ class Reduction:
             into each folded one; rows sum to 1 and ``weights @ sources == tokens``. The sources are the F*N pooled
             tokens, or the F*H*W encoder tokens where a method merges before pooling; a method that merges newlines
             too has one more column, last, for the newline vector.
+        side: (levels, K, E), `VideoTokens.side` folded with those weights, or None.
     """
 
     tokens: Tensor
@@ -163,6 +168,7 @@ class Reduction:
     grid: Grid
     full: int
     weights: Tensor | None = None
+    side: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = self.tokens.shape[0]

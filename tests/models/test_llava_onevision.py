@@ -108,8 +108,8 @@ def test_unneeded_attention_is_not_computed(monkeypatch):
         raise AssertionError("computed")
 
     model = builders.shared(6, 8)
-    monkeypatch.setattr("vidfold.models.llava_onevision.received", refuse)
-    monkeypatch.setattr("vidfold.models.saliency._observed", refuse)
+    monkeypatch.setattr("vidfold.models.observing.received", refuse)
+    monkeypatch.setattr("vidfold.models.observing._observed", refuse)
     assert models.encode(model, {"pixel_values_videos": builders.pixels(model)})
 
 
@@ -127,11 +127,11 @@ def test_encoding_leaves_the_model_as_it_was_even_after_an_error(monkeypatch):
     before = {name: dict(module.__dict__) for name, module in model.named_modules()}
     hooks = [dict(module._forward_hooks) for module in model.modules()]
 
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("stop")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vidfold.models.llava_onevision.received", fail)
+        patch.setattr("vidfold.models.observing.received", fail)
         with pytest.raises(RuntimeError, match="stop"):
             models.encode(model, inputs, ALL)
     models.encode(model, inputs, ALL)
@@ -199,7 +199,7 @@ def test_needs_that_cannot_be_met_are_named():
         ({}, "NoneType"),
         ({"input_ids": torch.ones(5, dtype=torch.long)}, r"\(5,\)"),
         ({"input_ids": torch.ones(1, 5, dtype=torch.long), "logits_to_keep": torch.ones(1)}, "logits_to_keep"),
-        ({"input_ids": torch.ones(1, 5, dtype=torch.long)}, r"\[0\] video placeholders.*\[19\]"),
+        ({"input_ids": torch.ones(1, 5, dtype=torch.long)}, r"\[0\] placeholders.*\[19\]"),
     ],
 )
 def test_splice_refuses(inputs, quoted):

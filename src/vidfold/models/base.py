@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from vidfold.models import prompt
 from vidfold.tokens import Reduction, VideoTokens
 
 Inputs = Mapping[str, Any]
@@ -34,28 +36,110 @@ class Family(ABC):
     """``config.model_type`` of the models it serves."""
     gives: ClassVar[frozenset[str]] = frozenset()
     """Optional fields of `VideoTokens` that it can fill."""
+    saliency: ClassVar[str] = "none"
+    """How it takes `VideoTokens.shallow` and ``deep`` from the attention of their layers, in a few words."""
     closing: ClassVar[int] = 0
     """Tokens of the model's own that end every video (a newline); they are kept and no budget counts them."""
+    pixels: ClassVar[frozenset[str]]
+    """Names of the inputs whose place encoder outputs take."""
+    folds_images: ClassVar[bool] = False
+    """Whether images can be folded too."""
 
     @abstractmethod
     def has_video(self, inputs: Inputs) -> bool:
         """Whether the inputs carry video pixels."""
 
+    def has_images(self, inputs: Inputs) -> bool:
+        """Whether the inputs carry pixels of images that are no frames of a video."""
+        return inputs.get("pixel_values") is not None
+
     @abstractmethod
     def places(self, ids: Tensor) -> Tensor:
         """Where token ids (B, L) are placeholders of a video, (B, L) bool, in the order of the videos' tokens."""
+
+    def image_places(self, ids: Tensor) -> Tensor:
+        """Where token ids (B, L) are placeholders of an image, (B, L) bool, in the order of the images' tokens."""
+        place: int = self.model.config.image_token_id
+        return ids == place
 
     @abstractmethod
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         """Encode inputs that hold video and needs that can be met; see `encode`."""
 
+    def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+        """Encode inputs that hold images, where the family folds them; see `encode_images`."""
+        raise NotImplementedError
+
     @abstractmethod
-    def splice(self, inputs: Inputs, reductions: Sequence[Reduction]) -> dict[str, Any]:
+    def outputs(
+        self, inputs: Inputs, videos: Sequence[Reduction], images: Sequence[Reduction] | None
+    ) -> dict[str, Any]:
+        """The model's ``mm_encoder_outputs``: reduced videos, and images reduced, or encoded here where None.
+
+        Tokens of every video and image come in the order of their `slots`.
+        """
+
+    def shown_frames(self, duration: float, most: int) -> int:
+        """How many frames the model is shown of a video of ``duration`` seconds, where ``most`` are asked for."""
+        return most
+
+    def asked(self, question: str, duration: float, timestamps: Sequence[float]) -> str:
+        """A question about a video as the model was trained to be asked it; times are in seconds."""
+        return question
+
+    def visual_tokens(self, ids: Tensor) -> int:
+        """Visual tokens that prompts (B, L) of one video each have places for, the model's own newlines not counted."""
+        return int(self.places(ids).sum()) - self.closing * len(ids)
+
+    def arranged(self, reduction: Reduction) -> Reduction:
+        """A reduced video with what the model's layout adds to it, such as newlines after rows; twice is as once."""
+        return reduction
+
+    @property
+    def side_levels(self) -> int:
+        """After how many of its first layers the language model adds `VideoTokens.side`."""
+        return 0
+
+    def placeholders(self, reduction: Reduction) -> int:
+        """How many placeholders the prompt held for what was reduced to this."""
+        return reduction.full + self.closing
+
+    def slots(self, reduction: Reduction) -> Tensor:
+        """Which of its placeholders every token left takes, ascending, (tokens,) int64.
+
+        Unless a family says otherwise the first ones, which serves models that number positions one by one: there all
+        placeholders of a video are alike.
+        """
+        return torch.arange(len(reduction) + self.closing)
+
+    def arranged_images(self, inputs: Inputs, images: Sequence[Reduction]) -> list[Reduction]:
+        """Reduced images with what the model's layout adds to them, such as newlines after rows; twice is as once."""
+        return list(images)
+
+    def image_slots(self, inputs: Inputs, images: Sequence[Reduction]) -> list[tuple[int, Tensor]]:
+        """Of every arranged image: how many placeholders it had, and its `slots`."""
+        return [(self.placeholders(each), self.slots(each)) for each in images]
+
+    def positions(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Per-token inputs of the full prompt, such as ``position_ids``, that its shortened form must inherit."""
+        return {}
+
+    def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Shortened per-token inputs as the model wants them."""
+        return shortened
+
+    def splice(
+        self, inputs: Inputs, reductions: Sequence[Reduction], images: Sequence[Reduction] | None = None
+    ) -> dict[str, Any]:
         """Inputs with the reductions in the place of the video.
+
+        Rows that become unequal are padded again. Images of the same prompts are encoded here unless they are given
+        reduced, since the models take encoder outputs for all or for none.
 
         Args:
             inputs: with ``input_ids`` (B, L) and whatever else the call had; video pixels are not looked at.
             reductions: one a video, in the order of the prompts.
+            images: one for each `VideoTokens` of `encode_images`, in their order; None leaves images whole.
 
         Returns:
             Keyword arguments for the model's own ``generate`` or ``forward``: shortened ids, mask and labels, and the
@@ -64,6 +148,25 @@ class Family(ABC):
         Raises:
             ValueError: placeholders in the prompts that do not match the reductions.
         """
+        ids = inputs.get("input_ids")
+        if not isinstance(ids, Tensor) or ids.ndim != 2:
+            shape = tuple(ids.shape) if isinstance(ids, Tensor) else type(ids).__name__
+            raise ValueError(f"input_ids must be a (batch, length) tensor holding the video's places, got {shape}")
+        if isinstance(inputs.get("logits_to_keep"), Tensor):
+            raise ValueError("logits_to_keep as a tensor names positions of the full prompt: give a number")
+        places = self.places(ids)
+        reductions = [self.arranged(each) for each in reductions]
+        taken = [_taken(places, [(self.placeholders(each), self.slots(each)) for each in reductions])]
+        if images is not None:
+            images = self.arranged_images(inputs, images)
+            image_places = self.image_places(ids)
+            taken.append(_taken(image_places, self.image_slots(inputs, images)))
+            places = places | image_places
+        pad = getattr(self.model.generation_config, "pad_token_id", None)
+        full = dict(inputs) | self.positions(inputs)
+        short = prompt.shorten(full, prompt.remaining(places, *taken), 0 if pad is None else pad)
+        rest = {name: value for name, value in inputs.items() if name not in self.pixels}
+        return rest | self.settle(short) | {"mm_encoder_outputs": self.outputs(inputs, reductions, images)}
 
     def holds_places(self, ids: Tensor) -> bool:
         """Whether token ids (B, L) hold placeholders of a video."""
@@ -88,6 +191,22 @@ class Family(ABC):
         with torch.no_grad():
             return self._encode(inputs, needs)
 
+    def encode_images(self, inputs: Inputs, needs: frozenset[str] = frozenset()) -> list[VideoTokens]:
+        """The same for images, each a video of one frame: one `VideoTokens` an image, in the order of the pixels.
+
+        An image that the model reads in two grids, as a whole and in crops, is two.
+
+        Raises:
+            ValueError: a family that cannot fold images, no images, or what `encode` raises.
+        """
+        self.check_needs(needs)
+        if not self.folds_images:
+            raise ValueError(f"images of {self.model_type} cannot be folded: leave images=True out")
+        if not self.has_images(inputs):
+            raise ValueError(f"inputs carry no image to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
+        with torch.no_grad():
+            return self._encode_images(inputs, needs)
+
     def check_needs(self, needs: frozenset[str]) -> None:
         """Raise a ValueError naming the first field of `VideoTokens` that this family cannot fill."""
         if missing := sorted(needs - self.gives):
@@ -95,3 +214,13 @@ class Family(ABC):
                 f"{self.model_type} cannot give VideoTokens.{missing[0]}; beside the features it gives: "
                 f"{', '.join(sorted(self.gives)) or 'nothing'}"
             )
+
+
+def accepted(function: Any, inputs: Inputs) -> dict[str, Any]:
+    """Those of the inputs that a feature function of a model takes by name, and the wish for a result with names."""
+    names = inspect.signature(function).parameters
+    return {name: inputs[name] for name in names if inputs.get(name) is not None} | {"return_dict": True}
+
+
+def _taken(places: Tensor, slots: Sequence[tuple[int, Tensor]]) -> Tensor:
+    return prompt.taken(places, [before for before, _ in slots], [each for _, each in slots])

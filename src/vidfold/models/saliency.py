@@ -53,8 +53,8 @@ def received(
             (F, H, M, N). A query that may attend to nothing, False or -inf all along its row, gives nothing. A row of
             the lowest finite number is none: its softmax is what the layer's is.
         lengths: lengths of windows that lie one after the other in a single row, F = 1 and M = N: tokens attend within
-            their own window. Not together with a mask. Those on a GPU are not read back: where they do not sum to N,
-            Triton's result is NaN.
+            their own window. Not together with a mask. ``"triton"`` does not read them back from a GPU: where they do
+            not sum to N, its result is NaN.
         block: scores in memory at a time for ``"torch"``; None is `CPU_BLOCK` or `DEVICE_BLOCK`.
         backend: ``"torch"``, ``"triton"`` (fused, on a GPU or in Triton's interpreter) or None, which is Triton for
             tensors on a GPU where it is installed.
@@ -67,15 +67,15 @@ def received(
         ValueError: shapes or devices that do not fit together, a mask that does not broadcast or is of integers,
             lengths that do not sum to N, an unknown backend or one that cannot run here.
     """
-    _check(query, key, mask, lengths)
+    if backend is None:
+        backend = "triton" if query.is_cuda and HAS_TRITON else "torch"
+    _check(query, key, mask, lengths, readable=backend == "torch")
     frames, heads, queries, channels = query.shape
     scale = channels**-0.5 if scale is None else scale
     if block is None:
         block = CPU_BLOCK if query.device.type == "cpu" else DEVICE_BLOCK
     if block < 1:
         raise ValueError(f"block must be at least 1 score, got {block}")
-    if backend is None:
-        backend = "triton" if query.is_cuda and HAS_TRITON else "torch"
     if mask is not None:
         mask = mask.expand(frames, heads, queries, key.shape[2])
     if backend == "triton":
@@ -146,7 +146,9 @@ def _parts(length: int, step: int) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, length, step))
 
 
-def _check(query: Tensor, key: Tensor, mask: Tensor | None, lengths: Sequence[int] | Tensor | None) -> None:
+def _check(
+    query: Tensor, key: Tensor, mask: Tensor | None, lengths: Sequence[int] | Tensor | None, *, readable: bool
+) -> None:
     fit = query.ndim == key.ndim == 4 and (query.shape[0], query.shape[3]) == (key.shape[0], key.shape[3])
     if not fit or not key.shape[1] or query.shape[1] % key.shape[1]:
         raise ValueError(
@@ -180,7 +182,7 @@ def _check(query: Tensor, key: Tensor, mask: Tensor | None, lengths: Sequence[in
     if isinstance(lengths, Tensor):
         if lengths.ndim != 1 or lengths.dtype.is_floating_point or lengths.dtype == torch.bool:
             raise ValueError(f"lengths must be (windows,) integers, got {tuple(lengths.shape)} {lengths.dtype}")
-        if lengths.is_cuda and len(lengths):
+        if lengths.is_cuda and len(lengths) and not readable:
             return
         lengths = lengths.tolist()
     if sum(lengths) != keys or any(length < 0 for length in lengths):

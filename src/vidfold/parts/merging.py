@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -134,44 +133,6 @@ def fold_edges(
         cells=index % tokens.cells,
         grid=tokens.language_grid,
         full=full,
-        weights=matrix,
-    )
-
-
-def with_newlines(reduction: Reduction, newline: Tensor, frames: int | None = None) -> Reduction:
-    """The reduction in reading order with a newline vector after every row of the grid, as LLaVA-Video lays it out.
-
-    Waits for the device.
-
-    Args:
-        reduction: of any order.
-        newline: (D,).
-        frames: F, to end all rows of so many frames; None: only the rows that keep a token.
-    """
-    height, width = reduction.grid
-    cells, device = height * width, newline.device
-    row = reduction.frames * height + reduction.cells // width
-    lines = torch.unique(row) if frames is None else torch.arange(frames * height, device=device)
-    order = torch.cat([row * 2, lines * 2 + 1]) * cells + functional.pad(reduction.cells, (0, len(lines)))
-    order = order.argsort(stable=True)
-
-    matrix = reduction.weights
-    if matrix is not None:
-        column = torch.full((len(lines),), matrix.shape[1], device=device)
-        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
-        rows, columns = matrix.indices()
-        matrix = _sparse(
-            place[torch.cat([rows, len(reduction) + torch.arange(len(lines), device=device)])],
-            torch.cat([columns, column]),
-            torch.cat([matrix.values(), torch.ones(len(lines), device=device)]),
-            (len(order), matrix.shape[1] + 1),
-        ).coalesce()
-    vectors = newline.to(reduction.tokens.dtype).expand(len(lines), -1)
-    return dataclasses.replace(
-        reduction,
-        tokens=torch.cat([reduction.tokens, vectors])[order],
-        frames=torch.cat([reduction.frames, lines // height])[order],
-        cells=torch.cat([reduction.cells, cells + lines % height])[order],
         weights=matrix,
     )
 

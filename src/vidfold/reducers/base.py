@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from vidfold.budgets import check_ratio, kept_tokens
@@ -62,7 +64,12 @@ class Reducer(ABC):
                     f"{self.name} needs VideoTokens.{field}, which is None: the model family that made these tokens "
                     f"does not give it, or was not asked to; a method without that need is 'random'"
                 )
-        return self.reduce(tokens, weights=weights)
+        if tokens.side is None:
+            return self.reduce(tokens, weights=weights)
+        reduction = self.reduce(tokens, weights=True)
+        return dataclasses.replace(
+            reduction, side=_folded(reduction, tokens.side), weights=reduction.weights if weights else None
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,19 @@ class BudgetedReducer(Reducer):
                 f"the count of {self!r} depends on the video's content; it is known beforehand with original=False"
             )
         return kept_tokens(self.retention, frames, cells)
+
+
+def _folded(reduction: Reduction, side: Tensor) -> Tensor:
+    """Side features (levels, F, S, E) folded as the tokens were: (levels, K, E)."""
+    assert reduction.weights is not None
+    weights = reduction.weights.float()
+    sources = side.flatten(1, 2)
+    if weights.shape[1] != sources.shape[1]:
+        raise ValueError(
+            f"side features come from {sources.shape[1]} tokens, but the tokens were folded from {weights.shape[1]}: "
+            "a model with side features pools before they are made"
+        )
+    return torch.stack([torch.sparse.mm(weights, level.float()).to(side.dtype) for level in sources])
 
 
 def select(tokens: VideoTokens, index: Tensor, *, weights: bool) -> Reduction:

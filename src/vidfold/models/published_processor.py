@@ -1,0 +1,62 @@
+"""The processor of a published LLaVA-OneVision or LLaVA-Video: its own tokenizer, and pictures as SigLIP sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+CHAT_TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}"
+    "{% endif %}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] in ('image', 'video') %}{{ '<' + part['type'] + '>\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}"
+    "{{ '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Qwen's turns as in training: images and videos of a turn first, a line each, then its words."""
+
+
+def processor_of(name: str, folder: Path, config: Any) -> Any:
+    """A ``LlavaOnevisionProcessor``, which pads on the left.
+
+    Args:
+        name: of the model, for errors.
+        folder: of the tokenizer. ``<image>`` and ``<video>`` are added to it where it does not know them; the authors'
+            code splits prompts at such words and has no tokens for them.
+        config: a ``LlavaOnevisionConfig``.
+
+    Raises:
+        ValueError: a folder without a tokenizer.
+    """
+    from transformers import (
+        AddedToken,
+        AutoTokenizer,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+    )
+
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json")):
+        raise ValueError(f"model {name!r} has no tokenizer: its folder holds no tokenizer.json and no vocab.json")
+    tokenizer = AutoTokenizer.from_pretrained(folder, config=config.text_config, padding_side="left")
+    tokenizer.add_tokens([AddedToken(each, special=True, normalized=False) for each in ("<image>", "<video>")])
+    side = config.vision_config.image_size
+    half = [0.5, 0.5, 0.5]
+    pictures = {"size": {"height": side, "width": side}, "image_mean": half, "image_std": half}
+    return LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(image_grid_pinpoints=config.image_grid_pinpoints, **pictures),
+        video_processor=LlavaOnevisionVideoProcessor(**pictures),
+        tokenizer=tokenizer,
+        num_image_tokens=(side // config.vision_config.patch_size) ** 2,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        vision_aspect_ratio=config.vision_aspect_ratio,
+        chat_template=CHAT_TEMPLATE,
+    )
