@@ -16,6 +16,7 @@ import argparse
 import math
 import platform
 import statistics
+import sys
 from collections.abc import Callable
 
 import torch
@@ -132,6 +133,7 @@ def main() -> None:
         measured, middle = measure(tokens, ways, options.runs)
         rows += measured
         medians.append(middle)
+        print(f"measured {frames} frames", file=sys.stderr)
         del tokens
     print(table(rows))
     if len(options.frames) > 1:

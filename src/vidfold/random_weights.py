@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from vidfold import extras
-from vidfold.budgets import check_count
 from vidfold.loading import checked_device
+from vidfold.random_inputs import inputs
+
+__all__ = ["MODELS", "build", "from_config", "inputs"]
 
 _BLOCK = 1_048_573
 """Random numbers that are drawn; weights repeat them. A prime, so that no two rows of a matrix are alike."""
@@ -47,6 +49,39 @@ def _llava_onevision(**text: Any) -> Any:
     )
 
 
+def _qwen2_5_vl(**text: Any) -> Any:
+    """Config of Qwen2.5-VL with the tower that all its sizes share."""
+    transformers = extras.load("transformers", "models")
+    vision = {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "tokens_per_second": 2,
+        "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+        "out_hidden_size": text["hidden_size"],
+    }
+    language = {
+        "max_position_embeddings": 128000,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+        "rms_norm_eps": 1e-6,
+        "pad_token_id": 151643,
+    }
+    return transformers.Qwen2_5_VLConfig(
+        vision_config=vision,
+        text_config=language | text,
+        image_token_id=151655,
+        video_token_id=151656,
+        vision_start_token_id=151652,
+        vision_end_token_id=151653,
+        tie_word_embeddings=text["tie_word_embeddings"],
+    )
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "llava-onevision-0.5b": partial(
         _llava_onevision,
@@ -67,6 +102,16 @@ MODELS: dict[str, Callable[[], Any]] = {
         num_key_value_heads=4,
         vocab_size=152128,
         tie_word_embeddings=False,
+    ),
+    "qwen2.5-vl-3b": partial(
+        _qwen2_5_vl,
+        hidden_size=2048,
+        intermediate_size=11008,
+        num_hidden_layers=36,
+        num_attention_heads=16,
+        num_key_value_heads=2,
+        vocab_size=151936,
+        tie_word_embeddings=True,
     ),
 }
 """Name -> config."""
@@ -119,54 +164,6 @@ def from_config(
     pad = config.get_text_config().pad_token_id
     model.generation_config = transformers.GenerationConfig(pad_token_id=0 if pad is None else pad)
     return model.to(place).eval()
-
-
-def inputs(model: Any, frames: int, batch: int = 1, text: int = 64, seed: int = 0) -> dict[str, Tensor]:
-    """What the model's processor would make of videos and prompts.
-
-    Args:
-        model: a LLaVA-OneVision, see `build`.
-        frames: F, of each video.
-        batch: B, prompts of one video each.
-        text: words of a prompt, half of them before the video.
-        seed: of pixels and words.
-
-    Returns:
-        ``input_ids`` and ``attention_mask`` (B, text + F*N + 1) int64, where N tokens a frame and a closing newline are
-        the video's places, and ``pixel_values_videos`` (B, F, 3, S, S) in the model's dtype; all on its device. Frames
-        of a video resemble one another.
-
-    Raises:
-        ValueError: a count below 1, or a model of another family.
-    """
-    from vidfold.models import LlavaOnevision
-    from vidfold.tokens import Pooling
-
-    for name, count in (("frames", frames), ("batch", batch), ("text", text)):
-        check_count(name, count)
-    config, device = model.config, model.device
-    if config.model_type != LlavaOnevision.model_type:
-        raise ValueError(f"inputs are made for {LlavaOnevision.model_type} alone, got a {config.model_type}")
-    vision = config.vision_config
-    side = vision.image_size // vision.patch_size
-    height, width = Pooling.BILINEAR.grid((side, side))
-
-    generator = torch.Generator().manual_seed(seed)
-    special = torch.tensor([config.image_token_id, config.video_token_id, model.generation_config.pad_token_id])
-    words = torch.arange(config.get_text_config().vocab_size)
-    words = words[~torch.isin(words, special)]
-    prompts = words[torch.randint(len(words), (batch, text), generator=generator)]
-    places = torch.full((batch, frames * height * width + LlavaOnevision.closing), config.video_token_id)
-    ids = torch.cat([prompts[:, : text // 2], places, prompts[:, text // 2 :]], dim=1).to(device)
-
-    picture = (3, vision.image_size, vision.image_size)
-    scene = torch.randn(batch, 1, *picture, generator=generator)
-    change = torch.randn(batch, frames, *picture, generator=generator)
-    return {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "pixel_values_videos": (scene + 0.5 * change).to(device, model.dtype),
-    }
 
 
 @torch.no_grad()

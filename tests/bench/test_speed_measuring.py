@@ -1,12 +1,16 @@
 """Small models measured from start to end."""
 
+import dataclasses
+from functools import partial
+
 import pytest
 import torch
 
 from tests.bench.speed_runs import subject
 from tests.conftest import make_video
+from tests.models import qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
-from vidfold import AOT, Random, models
+from vidfold import AOT, Pooling, Random, models, random_weights
 from vidfold.bench.speed import Plan, Results, Subject, measure, overview
 from vidfold.bench.speed.memory import Peak
 from vidfold.bench.speed.plan import Case, Clock
@@ -125,12 +129,52 @@ def test_groups_together_are_what_the_tower_says_of_all_frames():
         torch.testing.assert_close(video.shallow, whole.shallow)
 
 
+def test_the_oracle_keeps_side_features():
+    video = dataclasses.replace(make_video(frames=2, pooling=Pooling.NONE), side=torch.randn(3, 2, 72, 5))
+    reduction = spaced(video, 9)
+    index = reduction.frames * 72 + reduction.cells
+    assert torch.equal(reduction.side, video.side.flatten(1, 2)[:, index])
+
+
+def qwen() -> Subject:
+    """A small Qwen2.5-VL on frames of 40 x 40 pixels."""
+    model = qwen2_5_vl_model.build()
+    make = partial(random_weights.inputs, model, text=12, side=40)
+    return dataclasses.replace(subject(model), inputs=lambda frames, batch: make(len(frames), batch))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, None])
+def test_groups_of_temporal_patches_together_are_what_the_tower_says_of_all(size):
+    under_test = qwen()
+    inputs = under_test.inputs(range(7), 2)
+    ways = {"plain": stock(under_test.model), "tapped": tapped(under_test.family, AOT().needs)}
+    tower = TowerTimes(Case(7, 2), inputs, ways, size, CPU)
+    videos = tower.run(Clock(60), 0.0, lambda: None)
+    assert sum(group.frames for group in tower.passes[0]) == 14
+    assert len(tower.passes[0]) == {1: 4, 2: 4, 4: 2, None: 1}[size]
+    for video, whole in zip(videos, under_test.family.encode(inputs, AOT().needs), strict=True):
+        torch.testing.assert_close(video.features, whole.features, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(video.deep, whole.deep, rtol=1e-4, atol=1e-5)
+
+
+def test_another_family_is_measured_without_the_count_of_its_tower():
+    run = measure(Plan(AOT(retention=0.2), frames=(4,), runs=1, new_tokens=2), qwen())
+    (case,) = run.cases
+    assert case.tokens == 2 * 25
+    assert [way.name for way in case.ways] == ["unfolded", "folded", "oracle"]
+    assert case.way("folded").tokens == (10,)
+    assert case.tower_work == {}
+    assert "not counted for qwen2_5_vl" in " ".join(overview(run).split())
+
+
 def test_joined_videos_keep_what_they_share():
     video = make_video(frames=2)
     both = joined([video, video])
     assert both.frames == 4
     assert both.keys.shape[0] == 4
     assert both.newline is None
+    side = dataclasses.replace(video, side=torch.randn(3, 2, 72, 5))
+    assert joined([side, side]).side.shape == (3, 4, 72, 5)
 
 
 def test_a_way_that_does_not_fit_into_memory_is_left_out():

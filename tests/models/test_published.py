@@ -307,7 +307,9 @@ def test_the_command(video_folder, clip, capsys):
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_sampling_as_the_checkpoint_records_it(weights, tmp_path, clip, force):
+def test_sampling_as_the_checkpoint_records_it(weights, tmp_path, clip, force, capsys):
+    from vidfold.cli import main
+
     publishing.publish(tmp_path, weights, force_sample=force, **publishing.LLAVA_VIDEO)
     loaded = loading.load(str(tmp_path), device="cpu")
     assert models.family(loaded.model).force_sample is force
@@ -315,3 +317,5 @@ def test_sampling_as_the_checkpoint_records_it(weights, tmp_path, clip, force):
     assert 2 < seconds < 8
     assert len(sampled(loaded, clip, 8)) == (8 if force else seconds)
     assert len(sampled(loaded, clip, 2)) == 2
+    main(["ask", str(clip), QUESTION, "--model", str(tmp_path), "--frames", "8", "--max-new-tokens", "1", "--json"])
+    assert json.loads(capsys.readouterr().out)["frames"] == (8 if force else seconds)

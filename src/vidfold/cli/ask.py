@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> None:
     from vidfold.asking import ask, check_question
     from vidfold.budgets import check_count
     from vidfold.loading import TINY
+    from vidfold.models import family
     from vidfold.video import available
 
     check_question(options.question)
@@ -49,6 +50,10 @@ def run(options: argparse.Namespace) -> None:
     frames, decoding = decode(options.video, wanted)
     with quiet_libraries():
         loaded = load_model(options)
+        # A bad video should not wait for a large model; only then is it known how many frames the model is shown.
+        shown = family(loaded.model).shown_frames(frames.duration, wanted)
+        if shown != wanted:
+            frames, decoding = decode(options.video, shown)
         answers: dict[str, Answer] = {}
         with patiently("answering"):
             if options.compare:

@@ -111,12 +111,15 @@ class LanguageTimes:
         """Milliseconds of each further token, greedily."""
         mask = spliced.get("attention_mask")
         mask = torch.ones_like(spliced["input_ids"]) if mask is None else mask
+        # Where prompts bring positions of their own, those of the next token follow them, as in generate.
+        positions = spliced.get("position_ids")
+        settings: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
         watch = Stopwatch(self._device)
         for _ in range(self.new_tokens):
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            logits = self.model(
-                input_ids=token, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits
+            if positions is not None:
+                settings["position_ids"] = positions = positions[..., -1:] + 1
+            logits = self.model(input_ids=token, attention_mask=mask, **settings).logits
             token = logits[:, -1].argmax(-1, keepdim=True)
             watch.mark()
         return watch.laps()

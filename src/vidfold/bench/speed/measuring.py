@@ -86,6 +86,7 @@ class _Case:
         encoders = ways.tower_ways(self.subject, self.plan)
         tower = TowerTimes(self.case, inputs, encoders, _size(self.subject), self.subject.device)
         notes = [f"The {name}' tower does not fit into the memory of {tower.device}." for name in tower.warm_up()]
+        notes += ways.uncounted(self.subject)
         self.step.expect(self._groups + 3 + (AUTHORS_TOWER in tower.ways))
         videos = tower.run(self.clock, (1 - TOWER_SHARE) * self.clock.seconds, self.step)
         language = LanguageTimes(self.subject.model, self.subject.family, inputs, videos, self.plan.new_tokens)

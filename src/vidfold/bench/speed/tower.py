@@ -20,7 +20,7 @@ from vidfold.models import Family
 from vidfold.models.base import Inputs
 from vidfold.tokens import VideoTokens
 
-PIXELS = "pixel_values_videos"
+PIXELS, GRIDS = "pixel_values_videos", "video_grid_thw"
 Encode = Callable[[Inputs], Any]
 """Runs the tower and the projector on all frames of the inputs."""
 
@@ -117,13 +117,24 @@ class TowerTimes:
 
     def _parts(self, size: int | None) -> Iterator[tuple[int, Inputs]]:
         """Numbers of frames, and inputs that hold those alone; all at once where pixels do not lie frame by frame."""
-        pixels = self.inputs[PIXELS]
-        if not isinstance(pixels, Tensor) or pixels.ndim != 5:
-            yield self.case.frames, self.inputs
-            return
-        for part in groups(self.case.frames, size):
-            chosen = pixels[:, part].contiguous()
-            yield chosen.shape[1], {**self.inputs, PIXELS: chosen}
+        pixels, grids, frames = self.inputs[PIXELS], self.inputs.get(GRIDS), self.case.frames
+        if isinstance(pixels, Tensor) and pixels.ndim == 5:
+            for part in groups(frames, size):
+                chosen = pixels[:, part].contiguous()
+                yield chosen.shape[1], {**self.inputs, PIXELS: chosen}
+        elif isinstance(grids, Tensor) and bool((grids == grids[0]).all()):
+            # Patches lie one temporal patch of some frames after the other.
+            steps = int(grids[0, 0])
+            each = -(-frames // steps)
+            patches = pixels.view(len(grids), steps, -1, pixels.shape[-1])
+            for part in groups(steps, None if size is None else max(1, size // each)):
+                chosen = patches[:, part]
+                grid = grids.clone()
+                grid[:, 0] = chosen.shape[1]
+                count = min(part.stop * each, frames) - part.start * each
+                yield count, {**self.inputs, PIXELS: chosen.flatten(0, 2), GRIDS: grid}
+        else:
+            yield frames, self.inputs
 
 
 def joined(parts: Sequence[VideoTokens]) -> VideoTokens:
@@ -134,5 +145,5 @@ def joined(parts: Sequence[VideoTokens]) -> VideoTokens:
     for each in fields(VideoTokens):
         values = [getattr(part, each.name) for part in parts]
         if each.name != "newline" and isinstance(values[0], Tensor):
-            together[each.name] = torch.cat(values)
+            together[each.name] = torch.cat(values, dim=1 if each.name == "side" else 0)
     return replace(parts[0], **together)

@@ -62,7 +62,8 @@ def routes(language: LanguageTimes, plan: Plan, with_authors: bool) -> dict[str,
 def spaced(video: VideoTokens, count: int) -> Reduction:
     """So many pooled tokens, evenly spaced over the whole video."""
     index = torch.tensor(evenly(video.frames * video.cells, count), device=video.features.device)
-    return select(video, index, weights=False)
+    side = None if video.side is None else video.side.flatten(1, 2)[:, index]
+    return replace(select(video, index, weights=False), side=side)
 
 
 def tower_work(subject: Subject, case: Case, groups: int, needs: frozenset[str]) -> dict[str, Work]:
@@ -99,6 +100,13 @@ def has_authors_way(subject: Subject, plan: Plan) -> bool:
     if not isinstance(plan.reducer, AOT) or not _is_counted(subject):
         return False
     return Tower.of(subject.model.config).patches == AUTHORS_PATCHES
+
+
+def uncounted(subject: Subject) -> list[str]:
+    """A note where the work of the tower is not counted."""
+    if _is_counted(subject):
+        return []
+    return [f"Operations of the tower, and of the fold its bytes, are not counted for {subject.family.model_type}."]
 
 
 def _is_counted(subject: Subject) -> bool:

@@ -1,0 +1,65 @@
+"""Rotary positions with axes of time, height and width (M-RoPE, Qwen2-VL, arXiv:2409.12191) of shortened prompts.
+
+The model numbers the full prompt, and every token that is left keeps its position: one that stands for a cell of a
+video has the time, the row and the column of that cell, and text behind the video is where it would have been.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
+    """Positions of a full prompt as the model itself numbers it.
+
+    Args:
+        model: with ``get_rope_index``.
+        inputs: with ``input_ids`` (B, L); without ``mm_token_type_ids`` the model takes all tokens for text.
+
+    Returns:
+        (5, B, L) int64: position in the sequence, time, height, width, and the position that follows the prompt.
+
+    Raises:
+        ValueError: inputs that do not go with one another.
+    """
+    ids: Tensor = inputs["input_ids"]
+    for name in ("attention_mask", "mm_token_type_ids"):
+        if (given := inputs.get(name)) is not None and given.shape != ids.shape:
+            raise ValueError(f"{name} must be {tuple(ids.shape)} as input_ids are, got {tuple(given.shape)}")
+    mask = inputs.get("attention_mask")
+    text = (torch.ones_like(ids) if mask is None else mask.long()).cumsum(-1).sub(1).clamp(min=0)
+    axes = text.expand(3, -1, -1)
+    if inputs.get("mm_token_type_ids") is not None:
+        names = inspect.signature(model.get_rope_index).parameters
+        known = {name: inputs[name] for name in names if inputs.get(name) is not None}
+        try:
+            axes, _ = model.get_rope_index(**known)
+        except (LookupError, RuntimeError, StopIteration, TypeError) as error:
+            shapes = {name: value.tolist() for name, value in known.items() if name.endswith("grid_thw")}
+            raise ValueError(
+                f"the model cannot number a prompt with {shapes or 'no grids'} ({error}): make input_ids, "
+                "mm_token_type_ids, pixels and grids in one call of the processor, and do not truncate the prompt"
+            ) from error
+    following = axes.amax((0, 2), keepdim=True).add(1).expand(1, *ids.shape)
+    return torch.cat([text[None], axes, following])
+
+
+def renumber(positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions and ``rope_deltas`` of a shortened prompt.
+
+    Args:
+        positions: (5, B, M), those of `number` for the tokens left, 0 at padding.
+        mask: (B, M), nonzero where a token is no padding.
+
+    Returns:
+        (4, B, M) int64, the first of them counted anew, since it is what attention tells packed sequences apart by; and
+        (B, 1) int64, what leads from the position in the sequence to the one that follows the prompt.
+    """
+    text = mask.long().cumsum(-1).sub(1).clamp(min=0)
+    deltas = positions[4].amax(-1, keepdim=True) - mask.long().sum(-1, keepdim=True)
+    return torch.cat([text[None], positions[1:4]]), deltas

@@ -1,0 +1,53 @@
+"""Qwen2.5-VL (Bai et al. 2025, arXiv:2502.13923) as transformers loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vidfold.models.base import Inputs
+from vidfold.models.qwen_vl import QwenVL, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Qwen2_5VL(QwenVL):
+    """Most layers of the tower attend within windows, for which cells are reordered; see `QwenVL`."""
+
+    model_type: ClassVar[str] = "qwen2_5_vl"
+    gives: ClassVar[frozenset[str]] = QwenVL.gives | {"timestamps"}
+    saliency: ClassVar[str] = "mean over the patches of a token, in the nearest layer without windows"
+
+    def _full_layers(self) -> list[int]:
+        return sorted(self.model.config.vision_config.fullatt_block_indexes)
+
+    def _order(self, grid: tuple[int, int]) -> Tensor:
+        vision = self.model.config.vision_config
+        return window_places(grid, vision.window_size // self._merge // vision.patch_size)
+
+    def _timestamps(self, inputs: Inputs, needs: frozenset[str], shapes: Sequence[Shape]) -> list[Tensor | None]:
+        seconds = inputs.get("second_per_grid_ts")
+        if "timestamps" not in needs or seconds is None:
+            return [None] * len(shapes)
+        if len(seconds) != len(shapes):
+            raise ValueError(f"second_per_grid_ts holds {len(seconds)} intervals, but there are {len(shapes)} videos")
+        device = inputs["pixel_values_videos"].device
+        intervals = torch.as_tensor(seconds, dtype=torch.float32, device=device)
+        return [
+            torch.arange(t, device=device) * interval for (t, _, _), interval in zip(shapes, intervals, strict=True)
+        ]
+
+
+def window_places(grid: tuple[int, int], side: int) -> Tensor:
+    """Where cells 0... of a frame are when they are ordered window by window, row-major in both, (h*w,) int64.
+
+    Args:
+        grid: rows and columns of cells.
+        side: of a window, in cells; windows at the right and lower edges may be smaller.
+    """
+    rows, columns = (torch.arange(length) // side for length in grid)
+    windows = rows[:, None] * (int(columns[-1]) + 1) + columns
+    return windows.flatten().argsort(stable=True).argsort()

@@ -1,0 +1,223 @@
+"""What the video models of the Qwen line share: a tower of any resolution, merged patches, and M-RoPE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vidfold.models import mrope
+from vidfold.models.base import Family, Inputs, accepted, check_build
+from vidfold.models.observing import Attended, Observer, chosen_layers, observe
+from vidfold.tokens import Pooling, Reduction, VideoTokens
+
+Shape = tuple[int, int, int]
+"""Temporal patches, and rows and columns of merged cells, of one video."""
+
+
+@dataclass(frozen=True, eq=False)
+class QwenVL(Family):
+    """A tower over patches of two frames each, whose outputs are merged two by two, and text with M-RoPE.
+
+    A frame of `VideoTokens` is a temporal patch, its grid that of the merged cells; every video has its own. Attention
+    received and keys of a cell are the mean over the patches merged into it. An image is a video of one frame.
+
+    Attributes:
+        model: the transformers model with a language-model head.
+        shallow_layer: whose received attention is `VideoTokens.shallow`; None is as in `observing.chosen_layers`, or
+            the nearest layer whose patches attend to their whole frame.
+        deep_layer: the same for `VideoTokens.deep`.
+
+    Raises:
+        ValueError: a model of another build, or layers that its tower does not have or that attend in windows.
+    """
+
+    shallow_layer: int | None = None
+    deep_layer: int | None = None
+
+    gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
+    saliency: ClassVar[str] = "mean over the patches of a token"
+    pixels: ClassVar[frozenset[str]] = frozenset(
+        {"pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts"}
+    )
+    folds_images: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_build(self.model, "get_video_features", "get_rope_index", "visual")
+        self.observed_layers()
+
+    @property
+    def _base(self) -> Any:
+        return self.model.base_model
+
+    def _full_layers(self) -> list[int]:
+        """Layers of the tower whose patches attend to their whole frame."""
+        return list(range(len(self._base.visual.blocks)))
+
+    def observed_layers(self, inputs: Inputs | None = None) -> dict[str, int]:
+        """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""
+        full = self._full_layers()
+        layers = chosen_layers(self.shallow_layer, self.deep_layer, len(self._base.visual.blocks))
+        for name, layer in layers.items():
+            if getattr(self, f"{name}_layer") is None:
+                distances = [abs(each - layer) for each in full]
+                layers[name] = full[distances.index(min(distances))]
+            elif layer not in full:
+                raise ValueError(f"{name}_layer {layer} attends in windows; layers that attend to all are {full}")
+        return layers
+
+    def has_video(self, inputs: Inputs) -> bool:
+        """Whether ``pixel_values_videos`` is there."""
+        return inputs.get("pixel_values_videos") is not None
+
+    def places(self, ids: Tensor) -> Tensor:
+        """Where token ids (B, L) are the video token, (B, L) bool."""
+        place: int = self.model.config.video_token_id
+        return ids == place
+
+    def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+        shapes = self._shapes(inputs, "pixel_values_videos", "video_grid_thw")
+        return self._seen(inputs, needs, shapes, self._base.get_video_features, self._timestamps(inputs, needs, shapes))
+
+    def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+        shapes = self._shapes(inputs, "pixel_values", "image_grid_thw")
+        return self._seen(inputs, needs, shapes, self._base.get_image_features, [None] * len(shapes))
+
+    def _shapes(self, inputs: Inputs, pixels: str, grids: str) -> list[Shape]:
+        """The shape of every video or image, checked against its pixels."""
+        patches, grid, merge = inputs[pixels], inputs.get(grids), self._merge
+        if not isinstance(patches, Tensor) or patches.ndim != 2:
+            shape = tuple(patches.shape) if isinstance(patches, Tensor) else type(patches).__name__
+            raise ValueError(f"{pixels} must be (patches, values), as the processor makes them, got {shape}")
+        if not isinstance(grid, Tensor) or grid.ndim != 2 or grid.shape[1] != 3 or not len(grid):
+            shape = tuple(grid.shape) if isinstance(grid, Tensor) else type(grid).__name__
+            raise ValueError(f"{grids} must be (videos or images, 3), as the processor makes it, got {shape}")
+        sides: list[list[int]] = grid.tolist()
+        if any(min(each) < 1 or each[1] % merge or each[2] % merge for each in sides):
+            raise ValueError(f"{grids} must be at least 1 and its height and width multiples of {merge}, got {sides}")
+        if sum(t * h * w for t, h, w in sides) != len(patches):
+            raise ValueError(
+                f"{pixels} holds {len(patches)} patches, but {grids} {sides} describes "
+                f"{sum(t * h * w for t, h, w in sides)}: make both in one call of the processor"
+            )
+        return [(t, h // merge, w // merge) for t, h, w in sides]
+
+    @property
+    def _merge(self) -> int:
+        """Patches that are merged into one cell along either side."""
+        return int(self.model.config.vision_config.spatial_merge_size)
+
+    def _timestamps(self, inputs: Inputs, needs: frozenset[str], shapes: Sequence[Shape]) -> list[Tensor | None]:
+        """When each frame of every video was sampled, where the inputs tell."""
+        return [None] * len(shapes)
+
+    def _seen(
+        self,
+        inputs: Inputs,
+        needs: frozenset[str],
+        shapes: Sequence[Shape],
+        encode: Callable[..., Any],
+        timestamps: Sequence[Tensor | None],
+    ) -> list[VideoTokens]:
+        blocks, layers = self._base.visual.blocks, self.observed_layers()
+        parts: dict[str, list[Tensor]] = {name: [] for name in sorted(needs & QwenVL.gives)}
+        observers: list[tuple[nn.Module, Observer]] = [
+            (blocks[layers.get(name, -1)].attn, _collect(name, parts[name])) for name in parts
+        ]
+        with observe(observers):
+            output = encode(**accepted(encode, inputs))
+        maps = {name: self._per_cell(torch.cat(each), shapes) for name, each in parts.items()}
+        return [
+            VideoTokens(
+                features=output.pooler_output[number].view(frames, height * width, -1),
+                grid=(height, width),
+                pooling=Pooling.NONE,
+                timestamps=timestamps[number],
+                side=self._side(output, number, frames),
+                **{name: each[number] for name, each in maps.items()},
+            )
+            for number, (frames, height, width) in enumerate(shapes)
+        ]
+
+    def _per_cell(self, values: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+        """Values of all patches in the tower's order, (patches, ...), as a map (F, h*w, ...) of every video."""
+        cells = values.view(-1, self._merge**2, *values.shape[1:]).mean(1)
+        parts = torch.split(cells, [math.prod(shape) for shape in shapes])
+        return [
+            part.view(frames, height * width, *part.shape[1:])[:, self._order((height, width)).to(part.device)]
+            for part, (frames, height, width) in zip(parts, shapes, strict=True)
+        ]
+
+    def _order(self, grid: tuple[int, int]) -> Tensor:
+        """Where in the tower's order of a frame its cells 0... are, (h*w,) int64."""
+        return torch.arange(grid[0] * grid[1])
+
+    def _side(self, output: Any, number: int, frames: int) -> Tensor | None:
+        """Features for later layers of one video, (levels, F, N, E), where there are any."""
+        return None
+
+    def slots(self, reduction: Reduction) -> Tensor:
+        """Each token takes the placeholder of the cell that it stands for, whose position is that of the cell."""
+        return _slots(reduction).sort().values
+
+    def positions(self, inputs: Inputs) -> dict[str, Tensor]:
+        """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own."""
+        return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self._base, inputs)}
+
+    def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``position_ids`` (4, B, M) as the model takes them.
+
+        The model keeps what a prompt's decoding needs, ``rope_deltas``, as a state of its own. It is set here as its
+        forward does where it numbers a prompt itself.
+        """
+        positions = shortened["position_ids"]
+        if positions.ndim == 3 and len(positions) == 4:
+            counted = shortened["attention_mask"].long().cumsum(-1).sub(1).clamp(min=0)
+            return shortened | {"position_ids": torch.cat([counted[None], positions[1:]])}
+        if positions.ndim != 3 or len(positions) != 5:
+            return shortened
+        positions, self._base.rope_deltas = mrope.renumber(positions, shortened["attention_mask"])
+        return shortened | {"position_ids": positions}
+
+    def outputs(
+        self, inputs: Inputs, videos: Sequence[Reduction], images: Sequence[Reduction] | None
+    ) -> dict[str, Any]:
+        """One tensor a video and an image, as the model's own encoders give them."""
+        outputs = dict(inputs.get("mm_encoder_outputs") or {})
+        if images is not None:
+            outputs["image"] = self._packed(images)
+        elif inputs.get("pixel_values") is not None:
+            self._shapes(inputs, "pixel_values", "image_grid_thw")
+            outputs["image"] = self._base.get_image_features(**accepted(self._base.get_image_features, inputs))
+        if videos:
+            outputs["video"] = self._packed(videos)
+        return outputs
+
+    def _packed(self, reductions: Sequence[Reduction]) -> Any:
+        """Encoder outputs with the tokens of every reduction in the order of its slots."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(pooler_output=tuple(each.tokens[reading_order(each)] for each in reductions))
+
+
+def reading_order(reduction: Reduction) -> Tensor:
+    """Indices (K,) that sort tokens by the placeholder they take."""
+    return _slots(reduction).argsort(stable=True)
+
+
+def _slots(reduction: Reduction) -> Tensor:
+    height, width = reduction.grid
+    return reduction.frames * (height * width) + reduction.cells
+
+
+def _collect(name: str, parts: list[Tensor]) -> Observer:
+    """An observer that notes keys (patches, E) or attention received (patches,), call after call."""
+
+    def observer(attended: Attended) -> None:
+        parts.append((attended.key.mean(1) if name == "keys" else attended.received()).flatten(0, 1))
+
+    return observer

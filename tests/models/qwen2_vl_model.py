@@ -1,0 +1,35 @@
+"""A small Qwen2-VL for the matrix of `test_families`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+from tests.models import qwen_vl_model as qwen
+from tests.models.qwen_vl_model import NEVER, positions, received, visual
+
+UNEQUAL = True
+IMAGES = True
+
+__all__ = ["IMAGES", "NEVER", "UNEQUAL", "build", "inputs", "positions", "received", "visual"]
+
+
+def build(dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Any:
+    """6x4, 4x6 and 5x5 tokens a frame."""
+    vision = qwen.VISION | {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2}
+    text = qwen.TEXT
+    config = Qwen2VLConfig(vision_config=vision, text_config=text, **qwen.TOKENS)
+    return qwen.random(Qwen2VLForConditionalGeneration, config, dtype, attention)
+
+
+def inputs(
+    model: Any,
+    prompts: Sequence[int] = (4,),
+    frames: Sequence[Sequence[int]] = ((2,),),
+    images: Sequence[int] | None = None,
+) -> dict[str, Tensor]:
+    return qwen.laid_out(prompts, frames, images, timed=False)
