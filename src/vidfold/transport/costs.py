@@ -36,7 +36,7 @@ def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
     # stand on the left, with which CPU libraries are a sixth faster.
     unit = functional.normalize(anchors.float(), dim=-1)
     products: Tensor = (unit @ tokens.transpose(-1, -2)).transpose(-1, -2)
-    lengths = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True).clamp_min(_SHORTEST)
+    lengths: Tensor = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True).clamp_min(_SHORTEST)
     return (1 - products / lengths).clamp_min(0)
 
 
