@@ -68,6 +68,34 @@ def test_constant_features(reducer, value):
 
 
 @reducers
+def test_slices_and_tensors_that_require_grad(reducer):
+    tokens = make_video(frames=6)
+    expected = reducer(tokens)
+    every_second = torch.stack([tokens.features, -tokens.features], dim=-1).flatten(2)[:, :, ::2]
+    assert not every_second.is_contiguous()
+    for features in (every_second, tokens.features.clone().requires_grad_()):
+        reduction = reducer(replace(tokens, features=features))
+        assert torch.equal(reduction.cells, expected.cells)
+        torch.testing.assert_close(reduction.tokens.detach(), expected.tokens)
+
+
+@reducers
+def test_a_single_token(reducer):
+    tokens = make_video(frames=1, grid=(1, 1), pooling=Pooling.NONE)
+    if isinstance(reducer, get("aot-reference").__class__):
+        reducer = replace(reducer, anchors=1)
+    torch.testing.assert_close(reducer(tokens).tokens, tokens.features[0])
+
+
+@reducers
+def test_half_precision_whose_squares_overflow(reducer):
+    tokens = make_video(frames=6, dtype=torch.float16)
+    large = replace(tokens, features=tokens.features / tokens.features.abs().max() * 6e4)
+    reduction = reducer(large)
+    assert torch.isfinite(reduction.tokens).all()
+
+
+@reducers
 def test_weights_rebuild_the_tokens(reducer):
     tokens = make_video(frames=7, grid=(7, 6))
     plain, reduction = reducer(tokens), reducer(tokens, weights=True)

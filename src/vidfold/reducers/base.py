@@ -48,8 +48,9 @@ class Reducer(ABC):
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold tokens that were checked already; see `__call__`."""
 
+    @torch.no_grad()
     def __call__(self, tokens: VideoTokens, *, weights: bool = False) -> Reduction:
-        """Fold one video.
+        """Fold one video, without gradients.
 
         Args:
             tokens: the video, (F, H*W, D) features of any float dtype; the result has the same dtype and device.
