@@ -207,7 +207,8 @@ def _check(name: str, value: Tensor, shape: tuple[int | None, ...], device: torc
     if value.device != device:
         raise ValueError(f"{name} must be on {device} as features are, got {value.device}")
     # A sum is finite only where every number is, and reads them once; a large sum may overflow, so look again then.
-    if not math.isfinite(float(value.sum(dtype=torch.float32))) and bool((bad := ~torch.isfinite(value)).any()):
+    total = float(value.detach().sum(dtype=torch.float32))
+    if not math.isfinite(total) and bool((bad := ~torch.isfinite(value)).any()):
         raise ValueError(
             f"{name} must be finite, but {int(bad.sum())} of {value.numel()} values are NaN or infinite; "
             "half precision may have overflowed in the vision tower: try bfloat16 or float32"
