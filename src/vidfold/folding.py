@@ -18,6 +18,7 @@ from vidfold.accounting import Clock, Report
 from vidfold.layers import kept_by_layer
 from vidfold.models import Family
 from vidfold.models.base import Inputs
+from vidfold.models.hooks import Hook
 from vidfold.models.inner import Dropper, decoder_layers
 from vidfold.models.run import Run
 from vidfold.reducers.identity import Identity
@@ -56,7 +57,7 @@ class Folded:
         self._previous = model.__dict__.get("generate")
         self._generate = _Generate(self, model.generate)
         model.generate = self._generate
-        self._hook = model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+        self._hook = model.register_forward_pre_hook(Hook(self._before_forward), with_kwargs=True)
 
     def __enter__(self) -> Folded:
         return self
@@ -182,6 +183,10 @@ class _Generate:
         self.stock = stock
         functools.update_wrapper(self, stock)
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # A copy of the model, deep or pickled, is unfolded: its generate is the stock one, bound to the copy.
+        return _same, (self.stock,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.folded is None:
             return self.stock(*args, **kwargs)
@@ -211,6 +216,7 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
 
     Use it as ``with fold(model, AOT(retention=0.1)) as folded:`` or keep the handle and call ``folded.remove()``.
     The model object stays the same and is afterwards as before; its class and every other model are never touched.
+    Copies of it, deep or pickled, and what it saves are unfolded. Several threads may call it at once.
 
     Calls with video pixels are folded, all others (text, images, decoding steps) pass through unchanged. ``generate``
     runs on the shortened prompt, with a cache as short, and returns the prompt as it was given in front of the answer,
@@ -246,7 +252,8 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
     if not callable(getattr(model, "generate", None)):
         raise ValueError(f"{type(model).__name__} has no generate: load the class with a language-model head")
     for hook in model._forward_pre_hooks.values():
-        if isinstance(active := getattr(hook, "__self__", None), Folded):
+        function = hook.function if isinstance(hook, Hook) else None
+        if isinstance(active := getattr(function, "__self__", None), Folded):
             raise ValueError(
                 f"this {type(model).__name__} is already folded by {active.reducer!r}: remove that handle first"
             )
@@ -263,6 +270,10 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
                 f"up to layer {family.side_levels - 1} (DeepStack): drop from layer {family.side_levels} on"
             )
     return Folded(model, reducer, family, images=images)
+
+
+def _same(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 def _named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dict[str, Any]:

@@ -44,9 +44,11 @@ one family does is tested in ``test_<family>.py``.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import itertools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -58,7 +60,7 @@ from torch import Tensor
 from vidfold import AOT, Identity, Random, Reduction, VideoTokens, fold, models
 from vidfold.budgets import kept_tokens
 from vidfold.models import FAMILIES
-from vidfold.reducers import AOTReference
+from vidfold.reducers import AOTReference, FastV
 from vidfold.reducers.base import Reducer, select
 
 CASES = {
@@ -414,6 +416,62 @@ def test_tokens_stand_where_their_cells_stood(case, model):
     places = models.family(model).places(spliced["input_ids"])[0]
     # Channel 0 of four is the text's own count, which has no gaps.
     torch.testing.assert_close(short[-3:, 0, places], full[-3:, 0, columns[index]])
+
+
+def test_a_method_inside_the_language_model(case, model):
+    """Nothing changes where it keeps everything, and a row alone answers as in a batch."""
+    inputs = two_rows(case, model)
+    first = max(1, models.family(model).side_levels)
+    with torch.no_grad():
+        stock = model(**inputs).logits
+        with fold(model, FastV(retention=1.0, layer=first)):
+            torch.testing.assert_close(model(**inputs).logits, stock, rtol=0, atol=1e-4)
+    with fold(model, FastV(retention=0.3, layer=first)) as folded:
+        together = model.generate(**inputs, **greedy(case))
+        before, after = sum(folded.last.before), sum(kept_tokens(0.3, 1, each) for each in folded.last.before)
+        assert folded.last.layers == (before,) * first + (after,) * (len(folded.last.layers) - first)
+        for number in range(2):
+            alone = model.generate(**one_row(case, model, number), **greedy(case))
+            assert torch.equal(together[number, -STEPS:], alone[0, -STEPS:])
+
+
+def test_threads_answer_as_alone(case, model):
+    inputs = [one_row(case, model, number) for number in range(2)]
+    answers: dict[int, Tensor] = {}
+
+    def run(number: int) -> None:
+        for _ in range(2):
+            answers[number] = model.generate(**inputs[number], **greedy(case))
+
+    with fold(model, AOT(retention=0.3)):
+        alone = [model.generate(**each, **greedy(case)) for each in inputs]
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert all(torch.equal(answers[number], alone[number]) for number in range(2))
+
+
+def test_a_copy_of_a_folded_model_is_unfolded(case):
+    model = case.build()
+    inputs = one_row(case, model, 0)
+    stock = model.generate(**inputs, **greedy(case))
+    with fold(model, Random(retention=0.2)) as folded:
+        answer = model.generate(**inputs, **greedy(case))
+        report = folded.last
+        other = copy.deepcopy(model)
+        assert torch.equal(other.generate(**inputs, **greedy(case)), stock)
+        with torch.no_grad():
+            other(**inputs)
+        assert folded.last is report
+        with fold(other, Random(retention=0.4)) as second:
+            other.generate(**inputs, **greedy(case))
+        assert sum(second.last.after) > sum(report.after)
+        assert folded.last is report
+        assert torch.equal(model.generate(**inputs, **greedy(case)), answer)
+    assert torch.equal(other.generate(**inputs, **greedy(case)), stock)
+    assert torch.equal(model.generate(**inputs, **greedy(case)), stock)
 
 
 def test_several_videos_in_one_prompt(case, model):

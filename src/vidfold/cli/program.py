@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vidfold import extras
-from vidfold.cli import ask, demo, methods, quality, scene, speed
+from vidfold.cli import ask, demo, methods, models, quality, scene, speed
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
-COMMANDS = (ask, scene, methods, demo)
+COMMANDS = (ask, scene, methods, models, demo)
 """Modules whose ``add`` enters a command, in the order of the help."""
 BENCHES = (quality, speed)
 """Those of ``vidfold bench``."""

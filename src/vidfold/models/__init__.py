@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from vidfold.models.base import Family, Inputs
+from vidfold.models.internvl import InternVL
 from vidfold.models.llava_onevision import LlavaOnevision
+from vidfold.models.llava_video import RECORD, LlavaVideo
+from vidfold.models.published import is_published, load
+from vidfold.models.qwen2_5_vl import Qwen2_5VL
+from vidfold.models.qwen2_vl import Qwen2VL
+from vidfold.models.qwen3_vl import Qwen3VL, Qwen3VLMoe
 from vidfold.tokens import Reduction, VideoTokens
 
-FAMILIES: dict[str, type[Family]] = {each.model_type: each for each in (LlavaOnevision,)}
-"""``config.model_type`` -> family."""
+FAMILIES: dict[str, type[Family]] = {
+    each.model_type: each for each in (InternVL, LlavaOnevision, LlavaVideo, Qwen2VL, Qwen2_5VL, Qwen3VL, Qwen3VLMoe)
+}
+"""``config.model_type``, or what the config records as its family -> family."""
 
 
 def family(model: Any) -> Family:
@@ -19,7 +27,8 @@ def family(model: Any) -> Family:
     Raises:
         ValueError: a model of no supported family; the message names those there are.
     """
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    config = getattr(model, "config", None)
+    model_type = (getattr(config, RECORD, None) or {}).get("family", getattr(config, "model_type", None))
     if model_type not in FAMILIES:
         found = type(model).__name__ + (f" with model_type {model_type!r}" if model_type else "")
         raise ValueError(f"{found} is no supported model; supported are: {', '.join(sorted(FAMILIES))}")
@@ -39,4 +48,19 @@ def splice(model: Any, inputs: Inputs, reductions: Sequence[Reduction]) -> dict[
     return family(model).splice(inputs, reductions)
 
 
-__all__ = ["FAMILIES", "Family", "LlavaOnevision", "encode", "family", "splice"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "InternVL",
+    "LlavaOnevision",
+    "LlavaVideo",
+    "Qwen2VL",
+    "Qwen2_5VL",
+    "Qwen3VL",
+    "Qwen3VLMoe",
+    "encode",
+    "family",
+    "is_published",
+    "load",
+    "splice",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from vidfold.models import prompt
 from vidfold.tokens import Reduction, VideoTokens
+
+OLDEST = (5, 19)
+"""The first version of transformers that is served."""
 
 Inputs = Mapping[str, Any]
 """Keyword arguments of a model's ``generate`` or ``forward``, as its processor makes them."""
@@ -176,7 +180,7 @@ class Family(ABC):
         """Run the vision tower and projector, without gradients.
 
         Args:
-            inputs: with video pixels; prompts are not looked at.
+            inputs: with video pixels; prompts are looked at only where the model takes frames for images.
             needs: optional fields of `VideoTokens` to fill; those not asked for are None and cost nothing.
 
         Returns:
@@ -214,6 +218,32 @@ class Family(ABC):
                 f"{self.model_type} cannot give VideoTokens.{missing[0]}; beside the features it gives: "
                 f"{', '.join(sorted(self.gives)) or 'nothing'}"
             )
+
+
+def check_build(model: Any, kind: str, *names: str) -> None:
+    """Refuse a model that lacks what a family reads.
+
+    Args:
+        model: with a language-model head.
+        kind: ``config.model_type`` of the models that the family serves.
+        names: what its base model must have.
+
+    Raises:
+        ValueError: an older transformers than is served, or a model of another build.
+    """
+    oldest = ".".join(map(str, OLDEST))
+    version = getattr(sys.modules.get("transformers"), "__version__", oldest)
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        raise ValueError(
+            f"transformers {version} is too old, {oldest} and newer are served: pip install -U transformers"
+        )
+    base = getattr(model, "base_model", model)
+    if missing := [name for name in names if not hasattr(base, name)]:
+        raise ValueError(f"{type(model).__name__} has no {missing[0]}: it is no {kind} of transformers")
+    if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
+        raise ValueError(
+            f"{type(model).__name__} takes no mm_encoder_outputs: the models of transformers {oldest} or newer do"
+        )
 
 
 def accepted(function: Any, inputs: Inputs) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vidfold.layers import Drop
+from vidfold.models.hooks import Hook
 from vidfold.models.ranking import attention_of, check_layer, take
 from vidfold.models.run import Run
 
@@ -64,12 +65,12 @@ class Dropper:
                 "tokens for layers of full_attention only"
             )
         self._hooks = [
-            decoder.register_forward_pre_hook(self._before_decoder, with_kwargs=True),
-            decoder.register_forward_hook(self._after_decoder, always_call=True),
-            model.register_forward_hook(self._after_model, with_kwargs=True, always_call=True),
+            decoder.register_forward_pre_hook(Hook(self._before_decoder), with_kwargs=True),
+            decoder.register_forward_hook(Hook(self._after_decoder), always_call=True),
+            model.register_forward_hook(Hook(self._after_model), with_kwargs=True, always_call=True),
         ]
         for index in range(min(self.scorers), len(layers)):
-            hook = partial(self._before_layer, index)
+            hook = Hook(partial(self._before_layer, index))
             self._hooks.append(layers[index].register_forward_pre_hook(hook, with_kwargs=True))
 
     def remove(self) -> None:

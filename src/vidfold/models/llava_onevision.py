@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidfold.models.base import Family, Inputs, accepted
+from vidfold.models.base import Family, Inputs, accepted, check_build
 from vidfold.models.observing import Attended, Observer, chosen_layers, layer_index, observe
 from vidfold.newlines import with_newlines
 from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
@@ -45,7 +44,7 @@ class LlavaOnevision(Family):
 
     model_type: ClassVar[str] = "llava_onevision"
     gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
-    saliency: ClassVar[str] = "of every patch"
+    saliency: ClassVar[str] = "every patch"
     closing: ClassVar[int] = 1
     folds_images: ClassVar[bool] = True
     pixels: ClassVar[frozenset[str]] = frozenset(
@@ -53,13 +52,7 @@ class LlavaOnevision(Family):
     )
 
     def __post_init__(self) -> None:
-        for name in ("get_video_features", "vision_tower", "multi_modal_projector"):
-            if not hasattr(self._base, name):
-                raise ValueError(f"{type(self.model).__name__} has no {name}: it is no LLaVA-OneVision of transformers")
-        if "mm_encoder_outputs" not in inspect.signature(self.model.forward).parameters:
-            raise ValueError(
-                f"{type(self.model).__name__} takes no mm_encoder_outputs: transformers 5.19 or newer does"
-            )
+        check_build(self.model, self.model_type, "get_video_features", "vision_tower", "multi_modal_projector")
         self.observed_layers()
 
     @property

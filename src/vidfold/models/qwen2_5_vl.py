@@ -19,7 +19,7 @@ class Qwen2_5VL(QwenVL):
 
     model_type: ClassVar[str] = "qwen2_5_vl"
     gives: ClassVar[frozenset[str]] = QwenVL.gives | {"timestamps"}
-    saliency: ClassVar[str] = "mean over the patches of a token, in the nearest layer without windows"
+    saliency: ClassVar[str] = "mean, full layers only"
 
     def _full_layers(self) -> list[int]:
         return sorted(self.model.config.vision_config.fullatt_block_indexes)

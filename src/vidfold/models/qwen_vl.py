@@ -40,14 +40,14 @@ class QwenVL(Family):
     deep_layer: int | None = None
 
     gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
-    saliency: ClassVar[str] = "mean over the patches of a token"
+    saliency: ClassVar[str] = "mean of patches"
     pixels: ClassVar[frozenset[str]] = frozenset(
         {"pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts"}
     )
     folds_images: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_build(self.model, "get_video_features", "get_rope_index", "visual")
+        check_build(self.model, self.model_type, "get_video_features", "get_rope_index", "visual")
         self.observed_layers()
 
     @property

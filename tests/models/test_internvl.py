@@ -1,0 +1,235 @@
+"""What only InternVL does; `test_families` has the rest."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import InternVLProcessor, PreTrainedTokenizerFast
+from transformers.models.got_ocr2.image_processing_got_ocr2 import GotOcr2ImageProcessor
+from transformers.models.internvl.video_processing_internvl import InternVLVideoProcessor
+
+from tests.models import internvl_model as tiny
+from tests.models.test_families import Keep, greedy
+from vidfold import AOT, Identity, Pooling, Random, Reduction, fold, models
+from vidfold.models import InternVL
+from vidfold.models.tiles import visuals
+from vidfold.reducers import FastV
+
+ALL = frozenset({"shallow", "deep", "keys"})
+WORD, LINE = 40, tiny.LINE
+
+
+@functools.cache
+def built(text="qwen2", attention="sdpa"):
+    return tiny.build(attention=attention, text=text)
+
+
+def prompt(*parts, seed=0):
+    """Inputs of one row of these parts of tokens, a line each."""
+    ids = [1, *[token for part in parts for token in [*part, LINE]], WORD, WORD + 1]
+    made = tiny.builders.batch([ids])
+    count = int((made["input_ids"] == tiny.IMAGE).sum()) // tiny.CELLS
+    return made | {"pixel_values": tiny.pixels(count, seed)}
+
+
+def processor():
+    """The real one, with a tokenizer of bytes."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer = Tokenizer(BPE(vocab={byte: index for index, byte in enumerate(sorted(alphabet))}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    names = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    size = {"height": 24, "width": 24}
+    return InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=size, max_patches=4),
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", extra_special_tokens=names),
+        video_processor=InternVLVideoProcessor(size=size),
+        image_seq_length=tiny.CELLS,
+    )
+
+
+def test_prompts_of_the_real_processor():
+    make = processor()
+    video = [np.zeros((12, 30, 40, 3), np.uint8)] * 2
+    images = [np.zeros((30, 80, 3), np.uint8), np.zeros((30, 30, 3), np.uint8), np.zeros((30, 30, 3), np.uint8)]
+    text = "<video>\n<video>\n<IMG_CONTEXT>\n<IMG_CONTEXT>\n<IMG_CONTEXT>\nWhat?"
+    inputs = make(text=[text], videos=[video], images=[images], return_tensors="pt")
+    found = visuals(inputs["input_ids"], make.image_token_id, tiny.CELLS, gap=InternVL.gap)
+    assert found.video.tolist() == [True, True, False, False, False]
+    assert found.tiles.tolist()[:2] == [12, 12]
+    assert found.tiles[2] > 1
+    assert found.tiles.tolist()[3:] == [1, 1]
+    assert int(found.tiles.sum()) == len(inputs["pixel_values"])
+
+
+def test_tokens_come_on_their_own_grid():
+    model = built()
+    inputs = prompt(tiny.video(3))
+    (video,) = models.encode(model, inputs, ALL)
+    with torch.no_grad():
+        stock = model.model.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
+    assert video.grid == video.language_grid == (3, 3)
+    assert video.pooling is Pooling.NONE
+    torch.testing.assert_close(video.features, stock, rtol=0, atol=1e-6)
+
+
+def test_the_cls_token_asks_and_is_asked_but_has_no_cell():
+    """Four patches a cell: 37 queries are shared by 36 patches and the CLS token."""
+    model = built()
+    (video,) = models.encode(model, prompt(tiny.video(2)), ALL)
+    inside = 4 * video.deep.sum(1)
+    assert (inside < 37).all()
+    assert (inside > 30).all()
+
+
+def test_keys_are_averaged_over_the_patches_of_a_token():
+    model, seen = built(), []
+    inputs = prompt(tiny.video(2))
+    attention = model.model.vision_tower.encoder.layer[-1].attention
+    hook = attention.k_norm.register_forward_hook(lambda *call: seen.append(call[2]))
+    (video,) = models.encode(model, inputs, ALL)
+    hook.remove()
+    heads = seen[0][:, 1:].unflatten(-1, (2, 16)).mean(2)
+    expected = heads.view(2, 3, 2, 3, 2, 16).mean((2, 4)).flatten(1, 2)
+    torch.testing.assert_close(video.keys, expected, rtol=0, atol=1e-5)
+
+
+def test_a_chosen_feature_layer_is_followed():
+    model = built()
+    inputs = prompt(tiny.video(2)) | {"vision_feature_layer": -3}
+    (video,) = models.encode(model, inputs, ALL)
+    with torch.no_grad():
+        stock = model.model.get_image_features(
+            inputs["pixel_values"], vision_feature_layer=-3, return_dict=True
+        ).pooler_output
+    torch.testing.assert_close(video.features, stock, rtol=0, atol=1e-6)
+    assert InternVL(model).observed_layers(inputs) == {"shallow": 1, "deep": 3}
+
+
+def test_pixels_without_a_prompt_are_one_video():
+    (video,) = models.encode(built(), {"pixel_values": tiny.pixels(5, 0)})
+    assert video.frames == 5
+
+
+def test_internvl3_5_reads_with_a_qwen3():
+    model = built("qwen3")
+    inputs = tiny.inputs(model, prompts=(3, 8), frames=((2,), (3,)))
+    stock = model.generate(**inputs, **greedy(tiny))
+    with fold(model, Identity()):
+        assert torch.equal(model.generate(**inputs, **greedy(tiny)), stock)
+    with fold(model, AOT(retention=0.2)) as folded:
+        model.generate(**inputs, **greedy(tiny))
+    assert folded.last.after == (4, 5)
+
+
+def test_images_between_videos_keep_their_place():
+    model = built()
+    inputs = prompt(tiny.image(2), tiny.video(2), tiny.image(1), tiny.video(3), tiny.image(1))
+    with torch.no_grad():
+        stock = model(**inputs).logits
+        for images in (False, True):
+            with fold(model, Identity(), images=images) as folded:
+                torch.testing.assert_close(model(**inputs).logits, stock, rtol=0, atol=1e-4)
+            assert folded.last.before == (18, 27) + (18, 9, 9) * images
+        kept = (torch.tensor([3, 9, 17]), torch.tensor([0]))
+        hidden = tiny.visual(model, inputs)
+        mask = inputs["attention_mask"].clone()
+        for (_, columns), index in zip(hidden, kept, strict=True):
+            mask[0, columns] = 0
+            mask[0, columns[index]] = 1
+        expected = model(**inputs | {"attention_mask": mask}, position_ids=(mask.cumsum(1) - 1).clamp(min=0)).logits
+        with fold(model, Keep(kept)):
+            torch.testing.assert_close(model(**inputs).logits[:, -1], expected[:, -1], rtol=0, atol=1e-4)
+
+
+def test_an_image_is_one_frame_of_tiles_one_above_the_other():
+    inputs = prompt(tiny.image(3))
+    (image,) = InternVL(built()).encode_images(inputs, ALL)
+    tiles = InternVL(built(), frames=(0,))._features({}, inputs["pixel_values"])
+    assert image.frames == 1
+    assert image.grid == (9, 3)
+    torch.testing.assert_close(image.features[0], tiles.flatten(0, 1), rtol=0, atol=1e-5)
+    with fold(built(), AOT(retention=0.3), images=True) as folded:
+        built().generate(**inputs, **greedy(tiny))
+    assert folded.last.after == (8,)
+
+
+def test_what_is_a_video_can_be_said():
+    model = built()
+    single = prompt(tiny.video(1))
+    with fold(model, Random(retention=0.3)) as folded:
+        model.generate(**single, **greedy(tiny))
+        assert folded.last.reductions == ()
+    with fold(model, Random(retention=0.3), family=InternVL(model, frames=(1,))) as folded:
+        model.generate(**single, **greedy(tiny))
+        assert folded.last.after == (3,)
+    with fold(model, Random(retention=0.3), family=InternVL(model, frames=(0, 0))) as folded:
+        model.generate(**prompt(tiny.video(2)), **greedy(tiny))
+        assert folded.last.reductions == ()
+
+
+def test_tokens_of_a_frame_stay_in_it_whatever_their_order():
+    """Text stands between frames, so the order of a method's tokens must not move them from one to the other."""
+    model = built()
+    inputs = prompt(tiny.video(2))
+
+    def kept(order):
+        def reduce(tokens):
+            index = torch.tensor([1, 4, 12, 17])[order]
+            return Reduction(tokens.pooled().flatten(0, 1)[index], index // 9, index % 9, tokens.language_grid, 18)
+
+        return reduce
+
+    with torch.no_grad():
+        logits = []
+        for order in ([0, 1, 2, 3], [3, 1, 2, 0]):
+            with fold(model, kept(order)):
+                logits.append(model(**inputs).logits)
+    torch.testing.assert_close(*logits, rtol=0, atol=1e-5)
+
+
+def test_a_method_inside_the_language_model():
+    model = built()
+    inputs = prompt(tiny.image(2), tiny.video(3))
+    with fold(model, FastV(retention=0.3, layer=1)) as folded:
+        output = model.generate(**inputs, **greedy(tiny), return_dict_in_generate=True)
+    assert folded.last.layers == (27, 8)
+    first, second = (int(layer.get_seq_length()) for layer in output.past_key_values.layers)
+    assert first - second == 27 - 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "quoted"),
+    [
+        ({"frames": (2, -1)}, r"\(2, -1\)"),
+        ({"frames": (1.5,)}, r"1\.5"),
+        ({"gap": (9, 3)}, r"\(9, 3\)"),
+        ({"gap": (-1, 3)}, r"\(-1, 3\)"),
+        ({"deep_layer": 7}, "deep_layer.*7"),
+    ],
+)
+def test_choices_that_are_none(settings, quoted):
+    with pytest.raises(ValueError, match=quoted):
+        InternVL(built(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "quoted"),
+    [
+        ({"pixel_values": tiny.pixels(3, 0)}, "placeholders of 2 pictures, but pixel_values are 3"),
+        ({"pixel_values": tiny.pixels(2, 0)[0]}, r"\(3, 24, 24\)"),
+        ({"pixel_values": [1]}, "list"),
+        ({"input_ids": torch.tensor([[1, WORD]]), "attention_mask": torch.ones(1, 2)}, "placeholders of 0 pictures"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(change, quoted):
+    model = built()
+    with fold(model, Random(retention=0.3)), pytest.raises(ValueError, match=quoted):
+        model.generate(**prompt(tiny.video(2)) | change, **greedy(tiny))

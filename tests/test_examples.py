@@ -1,0 +1,68 @@
+"""The examples run; the models of all families read what their own processors write."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidfold import AOT, Identity, fold
+from vidfold.asking import ask
+from vidfold.loading import VideoModel
+from vidfold.models import FAMILIES
+from vidfold.video import Frames
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def each_family():
+    spec = importlib.util.spec_from_file_location("each_family", EXAMPLES / "each_family.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_family_is_folded(each_family, capsys):
+    each_family.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert {row[0] for row in rows} == set(FAMILIES)
+    for _, before, after, prompt, cache, *_ in rows:
+        assert int(after) == int(int(before) * 0.1 + 0.5)
+        assert int(cache) <= int(prompt) - int(before) + int(after) + 8
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_prompts_of_the_real_processors(each_family, name):
+    torch.manual_seed(0)
+    case = each_family.FAMILIES[name](each_family.byte_tokenizer())
+    model, inputs = case.model.eval(), each_family.prompt(case)
+    with torch.no_grad():
+        stock = model(**inputs).logits
+        with fold(model, Identity()) as folded:
+            torch.testing.assert_close(model(**inputs).logits, stock, rtol=0, atol=1e-4)
+    frames = each_family.FRAMES // (2 if name.startswith("qwen") else 1)
+    assert folded.last.before == (frames * 16,)
+
+
+TEMPLATE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'video' %}VIDEO\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_asking_each_family(each_family, name):
+    case = each_family.FAMILIES[name](each_family.byte_tokenizer())
+    case.processor.chat_template = TEMPLATE.replace("VIDEO", case.video)
+    count = each_family.FRAMES
+    times = np.linspace(0, each_family.SECONDS, count, endpoint=False)
+    pixels = each_family.clip().permute(0, 2, 3, 1).contiguous().numpy()
+    frames = Frames(pixels, times, each_family.SECONDS, count / each_family.SECONDS, count, count)
+    loaded = VideoModel(name, case.model.eval(), case.processor, 0.0)
+    full = ask(loaded, frames, "What moves?", max_new_tokens=2)
+    folded = ask(loaded, frames, "What moves?", AOT(retention=0.1), max_new_tokens=2)
+    assert full.tokens_after == full.tokens_before == folded.tokens_before
+    assert folded.tokens_after == int(folded.tokens_before * 0.1 + 0.5)
+    assert folded.cache_positions < full.cache_positions
