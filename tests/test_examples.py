@@ -24,7 +24,8 @@ def each_family():
     return module
 
 
-def test_each_family_is_folded(each_family, capsys):
+def test_each_family_is_folded(each_family, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     each_family.main()
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert {row[0] for row in rows} == set(FAMILIES)

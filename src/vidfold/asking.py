@@ -85,12 +85,12 @@ def ask(
     if reducer is None:
         before = after = models.family(model).visual_tokens(inputs["input_ids"])
         inside = 1.0
-        with _encoding_timed(model) as encoded:
-            output, total = _timed(model.generate, **inputs, **settings)
+        with encoding_timed(model) as encoded:
+            output, total = timed(model.generate, **inputs, **settings)
         stages = {"encode": encoded()}
     else:
         with fold(model, reducer) as folded:
-            output, total = _timed(model.generate, **inputs, **settings)
+            output, total = timed(model.generate, **inputs, **settings)
         report = folded.last
         if report is None or not report.reductions:
             raise ValueError(f"the processor of {loaded.name!r} passed no video on to the model")
@@ -135,19 +135,10 @@ def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> d
     texts = [family.asked(text, frames.duration, times) for text in questions]
     chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
     prompts = [loaded.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
-    height, width = frames.pixels.shape[1:3]
-    metadata = {
-        "total_num_frames": frames.total,
-        "fps": frames.fps,
-        "duration": frames.duration,
-        "width": width,
-        "height": height,
-        "frames_indices": (frames.timestamps * frames.fps).round().astype(int).tolist(),
-    }
     inputs = loaded.processor(
         text=prompts,
         videos=[frames.pixels] * len(prompts),
-        video_metadata=[metadata] * len(prompts),
+        video_metadata=[video_metadata(frames)] * len(prompts),
         do_sample_frames=False,
         padding=True,
         return_tensors="pt",
@@ -155,7 +146,20 @@ def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> d
     return dict(inputs.to(loaded.model.device, loaded.model.dtype))
 
 
-def _timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
+def video_metadata(frames: Frames) -> dict[str, Any]:
+    """What a processor is told about a video whose frames it is given."""
+    height, width = frames.pixels.shape[1:3]
+    return {
+        "total_num_frames": frames.total,
+        "fps": frames.fps,
+        "duration": frames.duration,
+        "width": width,
+        "height": height,
+        "frames_indices": (frames.timestamps * frames.fps).round().astype(int).tolist(),
+    }
+
+
+def timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
     """What the call returns, and its milliseconds."""
     start = _now()
     result = call(**settings)
@@ -163,7 +167,7 @@ def _timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
 
 
 @contextmanager
-def _encoding_timed(model: Any) -> Iterator[Callable[[], float]]:
+def encoding_timed(model: Any) -> Iterator[Callable[[], float]]:
     """Gives the milliseconds from here to the decoder's first call, in which an untouched model encodes the video."""
     reached: list[float] = []
     start = _now()
