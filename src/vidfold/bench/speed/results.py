@@ -136,13 +136,16 @@ class Measured:
         return Spread.of([pair[kind] / pair[PLAIN] for pair in pairs])
 
     def first_token(self, way: Way) -> float | None:
-        """Milliseconds to the first token: the sum of the medians of its stages; None where a stage is not whole."""
+        """Milliseconds to the first token: the sum of the medians of its stages; None where a stage is not whole.
+
+        A look into the tower that came out negative, lost in noise, counts as nothing.
+        """
         total = self.tower().median
         if way.tower != PLAIN:
             added = self.added(way.tower)
             if added is None:
                 return None
-            total += added.median
+            total += max(0.0, added.median)
         return total + sum(
             statistics.median(way.milliseconds[stage]) for stage in LANGUAGE_STAGES if stage in way.milliseconds
         )

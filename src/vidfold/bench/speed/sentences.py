@@ -35,12 +35,12 @@ def sentences(results: Results, case: Measured) -> Iterator[str]:
     more = 100 * (first / best - 1)
     noise = "" if more >= 0 else ", which is noise: the oracle does nothing that it leaves out"
     yield f"First token with {method}: {abs(more):.1f} % {'above' if more >= 0 else 'below'} the oracle's{noise}."
-    differences = case.differences(folded.tower)
+    differences, added = case.differences(folded.tower), case.added(folded.tower)
     slower = sum(difference > 0 for difference in differences)
     if TAPPED in case.tower_work and slower < CLEAR * len(differences):
         yield (
             f"The tower took longer with the look into it in {slower} of {len(differences)} groups only: saliency is "
-            "lost in the noise of this machine."
+            f"lost in the noise of this machine{', and counts as nothing' if added and added.median < 0 else ''}."
         )
     for way in case.ways:
         if way.name == AUTHORS:
