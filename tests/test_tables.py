@@ -31,7 +31,8 @@ def test_duration(given, text):
 
 
 @pytest.mark.parametrize(
-    ("given", "text"), [(0, "0 bytes"), (999, "999 bytes"), (264_192, "264 kB"), (1_855_488, "1.86 MB"), (2e9, "2 GB")]
+    ("given", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (264_192, "264 kB"), (1_855_488, "1.86 MB"), (999.6e6, "1 GB"), (2e9, "2 GB")],
 )
 def test_memory(given, text):
     assert memory(given) == text

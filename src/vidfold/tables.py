@@ -44,7 +44,8 @@ def duration(milliseconds: float) -> str:
 
 def memory(count: int) -> str:
     """Bytes in the unit that suits them."""
-    unit, size = next(((unit, size) for unit, size in UNITS if count >= size), UNITS[-1])
+    # What three digits would round up to the next unit is given in that one.
+    unit, size = next(((unit, size) for unit, size in UNITS if count >= 0.9995 * size), UNITS[-1])
     return f"{count / size:.3g} {unit}"
 
 

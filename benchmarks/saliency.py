@@ -1,0 +1,81 @@
+"""What reading received attention off two of 26 vision layers adds to the tower.
+
+    .venv/bin/python benchmarks/saliency.py [--threads 1] [--runs 9]
+
+One frame at the shape of SigLIP so400m: 729 tokens, 16 heads of 72 channels, width 1152. Timed in turns: a layer of the
+tower (half of what four layers take longer than two), the received attention of one
+layer, and the product q·kᵀ alone, which it cannot do without. Not counted: what it takes to hand queries and keys over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+
+import torch
+from transformers import SiglipVisionConfig, SiglipVisionModel
+
+from vidfold import __version__
+from vidfold.bench.speed.stopwatch import timed
+from vidfold.models.saliency import received
+from vidfold.tables import table
+
+TOKENS, HEADS, CHANNELS, LAYERS, OBSERVED = 729, 16, 72, 26, 2
+
+
+def tower(layers: int, device: str, dtype: torch.dtype) -> SiglipVisionModel:
+    """Layers of the tower with random weights, without its pooling head."""
+    config = SiglipVisionConfig(
+        hidden_size=HEADS * CHANNELS,
+        intermediate_size=4304,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        image_size=384,
+        patch_size=14,
+        vision_use_head=False,
+    )
+    return SiglipVisionModel(config).to(device, dtype).eval()
+
+
+def measure(device: str, dtype: torch.dtype, runs: int) -> list[str]:
+    """One row: milliseconds of a layer, of received attention, of its product; and the share of a whole tower."""
+    place = torch.device(device)
+    small, large = tower(2, device, dtype), tower(4, device, dtype)
+    pixels = torch.randn(1, 3, 384, 384, device=place, dtype=dtype)
+    query, key = torch.randn(2, 1, HEADS, TOKENS, CHANNELS, device=place, dtype=dtype)
+    layers, looks, products = [], [], []
+    for run in range(runs + 1):
+        less, more = (timed(lambda model=model: model(pixels), place)[1] for model in (small, large))
+        look = timed(lambda: received(query, key), place)[1]
+        product = timed(lambda: query.float() @ key.float().transpose(2, 3), place)[1]
+        if run > 0:  # the first is for warming up
+            layers.append((more - less) / 2)
+            looks.append(look)
+            products.append(product)
+    shares = [100 * OBSERVED * look / (LAYERS * layer) for look, layer in zip(looks, layers, strict=True)]
+    cells = [f"{statistics.median(each):.1f} ms ({min(each):.1f} to {max(each):.1f})" for each in (layers, looks)]
+    percent = f"{statistics.median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f})"
+    return [str(dtype).removeprefix("torch."), *cells, f"{statistics.median(products):.1f} ms", percent]
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
+    parser.add_argument("--runs", type=int, default=9, help="after one to warm up (default: 9)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    print(
+        f"vidfold {__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
+        f"{options.device}, {options.threads} threads, seed 0"
+    )
+    rows = [["dtype", "a layer", "received attention", "its product", f"{OBSERVED} of {LAYERS} layers add"]]
+    rows += [measure(options.device, dtype, options.runs) for dtype in (torch.float32, torch.bfloat16)]
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
