@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from vidfold import models
 from vidfold.accounting import Clock, Report
+from vidfold.calls import cached, lengths, named, restore
 from vidfold.layers import kept_by_layer
 from vidfold.models import Family
 from vidfold.models.base import Inputs
@@ -117,9 +117,9 @@ class Folded:
         spliced = self.family.splice(inputs, folded, shown if images else None)
         run, layers = self._plan(spliced, folded)
         clock.mark()
-        lengths = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
+        sizes = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
         self.last = Report(
-            folded + shown, *lengths, closing=self.family.closing, clock=clock, layers=layers, images=len(shown)
+            folded + shown, *sizes, closing=self.family.closing, clock=clock, layers=layers, images=len(shown)
         )
         kept_all = all(len(each) >= each.full and each.retention >= 1 for each in reductions)
         kept_all = kept_all and not (run and run.limits)
@@ -152,7 +152,7 @@ class Folded:
 
     def check_continues(self, inputs: Inputs) -> None:
         """Refuse to continue a cache over a prompt with video: a folded cache is shorter than its prompt."""
-        length = _cached(inputs)
+        length = cached(inputs)
         ids = inputs.get("input_ids")
         if length > 0 and (self.family.has_video(inputs) or (ids is not None and self.family.holds_places(ids))):
             raise ValueError(
@@ -161,7 +161,7 @@ class Folded:
             )
 
     def _before_forward(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        inputs = _named(model, "forward", args, kwargs) if args else kwargs
+        inputs = named(model, "forward", args, kwargs) if args else kwargs
         if self.folds(inputs):
             spliced, run = self._fold(inputs)
             if self._dropper is not None and run is not None:
@@ -190,7 +190,7 @@ class _Generate:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.folded is None:
             return self.stock(*args, **kwargs)
-        inputs = _named(self.folded.model, "generate", args, kwargs)
+        inputs = named(self.folded.model, "generate", args, kwargs)
         if inputs.get("input_ids") is None and inputs.get("inputs") is not None:
             inputs["input_ids"] = inputs.pop("inputs")
         folded = self.folded
@@ -201,14 +201,14 @@ class _Generate:
             return output
         spliced, run = folded._fold(inputs)
         full, short = inputs["input_ids"], spliced["input_ids"]
-        spliced |= _lengths(spliced, folded.model.generation_config, full.shape[1] - short.shape[1])
+        spliced |= lengths(spliced, folded.model.generation_config, full.shape[1] - short.shape[1])
         with ExitStack() as stack:
             if folded._dropper is not None and run is not None:
                 run.trims = spliced.get("past_key_values") is None
                 stack.enter_context(folded._dropper.reading(run))
                 spliced["disable_compile"] = True  # a decoder compiled before would run without its new hooks
             output = self.stock(**spliced)
-        return _restore(output, full, short.shape[1])
+        return restore(output, full, short.shape[1])
 
 
 def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: bool = False) -> Folded:
@@ -274,40 +274,3 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
 
 def _same(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
-
-
-def _named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dict[str, Any]:
-    """All arguments of a call of a model's method by name."""
-    signature = inspect.signature(getattr(type(model), method))
-    given = dict(signature.bind_partial(model, *args, **kwargs).arguments)
-    more: dict[str, Any] = given.pop("kwargs", {})
-    del given["self"]
-    return given | more
-
-
-def _cached(inputs: Inputs) -> int:
-    """Tokens in the cache that a call brings along."""
-    cache = inputs.get("past_key_values")
-    return 0 if cache is None else int(cache.get_seq_length())
-
-
-def _lengths(inputs: Inputs, default: Any, dropped: int) -> dict[str, int]:
-    """``max_length`` and ``min_length`` of a call for a prompt that lost tokens: callers count the one they gave."""
-    sources = [inputs, vars(inputs.get("generation_config") or default), vars(default)]
-    lengths: dict[str, int] = {}
-    for name, instead in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-        length, new = (next((s[key] for s in sources if s.get(key) is not None), None) for key in (name, instead))
-        if length is not None and new is None:
-            lengths[name] = max(0, length - dropped)
-    return lengths
-
-
-def _restore(output: Any, prompt: Tensor, length: int) -> Any:
-    """The output of ``generate`` with the given prompt in the place of the shortened one of ``length`` tokens."""
-    short: Tensor = output if isinstance(output, Tensor) else output.sequences
-    copies = short.shape[0] // prompt.shape[0]
-    full = torch.cat([prompt.to(short.device).repeat_interleave(copies, 0), short[:, length:]], 1)
-    if isinstance(output, Tensor):
-        return full
-    output.sequences = full
-    return output
