@@ -14,7 +14,7 @@ from vidfold.models import FAMILIES
 from vidfold.reducers import FastV, PyramidDrop
 
 METHODS = [Random(retention=0.3), FastV(retention=0.3, layer=1)]
-methods = pytest.mark.parametrize("method", METHODS, ids=repr)
+methods = pytest.mark.parametrize("method", METHODS, ids=["none", "a name", "an object"])
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_model_of_no_family_is_refused_with_those_there_are():
     assert all(name in str(error.value) for name in FAMILIES)
 
 
-@pytest.mark.parametrize("nothing", [None, "llava_onevision", object()], ids=repr)
+@pytest.mark.parametrize("nothing", [None, "llava_onevision", object()], ids=["none", "a name", "an object"])
 def test_what_is_no_model_is_refused(nothing):
     with pytest.raises(ValueError, match=r"no supported model.*llava_onevision"):
         fold(nothing, Identity())
