@@ -14,7 +14,7 @@ from vidfold.models import FAMILIES
 from vidfold.reducers import FastV, PyramidDrop
 
 METHODS = [Random(retention=0.3), FastV(retention=0.3, layer=1)]
-methods = pytest.mark.parametrize("method", METHODS, ids=["none", "a name", "an object"])
+methods = pytest.mark.parametrize("method", METHODS, ids=repr)
 
 
 @pytest.fixture
