@@ -6,8 +6,10 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	$$name -c '$(RECENT)' 2>/dev/null && { echo $$name; break; }; done)
 OUT ?= out
+EVAL := .venv-eval
+EVAL_STAMP := $(EVAL)/.ready
 
-.PHONY: setup demo test lint format bench clean
+.PHONY: setup demo test test-eval lint format bench clean
 
 setup: $(STAMP)
 
@@ -31,6 +33,28 @@ test: setup
 	@echo "== test: the whole suite (a few minutes on two cores)"
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
 
+# lmms-eval needs an older PyAV than the rest is developed with, so it has an environment of its own.
+$(EVAL_STAMP): pyproject.toml scripts/repair_torchvision.py
+	@echo "== test-eval: a Python environment with lmms-eval in $(EVAL) (a minute or two, about 2.5 GB)"
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
+		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(EVAL) && \
+	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
+		transformers==5.23.0 lmms-eval==0.7.3 decord pytest && \
+	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[eval]' && \
+	$(EVAL)/bin/python scripts/repair_torchvision.py && \
+	touch $(EVAL_STAMP)
+
+test-eval: $(EVAL_STAMP)
+	@echo "== test-eval: benchmarks through the real lmms-eval, by the embedded model (some minutes on two cores)"
+	@start=$$(date +%s); $(EVAL)/bin/python -m pytest tests/evaluation && \
+	$(EVAL)/bin/python -m tests.evaluation.world 16 && \
+	HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HOME=out/world/huggingface $(EVAL)/bin/vidfold reproduce table1 \
+		--rows none aot@0.25 aot@0.10 --set pretrained=tiny frames=8 --tasks MVBench=world_mvbench \
+		EgoSchema=world_egoschema LongVideoBench=world_longvideobench VideoMME=world_videomme world_egoschema_mcppl \
+		--include-path tests/evaluation/tasks --batch-size 4 --output $(OUT)/reproduce && \
+	echo "== test-eval: green in $$(($$(date +%s) - start)) s"
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +70,4 @@ bench: setup
 	$(BIN)/python benchmarks/methods.py
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

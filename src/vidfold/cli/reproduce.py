@@ -1,0 +1,127 @@
+"""``vidfold reproduce``: the tables of the papers, one command a row."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidfold.cli.options import Commands, command
+from vidfold.tables import table
+
+if TYPE_CHECKING:
+    from vidfold.evaluation.recipe import Recipe
+
+
+def add(commands: Commands) -> None:
+    """Enter the command."""
+    parser = command(
+        commands, "reproduce", run, "Run the rows of a table by lmms-eval, or print their commands; it resumes."
+    )
+    parser.add_argument(
+        "table", help="table1 (LLaVA-OneVision), table2 (LLaVA-Video), table3 (ablations) or table4 (times)"
+    )
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="such as aot or aot@0.10 (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the rows, and what is left out")
+    parser.add_argument("--dry-run", action="store_true", help="print one command a row, to be run by hand")
+    parser.add_argument("--limit", type=int, help="samples of each task, to try it out")
+    parser.add_argument("--output", default="out/reproduce", metavar="DIR", help="folder (default: out/reproduce)")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="model arguments set anew for all rows, such as pretrained=tiny or on_error=skip",
+    )
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        metavar="[BENCHMARK=]TASK",
+        help="benchmarks of the table, tasks in their place, or other tasks of lmms-eval (default: the table's)",
+    )
+    parser.add_argument("--include-path", type=Path, metavar="DIR", help="folder of more tasks for lmms-eval")
+    parser.add_argument("--batch-size", type=int, default=1, help="requests a call (default: 1)")
+    parser.add_argument("--processes", type=int, default=1, help="one GPU each, started by accelerate (default: 1)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run or print the rows."""
+    from vidfold.budgets import check_count
+    from vidfold.evaluation.plan import Plan
+    from vidfold.evaluation.recipe import read
+    from vidfold.evaluation.reproducing import reproduce
+
+    for name in ("limit", "batch_size", "processes"):
+        if getattr(options, name) is not None:
+            check_count(name, getattr(options, name))
+    recipe = read(options.table)
+    if options.list:
+        _show(recipe)
+        return
+    if options.include_path is not None and not options.include_path.is_dir():
+        raise ValueError(f"--include-path must be a folder of tasks, got {str(options.include_path)!r}")
+    plan = Plan(
+        recipe,
+        recipe.select(options.rows),
+        Path(options.output),
+        changes=_changes(options.set),
+        tasks=None if options.tasks is None else _tasks(options.tasks, recipe),
+        limit=options.limit,
+        include_path=options.include_path,
+        batch_size=options.batch_size,
+        processes=options.processes,
+    )
+    if options.dry_run:
+        for row in plan.rows:
+            plan.settings(row)
+            if plan.chosen(row) or recipe.bench:
+                print(shlex.join(plan.command(row)) + (f"  # {row.note}" if row.note else ""))
+        return
+    reproduce(plan, tell=_tell, watch=_watch)
+
+
+def _show(recipe: Recipe) -> None:
+    print(f"{recipe.title}\n")
+    rows = [("row", "published as", "note")]
+    rows += [(row.id, row.published or "-", row.note or "-") for row in recipe.rows]
+    print(table(rows))
+    if recipe.left_out:
+        print("\nleft out\n" + table([(name, reason) for name, reason in recipe.left_out.items()]))
+
+
+def _changes(given: list[str]) -> dict[str, str]:
+    changes = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"--set takes NAME=VALUE, such as pretrained=tiny, got {each!r}")
+        changes[name] = value
+    return changes
+
+
+def _tasks(given: list[str], recipe: Recipe) -> dict[str, str]:
+    tasks = {}
+    for each in given:
+        name, equals, task = each.partition("=")
+        if equals and not task:
+            raise ValueError(f"--tasks takes TASK or BENCHMARK=TASK, got {each!r}")
+        if equals and name not in recipe.benchmarks:
+            raise ValueError(f"{recipe.name} has no benchmark {name!r}; it has: {', '.join(recipe.benchmarks)}")
+        tasks[name] = task if equals else recipe.benchmarks.get(name, name)
+    return tasks
+
+
+def _tell(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\033[K")
+        sys.stderr.flush()
+    print(line, flush=True)
+
+
+def _watch(row: str, samples: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{row}: {samples} samples\033[K\r")
+        sys.stderr.flush()

@@ -1,0 +1,240 @@
+"""A benchmark's requests and their answers: batches, videos that cannot be read, and a record of every sample."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from vidfold import models
+from vidfold.evaluation import records as samples
+from vidfold.evaluation.calling import Caller, Result
+from vidfold.evaluation.frames import load
+from vidfold.evaluation.prompting import Prompter, every_second
+from vidfold.evaluation.records import Record, Records
+from vidfold.evaluation.settings import Settings, digest
+from vidfold.loading import VideoModel
+from vidfold.video import Frames
+
+PACKAGES = ("vidfold", "torch", "transformers", "lmms-eval", "av", "accelerate")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One thing to ask.
+
+    Attributes:
+        task: name of the task.
+        split: of its data.
+        doc: place of the sample in the split.
+        text: the question as the task words it.
+        video: gives the path of the sample's video; called only where the answer is not on record.
+        answer: whose likelihood is asked for; None: generate.
+        generation: settings of ``generate``, as tasks give them.
+        recorded: whether the sample counts; those that fill up batches of several processes do not.
+    """
+
+    task: str
+    split: str
+    doc: int
+    text: str
+    video: Callable[[], str]
+    answer: str | None = None
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    recorded: bool = True
+
+    def key(self, repeat: int) -> str:
+        """Tells requests of one configuration apart; repeated ones by how often they came before."""
+        generation = {name: value for name, value in self.generation.items() if value is not None}
+        return digest([self.task, self.split, self.doc, self.text, self.answer, generation, repeat])
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A request with its place among those given, its key, its frames, and the seconds that decoding them took."""
+
+    place: int
+    key: str
+    request: Request
+    frames: Frames
+    decode: float
+
+
+class Evaluator:
+    """A loaded model with the settings of a run and its records.
+
+    Attributes:
+        loaded: the model.
+        settings: of the run.
+        records: of its samples.
+        watch: called with (done, total) as requests are answered.
+    """
+
+    def __init__(
+        self,
+        loaded: VideoModel,
+        settings: Settings,
+        records: Records,
+        *,
+        watch: Callable[[int, int], None] | None = None,
+        complain: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.loaded, self.settings, self.records = loaded, settings, records
+        self.watch, self._complain = watch, complain
+        prompter = Prompter.of(loaded, settings.template, add_time_instruction=settings.add_time_instruction)
+        self._caller = Caller(loaded, settings.reducer, prompter)
+        self._every_second = every_second(loaded, settings.force_sample)
+        self._last: tuple[str, Frames] | None = None
+        if settings.reducer is not None:
+            models.family(loaded.model).check_needs(settings.reducer.needs)
+
+    def answer(self, requests: Sequence[Request]) -> list[Result]:
+        """Answer requests, in their order; those on record are not asked again.
+
+        Raises:
+            ValueError: with ``on_error="raise"``, a video that cannot be read.
+        """
+        seen: Counter[str] = Counter()
+        keys: list[str] = []
+        for request in requests:
+            first = request.key(0)
+            keys.append(request.key(seen[first]))
+            seen[first] += 1
+        found = [self.records.get(key) for key in keys]
+        results = [_result(record, request) for record, request in zip(found, requests, strict=True)]
+        open_places = [place for place, record in enumerate(found) if record is None]
+        done = len(requests) - len(open_places)
+        for batch in self._batches(open_places, requests, keys):
+            answered = self._ask(batch)
+            self.records.put([record for each, record in zip(batch, answered, strict=True) if each.request.recorded])
+            for each, record in zip(batch, answered, strict=True):
+                results[each.place] = _result(record, each.request)
+            done += len(batch)
+            if self.watch is not None:
+                self.watch(done, len(requests))
+        return results
+
+    def summary(self) -> dict[str, Any]:
+        """What `vidfold.evaluation.records.SUMMARY` holds; see there for the means."""
+        settings, model = self.settings, self.loaded.model
+        sampling = {"frames": settings.frames, "force_sample": not self._every_second}
+        return {
+            "method": settings.method,
+            "retention": settings.retention,
+            **samples.summary(list(self.records)),
+            "pretrained": settings.pretrained,
+            "frames": settings.frames,
+            "sampling": sampling | {"add_time_instruction": settings.add_time_instruction},
+            "settings": {
+                "batch_size": settings.batch_size,
+                "dtype": str(model.dtype).removeprefix("torch."),
+                "attention": getattr(model.config, "_attn_implementation", None),
+                "quantization": settings.quantization,
+                "template": "own" if self._caller.prompter.template is None else "qwen_1_5",
+                "on_error": settings.on_error,
+                "device": _device(model.device),
+            },
+            "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "config_hash": settings.hash,
+        }
+
+    def write_summary(self) -> None:
+        """Write the summary beside the records, where there are any."""
+        if self.records.folder is not None:
+            self.records.reload()
+            samples.write(self.records.folder / samples.SUMMARY, self.summary())
+
+    def _batches(
+        self, places: Sequence[int], requests: Sequence[Request], keys: Sequence[str]
+    ) -> Iterator[list[_Asked]]:
+        """Requests that go into one call: of one kind, settings and number of frames."""
+
+        def alike(place: int) -> str:
+            return digest([requests[place].answer is None, dict(requests[place].generation)])
+
+        for _, group in groupby(places, alike):
+            members = list(group)
+            for start in range(0, len(members), self.settings.batch_size):
+                asked: dict[int, list[_Asked]] = {}
+                for place in members[start : start + self.settings.batch_size]:
+                    if (one := self._read(place, requests[place], keys[place])) is not None:
+                        asked.setdefault(len(one.frames), []).append(one)
+                yield from asked.values()
+
+    def _read(self, place: int, request: Request, key: str) -> _Asked | None:
+        """The request with its frames; None where its video cannot be read and that is to be passed over."""
+        begun = time.perf_counter()
+        try:
+            frames = self._frames(_path(request))
+        except ValueError as error:
+            told = f"{request.task} sample {request.doc}: {error}"
+            if self.settings.on_error == "raise":
+                raise ValueError(f"{told}; on_error=skip would go on without it") from error
+            self._complain(told)
+            self.records.put([_record(key, request) | {"error": str(error)}])
+            return None
+        return _Asked(place, key, request, frames, time.perf_counter() - begun)
+
+    def _frames(self, path: str) -> Frames:
+        # Questions about one video follow one another.
+        if self._last is None or self._last[0] != path:
+            self._last = path, load(path, self.settings.frames, every_second=self._every_second)
+        return self._last[1]
+
+    def _ask(self, batch: Sequence[_Asked]) -> list[Record]:
+        videos, requests = [each.frames for each in batch], [each.request for each in batch]
+        texts = [request.text for request in requests]
+        answers = [request.answer for request in requests if request.answer is not None]
+        if answers:
+            said = self._caller.score(videos, texts, answers)
+        else:
+            said = self._caller.generate(videos, texts, requests[0].generation)
+        return [
+            _record(each.key, each.request)
+            | {
+                "answer": one.answer,
+                "frames": len(each.frames),
+                "tokens": one.tokens,
+                "seconds": {"decode": each.decode} | one.seconds,
+            }
+            for each, one in zip(batch, said, strict=True)
+        ]
+
+
+def _path(request: Request) -> str:
+    try:
+        return request.video()
+    except SystemExit as error:  # what some tasks do where a file is missing
+        raise ValueError(str(error)) from error
+
+
+def _record(key: str, request: Request) -> Record:
+    kind = "generate_until" if request.answer is None else "loglikelihood"
+    return {"key": key, "task": request.task, "split": request.split, "doc": request.doc, "kind": kind, "error": None}
+
+
+def _result(record: Record | None, request: Request) -> Result:
+    """The answer on record; of a sample that was passed over, none: "" or an infinite loss."""
+    if record is None:
+        return "" if request.answer is None else (float("inf"), False)
+    answer = record["answer"]
+    return answer if isinstance(answer, str) else (float(answer[0]), bool(answer[1]))
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _version(package: str) -> str | None:
+    # Only what the run used; a package that lies around says nothing about it.
+    if package.replace("-", "_") not in sys.modules:
+        return None
+    return metadata.version(package)

@@ -1,0 +1,136 @@
+"""One call of a model, folded or not: generated answers, or likelihoods of given ones, with tokens and times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidfold import models
+from vidfold.asking import encoding_timed, timed
+from vidfold.evaluation.prompting import Prompter
+from vidfold.folding import Folded, fold
+from vidfold.loading import VideoModel
+from vidfold.reducers import InnerReducer, Reducer
+from vidfold.video import Frames
+
+NOT_PASSED = ("until", "image_aspect_ratio", "do_sample")
+DRAWING = ("temperature", "top_p", "top_k")
+"""Settings of ``generate`` that only matter where it draws."""
+
+Result = str | tuple[float, bool]
+"""What was generated; or the mean loss of a token of an answer, and whether greedy decoding gives that answer."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model said to one prompt of a call.
+
+    Attributes:
+        answer: of it.
+        tokens: ``before`` and ``after`` folding, and the share ``inside`` that a layer read on average.
+        seconds: stage -> its part of the call's time.
+    """
+
+    answer: Result
+    tokens: dict[str, float]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Caller:
+    """Calls one model.
+
+    Attributes:
+        loaded: the model.
+        reducer: folds its videos; None leaves it untouched.
+        prompter: writes its prompts.
+    """
+
+    loaded: VideoModel
+    reducer: Reducer | None
+    prompter: Prompter
+
+    @torch.inference_mode()
+    def generate(self, videos: Sequence[Frames], texts: Sequence[str], settings: Mapping[str, Any]) -> list[Said]:
+        """Answer questions about videos of as many frames each; see `generation` for the settings."""
+
+        def call(inputs: dict[str, Any]) -> list[Result]:
+            output = self.loaded.model.generate(**inputs, **generation(settings))
+            answers = output[:, inputs["input_ids"].shape[1] :]
+            return [text.strip() for text in self.loaded.processor.batch_decode(answers, skip_special_tokens=True)]
+
+        begun = time.perf_counter()
+        inputs, _ = self.prompter.batch(videos, texts)
+        return self._called("generate", call, inputs, time.perf_counter() - begun)
+
+    @torch.inference_mode()
+    def score(self, videos: Sequence[Frames], texts: Sequence[str], answers: Sequence[str]) -> list[Said]:
+        """Mean losses of the tokens of given answers, the end of the turn among them, and whether each is greedy."""
+        begun = time.perf_counter()
+        inputs, lengths = self.prompter.batch(videos, texts, answers)
+        preprocess = time.perf_counter() - begun
+        ids: Tensor = inputs["input_ids"]
+        settings: dict[str, Any] = {"logits_to_keep": max(lengths) + 1}
+        if isinstance(self.reducer, InnerReducer):
+            # Its ranking token is the last of the prompt, which labels tell from the answer.
+            place = torch.arange(ids.shape[1], device=ids.device)
+            is_answer = place >= ids.shape[1] - torch.tensor(lengths, device=ids.device)[:, None]
+            settings = {"labels": torch.where(is_answer, ids, -100)}
+
+        def call(inputs: dict[str, Any]) -> list[Result]:
+            logits: Tensor = self.loaded.model(**inputs, **settings).logits
+            scores: list[Result] = []
+            # Rows are padded on the left, so every answer ends where its row ends, folded or not.
+            for row, length in enumerate(lengths):
+                wanted, given = ids[row, -length:], logits[row, -length - 1 : -1].float()
+                loss = torch.nn.functional.cross_entropy(given, wanted)
+                scores.append((loss.item(), bool((given.argmax(-1) == wanted).all())))
+            return scores
+
+        return self._called("score", call, inputs, preprocess)
+
+    def _called(self, stage: str, call: Any, inputs: dict[str, Any], preprocess: float) -> list[Said]:
+        rows = len(inputs["input_ids"])
+        if self.reducer is None:
+            with encoding_timed(self.loaded.model) as encoded:
+                answers, total = timed(call, inputs=inputs)
+            stages, tokens = {"encode": encoded()}, self._unfolded(inputs)
+        else:
+            with fold(self.loaded.model, self.reducer) as folded:
+                answers, total = timed(call, inputs=inputs)
+            stages, tokens = self._folded(folded, rows)
+        stages |= {stage: total - sum(stages.values())}
+        seconds = {"preprocess": preprocess / rows} | {name: value / 1000 / rows for name, value in stages.items()}
+        return [Said(answer, counts, seconds) for answer, counts in zip(answers, tokens, strict=True)]
+
+    def _unfolded(self, inputs: Mapping[str, Any]) -> list[dict[str, float]]:
+        family = models.family(self.loaded.model)
+        counts = [family.visual_tokens(row[None]) for row in inputs["input_ids"]]
+        return [{"before": count, "after": count, "inside": 1.0} for count in counts]
+
+    def _folded(self, folded: Folded, rows: int) -> tuple[dict[str, float], list[dict[str, float]]]:
+        report = folded.last
+        if report is None or len(report.reductions) != rows:
+            raise ValueError(f"the processor of {self.loaded.name!r} passed no video on to the model")
+        counts = [
+            {"before": before, "after": after, "inside": report.layer_retention}
+            for before, after in zip(report.before, report.after, strict=True)
+        ]
+        return dict(report.milliseconds), counts
+
+
+def generation(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of ``generate`` from those of a task, as lmms-eval's LLaVA models read them.
+
+    Greedy unless the task draws; 1024 new tokens unless it says how many. ``until`` is not looked at: an answer ends
+    with the model's turn.
+    """
+    drawn = bool(given.get("do_sample", (given.get("temperature") or 0) > 0))
+    left_out = (*NOT_PASSED, *(() if drawn else DRAWING))
+    passed = {name: value for name, value in given.items() if name not in left_out and value is not None}
+    return {"max_new_tokens": 1024, "num_beams": 1, "do_sample": drawn} | passed

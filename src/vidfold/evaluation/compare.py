@@ -1,0 +1,196 @@
+"""Measured benchmarks beside published ones: what stands beside what, and the difference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vidfold.evaluation.described import Run
+from vidfold.evaluation.measured import BENCHMARKS, Measurement, Unmatched, mean_error, mean_known
+from vidfold.evaluation.published import AVERAGE, Published, Row, rows
+from vidfold.evaluation.settings import UNFOLDED
+
+BACKBONES = {
+    "LLaVA-OneVision-7B": r"llava-onevision-qwen2-7b-ov(-hf)?",
+    "LLaVA-Video-7B": r"llava-video-7b-qwen2(-hf)?",
+    "Qwen2.5-VL-7B": r"qwen2\.5-vl-7b-instruct",
+    "InternVL3-2B": r"internvl3-2b(-hf)?",
+}
+"""Backbone, as the published tables call it -> names of its checkpoints, also as part of a path."""
+
+METHODS = {
+    UNFOLDED: "Vanilla",
+    "identity": "Vanilla",
+    "aot": "AOT",
+    "aot-reference": "AOT",
+    "average": "spatial average pooling",
+    "dycoke": "DyCoke",
+    "fastv": "FastV",
+    "fastvid": "FastVID",
+    "flashvid": "FlashVID",
+    "grid": "spatial grid sampling",
+    "holitom": "HoliTom w/o M",
+    "prunevid": "PruneVid",
+    "pyramiddrop": "PDrop",
+    "simplecluster": "SimpleCluster",
+    "spacetime-grid": "spatio-temporal grid sampling",
+    "visionzip": "VisionZip",
+}
+"""Method of vidfold -> as the published tables call it."""
+
+TOLERANCE = 0.05
+"""Of the retention of a published row, relative: 9.5 to 10.5 % stands beside 10 %."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One run beside the published row of its settings.
+
+    Attributes:
+        row: the published numbers, by benchmark.
+        measured: benchmark -> measurement; with the average where all benchmarks of the table were measured.
+    """
+
+    row: Row
+    measured: dict[str, Measurement]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Its configuration; several where settings differ by benchmark."""
+        return tuple(dict.fromkeys(each.run for each in self.measured.values()))
+
+    def difference(self, benchmark: str) -> float | None:
+        """Points, measured minus published; None where one of them is missing."""
+        if benchmark not in self.measured or benchmark not in self.row:
+            return None
+        return self.measured[benchmark].value - float(self.row[benchmark].value)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Measured results beside a published table.
+
+    Attributes:
+        published: the table.
+        compared: runs beside rows, in the order of the rows.
+        missing: rows that no run stands beside.
+        unmatched: what was measured and stands beside no published number.
+    """
+
+    published: Published
+    compared: tuple[Beside, ...]
+    missing: tuple[Row, ...]
+    unmatched: tuple[Unmatched, ...]
+
+
+def compare(
+    published: Published, measurements: Sequence[Measurement], unmatched: Sequence[Unmatched] = ()
+) -> Comparison:
+    """Set measurements beside the published rows of the same backbone, frames, method and retention.
+
+    Raises:
+        ValueError: the table holds no benchmark that results are read for.
+    """
+    there = comparable(published)
+    parts = _parts(there)
+    compared: list[tuple[int, Beside]] = []
+    left = list(unmatched)
+    for members in _together(measurements):
+        run, measured = members[0].run, {each.benchmark: each for each in members}
+        own = [place for place, row in enumerate(there) if not _mismatch(row, run)]
+        reason = "" if own else _reason(there, run)
+        shown = {benchmark for place in own for benchmark in there[place]}
+        if AVERAGE in shown and measured.keys() >= set(parts):
+            measured[AVERAGE] = _average([measured[part] for part in parts])
+            shown.update(parts)
+        left += [
+            Unmatched(each.benchmark, reason or "its row has no such column", each.files, each)
+            for each in members
+            if each.benchmark not in shown
+        ]
+        compared += [(place, Beside(there[place], measured)) for place in own if shown & measured.keys()]
+    compared.sort(key=lambda each: each[0])
+    taken = {place for place, _ in compared}
+    missing = tuple(row for place, row in enumerate(there) if place not in taken)
+    return Comparison(published, tuple(each for _, each in compared), missing, tuple(left))
+
+
+def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Measurements of one configuration, or of all those that make up a row of ``vidfold reproduce``."""
+    groups: dict[Run, list[Measurement]] = {}
+    for each in measurements:
+        run = each.run
+        whole = replace(run, fields="", config_hash="", errors=0) if run.row else run
+        if any(other.benchmark == each.benchmark for other in groups.get(whole, [])):
+            whole = run
+        groups.setdefault(whole, []).append(each)
+    return list(groups.values())
+
+
+def comparable(published: Published) -> list[Row]:
+    """The rows of a table by falling retention, with those numbers that can be measured.
+
+    Raises:
+        ValueError: it holds no benchmark that results are read for.
+    """
+    found = rows(each for each in published.numbers if each.benchmark in BENCHMARKS or each.benchmark == AVERAGE)
+    if not _parts(found):
+        raise ValueError(
+            f"table {published.name!r} holds no benchmark that results are read for: {', '.join(BENCHMARKS)}"
+        )
+    return sorted(found, key=lambda row: -(next(iter(row.values())).retention or 0))
+
+
+def _parts(there: Sequence[Row]) -> list[str]:
+    """The benchmarks of a table, whose mean is its average."""
+    return list(dict.fromkeys(name for row in there for name in row if name != AVERAGE))
+
+
+def _average(parts: Sequence[Measurement]) -> Measurement:
+    return Measurement(
+        run=parts[0].run,
+        benchmark=AVERAGE,
+        value=sum(part.value for part in parts) / len(parts),
+        error=mean_error([part.error for part in parts]),
+        kept=mean_known(part.kept for part in parts),
+        files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
+    )
+
+
+def _backbone(pretrained: str) -> str | None:
+    name = pretrained.lower()
+    found = (each for each, pattern in BACKBONES.items() if re.search(rf"(^|/|--){pattern}(/|$)", name))
+    return next(found, None)
+
+
+_CRITERIA = ("backbone", "frames", "method", "retention")
+
+
+def _mismatch(row: Row, run: Run) -> str:
+    """The first of the criteria that keeps a run from standing beside a row, or empty."""
+    published = next(iter(row.values()))
+    near = (
+        run.retention is not None
+        and published.retention is not None
+        and abs(run.retention - published.retention) <= TOLERANCE * published.retention
+    )
+    agrees = (
+        published.backbone == _backbone(run.pretrained),
+        published.frames == run.frames,
+        published.method == (METHODS.get(run.method) if run.published is None else run.published),
+        near,
+    )
+    return next((name for name, equal in zip(_CRITERIA, agrees, strict=True) if not equal), "")
+
+
+def _reason(there: Sequence[Row], run: Run) -> str:
+    """Why a run stands beside no row: the criterion that fails last, with those before it met."""
+    last = max((_mismatch(row, run) for row in there), key=_CRITERIA.index)
+    values = {
+        "backbone": run.pretrained or "that is not known",
+        "frames": f"{run.frames}",
+        "method": f"{run.published or run.method}{f' ({run.row})' if run.row else ''}",
+        "retention": "that is not known" if run.retention is None else f"{100 * run.retention:.4g} %",
+    }
+    return f"the table has no row of {last} {values[last]}"

@@ -1,0 +1,146 @@
+"""Measured results beside a published table, as text and as tidy rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vidfold.evaluation.compare import Beside, Comparison
+from vidfold.evaluation.described import Run
+from vidfold.evaluation.measured import Measurement
+from vidfold.evaluation.published import Number, Row
+from vidfold.evaluation.tables import percent, plain, remarks, source_legend, source_letters, wrapped
+from vidfold.reducers import METHODS
+from vidfold.tables import table
+
+PUBLISHED = tuple(field.name for field in dataclasses.fields(Number))
+MEASURED = (
+    "measured", "standard_error", "difference", "kept", "run_method", "run_fields", "run_retention", "run_frames",
+    "pretrained", "config_hash", "errors", "files",
+)  # fmt: skip
+COLUMNS = ("status", *PUBLISHED, *MEASURED, "reason")
+"""Of the tidy rows; status is compared, missing or unmatched, and what does not apply is empty."""
+
+_LEGEND = (
+    "measured: in %, ± its standard error; difference: points, measured minus published, ± the standard error of the "
+    "measured value alone, as published ones have none; missing: published and not measured; kept: mean share of a "
+    "video's tokens that the language model was given."
+)
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Three lines for every run beside a published row, then what is missing and what stands beside nothing."""
+    published, compared = comparison.published, comparison.compared
+    blocks = [f"{published.title}: measured beside published"]
+    if compared:
+        letters = source_letters(_first(beside.row) for beside in compared)
+        shown = {name for beside in compared for name in beside.row}
+        columns = [name for name in dict.fromkeys(each.benchmark for each in published.numbers) if name in shown]
+        lines = [["retention", "method", "", *columns, "kept", "source"]]
+        for beside in compared:
+            lines += _three_lines(beside, columns, letters[_first(beside.row).source])
+        blocks += [table(lines), wrapped([_LEGEND]), source_legend(letters), _configurations(compared)]
+    else:
+        blocks.append("Nothing that was measured stands beside a row of this table.")
+    if comparison.missing:
+        blocks.append("not measured\n" + table(_missing(comparison.missing)))
+    if comparison.unmatched:
+        lines = [["measured, and beside no published number", "value", "why", "files"]]
+        for each in comparison.unmatched:
+            value = _value(each.measurement) if each.measurement else ""
+            lines.append([each.what, value, each.reason, ", ".join(each.files)])
+        blocks.append(table(lines))
+    return "\n\n".join(filter(None, [*blocks, remarks(published)]))
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Tidy rows in the columns `COLUMNS`, a published number or an unmatched measurement each."""
+    found: list[dict[str, Any]] = []
+    for beside in comparison.compared:
+        for name, number in beside.row.items():
+            if name in beside.measured:
+                told = _measured(beside.measured[name]) | {"difference": beside.difference(name)}
+                found.append({"status": "compared"} | plain(number) | told)
+            else:
+                found.append({"status": "missing"} | plain(number) | _settings(beside.runs[0]))
+    found += [{"status": "missing"} | plain(number) for row in comparison.missing for number in row.values()]
+    for each in comparison.unmatched:
+        told = _measured(each.measurement) if each.measurement else {"files": " ".join(each.files)}
+        found.append({"status": "unmatched", "benchmark": each.what, "reason": each.reason} | told)
+    return [{column: row.get(column) for column in COLUMNS} for row in found]
+
+
+def _three_lines(beside: Beside, columns: Sequence[str], source: str) -> list[list[str]]:
+    first = _first(beside.row)
+    published, measured, difference = [], [], []
+    for name in columns:
+        number, found = beside.row.get(name), beside.measured.get(name)
+        apart = beside.difference(name)
+        published.append(str(number.value) if number else "")
+        measured.append("" if number is None else "missing" if found is None else _value(found))
+        difference.append("" if apart is None or found is None else _with_error(f"{apart:+.1f}", found.error))
+    hashes = " ".join(run.config_hash for run in beside.runs)
+    return [
+        [percent(first.retention), first.method, "published", *published, "", source],
+        ["", beside.runs[0].method, "measured", *measured, _kept(beside.measured.values()), ""],
+        ["", hashes, "difference", *difference, "", ""],
+    ]
+
+
+def _configurations(compared: Sequence[Beside]) -> str:
+    """What was measured: configurations with their methods, fields other than by default, and papers."""
+    lines = []
+    for run in dict.fromkeys(run for beside in compared for run in beside.runs):
+        paper = METHODS[run.method].paper if run.method in METHODS else "the model untouched"
+        failed = f"; {run.errors} samples could not be read" if run.errors else ""
+        lines.append((run.config_hash, f"{run.method}({run.fields})", f"{paper}{failed}"))
+    return table(lines)
+
+
+def _kept(measurements: Iterable[Measurement]) -> str:
+    """What was kept, from the least to the most of the benchmarks."""
+    shares = sorted(each.kept for each in measurements if each.kept is not None)
+    ends = dict.fromkeys(f"{100 * share:.1f}" for share in shares[:1] + shares[-1:])
+    return f"{' to '.join(ends)} %" if ends else ""
+
+
+def _missing(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Methods that were not measured, by retention."""
+    methods: dict[str, dict[str, None]] = {}
+    for first in map(_first, rows):
+        methods.setdefault(percent(first.retention) or "not known", {})[first.method] = None
+    return [(retention, ", ".join(names)) for retention, names in methods.items()]
+
+
+def _first(row: Row) -> Number:
+    return next(iter(row.values()))
+
+
+def _value(measurement: Measurement) -> str:
+    return _with_error(f"{measurement.value:.1f}", measurement.error)
+
+
+def _with_error(value: str, error: float | None) -> str:
+    return value if error is None else f"{value} ± {error:.1f}"
+
+
+def _measured(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "measured": measurement.value,
+        "standard_error": measurement.error,
+        "kept": measurement.kept,
+        "files": " ".join(measurement.files),
+    } | _settings(measurement.run)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return {
+        "run_method": run.method,
+        "run_fields": run.fields,
+        "run_retention": run.retention,
+        "run_frames": run.frames,
+        "pretrained": run.pretrained,
+        "config_hash": run.config_hash,
+        "errors": run.errors,
+    }

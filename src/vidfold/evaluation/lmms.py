@@ -1,0 +1,178 @@
+"""The model ``vidfold`` of lmms-eval: requests in, answers out; all else is in `vidfold.evaluation.answering`.
+
+    lmms-eval --model vidfold --tasks mvbench --output_path out \\
+        --model_args pretrained=llava-hf/llava-onevision-qwen2-7b-ov-hf,method=aot,retention=0.10,frames=32
+
+``--model_args`` are the fields of `vidfold.evaluation.settings.Settings` and those of the method; ``method=none``
+leaves the model untouched. Only lmms-eval imports this module, through `vidfold.evaluation.plugin`.
+
+It follows lmms-eval's own classes of the same backbone (``llava_onevision``, ``llava_vid``) in prompts, in the frames
+they choose, in greedy decoding to the end of the turn, and in answering likelihoods with the mean loss of the answer
+and the end of its turn. It differs in this:
+
+- It takes batches. Those classes answer one request at a time.
+- Frames are decoded by PyAV, at a variable frame rate evenly in time rather than by number. A folder of pictures is
+  read in the order of its names.
+- A video that cannot be read stops the run (``on_error=raise``), or is reported and answered by nothing
+  (``on_error=skip``); what an empty answer counts is the task's choice. ``llava_onevision`` asks without the video
+  then, ``llava_vid`` answers with a message.
+- Tasks that word questions for ``llava_vid`` alone (Video-MME's "The best answer is:") word them in their default way.
+- dtype is the checkpoint's own unless ``dtype=float16`` asks for theirs.
+- Other families (Qwen-VL, InternVL) are shown the same frames, by their own chat template and processor; lmms-eval's
+  classes for them choose frames by rate and sizes by pixels.
+
+Several processes, started by ``accelerate launch -m lmms_eval``, hold a model each and share the samples out, as with
+lmms-eval's own models. Samples of an interrupted run are read back from the records. lmms-eval's own response cache
+(``--use_cache``) works too; it keeps generated answers of requests that were all answered, and no likelihoods.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from lmms_eval.api.instance import GenerationResult, Instance
+from lmms_eval.api.model import lmms
+from loguru import logger
+
+from vidfold import extras
+from vidfold.console import Progress
+from vidfold.evaluation.answering import Evaluator, Request
+from vidfold.evaluation.calling import Result
+from vidfold.evaluation.records import Records
+from vidfold.evaluation.settings import Settings
+from vidfold.loading import load
+
+
+class Vidfold(lmms):  # type: ignore[misc]
+    """A model that vidfold folds; see the module.
+
+    Args:
+        batch_size: of lmms-eval.
+        device: of lmms-eval; with several processes each takes a GPU of its own.
+        max_batch_size: of lmms-eval, for a batch size that it finds itself: not served.
+        arguments: ``--model_args``.
+    """
+
+    is_simple = True
+
+    def __init__(
+        self,
+        batch_size: int | str = 1,
+        device: str | None = None,
+        max_batch_size: int | None = None,
+        **arguments: object,
+    ) -> None:
+        super().__init__()
+        with _one_line():
+            if max_batch_size is not None or not str(batch_size).isdecimal():
+                raise ValueError(f"batch_size must be a number, got {batch_size!r}; none is found by itself")
+            arguments.setdefault("record", _output_path(sys.argv))
+            settings = Settings.of(**{"batch_size": int(batch_size), "device": device} | arguments)  # type: ignore[arg-type]
+            # Processes wait for one another only at the end of a task, which may take days.
+            self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(weeks=52))])
+            self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+            place = settings.device
+            if self._world_size > 1 and self.accelerator.device.type == "cuda":
+                place = str(self.accelerator.device)
+            loaded = load(
+                settings.pretrained,
+                device=place,
+                dtype=settings.dtype,
+                attention=settings.attention,
+                quantization=settings.quantization,
+            )
+            if settings.record is None:
+                logger.warning("vidfold keeps no record of the samples: give --output_path or record=FOLDER")
+            self._evaluator = Evaluator(
+                loaded,
+                settings,
+                Records(settings.record, settings.hash, self._rank),
+                watch=Progress("answering sample") if self._rank == 0 else None,
+                complain=partial(logger.error, "{}"),
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self._evaluator.loaded.model.device
+        return device
+
+    def generate_until(self, requests: Sequence[Instance]) -> list[Result]:
+        """Generated answers."""
+        return self._answer([self._asked(each, generation=each.args[1]) for each in requests])
+
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+        """Mean losses of the answers given, which lmms-eval's tasks compare, and whether each is the greedy one."""
+        answered = self._answer([self._asked(each, answer=self._target(each)) for each in requests])
+        return [GenerationResult(text=_Pair(cast("tuple[float, bool]", each))) for each in answered]
+
+    def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[Result]:
+        """Not served."""
+        with _one_line():
+            raise ValueError(f"{requests[0].task_name} asks in several rounds, which vidfold does not serve")
+
+    def clean(self) -> None:
+        """End the run: write its summary, and free the model."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self._evaluator.write_summary()
+        super().clean()
+
+    def _answer(self, requests: Sequence[Request]) -> list[Result]:
+        with _one_line():
+            return self._evaluator.answer(requests)
+
+    def _asked(self, instance: Instance, **more: Any) -> Request:
+        text, _, visual, doc, task, split = instance.args
+        padding = (instance.metadata or {}).get("__padding_only__", False)
+        video = partial(self._video, visual, task, split, doc)
+        return Request(task, split, doc, text, video, recorded=not padding, **more)
+
+    def _target(self, instance: Instance) -> str:
+        _, target, _, doc, task, split = instance.args
+        return target if isinstance(target, str) else str(target(self.task_dict[task][split][doc]))
+
+    def _video(self, visual: Any, task: str, split: str, doc: int) -> str:
+        found = visual(self.task_dict[task][split][doc]) or []
+        if len(found) != 1 or not isinstance(found[0], str):
+            kinds = ", ".join(type(each).__name__ for each in found) or "nothing"
+            raise ValueError(f"{task} shows {kinds}: vidfold evaluates tasks that show one video file a question")
+        return str(found[0])
+
+
+class _Pair(tuple[float, bool]):
+    """A loss and whether the answer is greedy, in the form in which lmms-eval 0.7.3 hands it on to tasks.
+
+    A plain pair it turns into text on the way, fresh or out of its response cache; what passes for generated text it
+    hands on as it is, and what strips to nothing it does not cache. Likelihoods are resumed from our own records.
+    """
+
+    def strip(self) -> str:
+        """Nothing."""
+        return ""
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """End the command with one line at errors that users can mend; lmms-eval would print a traceback and exit by 0."""
+    try:
+        yield
+    except (ValueError, OSError, extras.MissingExtra) as error:
+        raise SystemExit(f"vidfold: {' '.join(str(error).split())}") from error
+
+
+def _output_path(command: Sequence[str]) -> Path | None:
+    """Where the running lmms-eval command writes its results; it does not tell its models."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--output_path", type=Path)
+    path: Path | None = parser.parse_known_args(command[1:])[0].output_path
+    return path

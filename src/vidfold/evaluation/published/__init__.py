@@ -1,0 +1,147 @@
+"""Published numbers as data: one tidy CSV file a table, beside what is known about tables and sources.
+
+``NAME.csv`` holds the numbers of a table in the columns of `Number`; a cell that is empty was not published or is not
+known. ``about/`` holds the titles of the tables, remarks on them, and what the sources are.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
+
+from vidfold.bench import records
+
+AVERAGE = "average"
+"""The benchmark that is the mean of a table's others."""
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Number:
+    """One published number.
+
+    Attributes:
+        table: its name.
+        backbone: the model, or empty.
+        frames: of a video, or None.
+        method: as its paper calls it; "Vanilla" keeps all tokens.
+        setting: what else tells numbers of one method apart, such as the hardware; mostly empty.
+        retention: share of the tokens that the language model is given, or None.
+        benchmark: or another quantity.
+        value: as printed; its decimals say how precise it is.
+        unit: of the value.
+        source: where it was published; see `sources`.
+        note: what is wrong with it or has to be known, or empty.
+    """
+
+    table: str
+    backbone: str
+    frames: int | None
+    method: str
+    setting: str
+    retention: float | None
+    benchmark: str
+    value: Decimal
+    unit: str
+    source: str
+    note: str
+
+
+Row: TypeAlias = dict[str, Number]
+"""Benchmark -> number, of one method at one retention from one source."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One table.
+
+    Attributes:
+        name: by which it is loaded; the numbers 1 to 4 are of this collection.
+        title: says what it holds.
+        numbers: in their order.
+        remarks: errata and what else has to be known about the table as a whole.
+    """
+
+    name: str
+    title: str
+    numbers: tuple[Number, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where numbers come from.
+
+    Attributes:
+        name: that `Number.source` gives.
+        kind: paper, other paper, log, code, repository, issue, claim, derived or unknown.
+        reference: how to find it, and how it was read.
+    """
+
+    name: str
+    kind: str
+    reference: str
+
+
+def names() -> tuple[str, ...]:
+    """Names of all tables."""
+    return tuple(row["table"] for row in records.read(_FOLDER / "about" / "tables.csv"))
+
+
+def load(name: str) -> Published:
+    """The table of that name; "table1" is "1".
+
+    Raises:
+        ValueError: there is none.
+    """
+    name = name.removeprefix("table")
+    titles = {row["table"]: row["title"] for row in records.read(_FOLDER / "about" / "tables.csv")}
+    if name not in titles:
+        near = difflib.get_close_matches(name, titles, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no published table {name!r}; {hint}there are: {', '.join(titles)}")
+    remarks = (row["remark"] for row in records.read(_FOLDER / "about" / "remarks.csv") if row["table"] == name)
+    return Published(name, titles[name], tuple(map(_number, records.read(file(name)))), tuple(remarks))
+
+
+def rows(numbers: Iterable[Number]) -> list[Row]:
+    """Numbers by benchmark for each method, retention and source, in the order of the table."""
+    grouped: dict[tuple[object, ...], Row] = {}
+    for number in numbers:
+        key = (number.backbone, number.frames, number.method, number.setting, number.retention, number.source)
+        grouped.setdefault(key, {})[number.benchmark] = number
+    return list(grouped.values())
+
+
+def file(name: str) -> Path:
+    """The CSV file of a table."""
+    return _FOLDER / f"{name}.csv"
+
+
+def sources() -> dict[str, Source]:
+    """Name -> source."""
+    return {row["source"]: Source(*row.values()) for row in records.read(_FOLDER / "about" / "sources.csv")}
+
+
+def _number(row: records.Row) -> Number:
+    found, known = list(row), [field.name for field in fields(Number)]
+    if found != known:
+        raise ValueError(f"a table of published numbers has the columns {', '.join(known)}, not {', '.join(found)}")
+    return Number(
+        table=row["table"],
+        backbone=row["backbone"],
+        frames=int(row["frames"]) if row["frames"] else None,
+        method=row["method"],
+        setting=row["setting"],
+        retention=float(row["retention"]) if row["retention"] else None,
+        benchmark=row["benchmark"],
+        value=Decimal(row["value"]),
+        unit=row["unit"],
+        source=row["source"],
+        note=row["note"],
+    )

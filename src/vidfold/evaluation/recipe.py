@@ -1,0 +1,142 @@
+"""Recipes: which command fills which row of a table, as YAML files in ``recipes/`` beside this module.
+
+A file holds ``title``, ``model_args`` that all rows share, ``benchmarks`` (name in the table -> task of lmms-eval) or
+``bench`` (a bench of vidfold in the place of lmms-eval), ``rows``, and in ``left_out`` what no command fills and why.
+A row holds:
+
+- ``name``, ``published`` (the method's name in the published table), ``method`` of vidfold, and its own ``model_args``;
+- ``fields`` of the method or of the run;
+- ``at``, the shares of the tokens: a list for one run each, or for each of them a list of parts with fields of their
+  own and, where settings differ by benchmark, ``benchmarks``;
+- ``note``, of a row or a part: which of its settings are a guess, since they were not published, or how it differs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidfold import extras
+from vidfold.evaluation.settings import Settings
+from vidfold.reducers import METHODS
+
+_FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run.
+
+    Attributes:
+        name: of the row; several runs have it, one a share of the tokens.
+        id: tells runs of a table apart, such as "aot@0.10"; also the name of their folders.
+        published: the method's name in the published table, or "".
+        arguments: `Settings.of` takes them.
+        benchmarks: names of those it is run on; empty: all.
+        note: which settings are a guess, or how it differs from what was published, or "".
+    """
+
+    name: str
+    id: str
+    published: str
+    arguments: Mapping[str, Any]
+    benchmarks: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One table.
+
+    Attributes:
+        name: of the table.
+        title: what it holds.
+        bench: the bench of vidfold that fills it; "": lmms-eval does.
+        benchmarks: name in the table -> task of lmms-eval.
+        rows: in the order of the file.
+        left_out: what no command fills -> why.
+    """
+
+    name: str
+    title: str
+    bench: str
+    benchmarks: Mapping[str, str]
+    rows: tuple[Row, ...]
+    left_out: Mapping[str, str]
+
+    def select(self, wanted: Sequence[str]) -> tuple[Row, ...]:
+        """The rows of these names or ids, in the order of the table; all where none is named.
+
+        Raises:
+            ValueError: there is no such row.
+        """
+        names = list(dict.fromkeys(each.name for each in self.rows))
+        for name in wanted:
+            if not any(name in (row.name, row.id) for row in self.rows):
+                near = difflib.get_close_matches(name, [*names, *(row.id for row in self.rows)], n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise ValueError(f"{self.name} has no row {name!r}; {hint}there are: {', '.join(names)}")
+        return tuple(row for row in self.rows if not wanted or {row.name, row.id} & set(wanted))
+
+
+def names() -> tuple[str, ...]:
+    """Names of all recipes."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+
+
+def read(name: str) -> Recipe:
+    """The recipe of a table.
+
+    Raises:
+        ValueError: there is none of that name.
+        MissingExtra: PyYAML is not installed.
+    """
+    if name not in names():
+        raise ValueError(f"no recipe for {name!r}; there are: {', '.join(names())}")
+    return parse(name, (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def parse(name: str, text: str) -> Recipe:
+    """A recipe from the text of its file, every row of it checked.
+
+    Raises:
+        ValueError: a row with a field that is not there or a value that is refused.
+    """
+    content: dict[str, Any] = extras.load("yaml", "eval").safe_load(text)
+    shared = content.get("model_args", {})
+    rows = tuple(run for row in content["rows"] for run in _runs(row, shared))
+    if len({row.id for row in rows}) < len(rows):
+        raise ValueError(f"{name} has two rows of the same name: {', '.join(row.id for row in rows)}")
+    for row in rows:
+        Settings.of(**row.arguments)
+    return Recipe(
+        name=name,
+        title=content["title"],
+        bench=content.get("bench", ""),
+        benchmarks=content.get("benchmarks", {}),
+        rows=rows,
+        left_out=content.get("left_out", {}),
+    )
+
+
+def _runs(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[Row]:
+    arguments = {**shared, **row.get("model_args", {}), "method": row["method"], **row.get("fields", {})}
+    at = row.get("at", {None: [{}]})
+    parts_at: dict[float | None, list[dict[str, Any]]] = at if isinstance(at, dict) else {each: [{}] for each in at}
+    has_retention = row["method"] in METHODS and "retention" in METHODS[row["method"]].__dataclass_fields__
+    for share, parts in parts_at.items():
+        asked = {} if share is None else {"retention" if has_retention else "nominal": share}
+        for part in parts:
+            own = {key: value for key, value in part.items() if key not in ("benchmarks", "note")}
+            benchmarks = tuple(part.get("benchmarks", ()))
+            yield Row(
+                name=row["name"],
+                id="-".join([row["name"] if share is None else f"{row['name']}@{share:.2f}", *benchmarks]),
+                published=row.get("published", ""),
+                arguments={**arguments, **asked, **own},
+                benchmarks=benchmarks,
+                note=part.get("note", row.get("note", "")),
+            )

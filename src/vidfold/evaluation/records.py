@@ -1,0 +1,123 @@
+"""One line of JSON a sample: the answer, its tokens and its times. Interrupted runs go on from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+"""What is kept of a sample: ``key`` and ``config`` tell it from others; ``error`` is None where it was answered."""
+
+SUMMARY = "vidfold.json"
+
+
+class Records:
+    """The samples of one configuration in a folder.
+
+    Every process of a run appends to a file of its own and reads those of all, so a run may go on with another number
+    of processes. A line that was cut short by an interruption is passed over, and its sample done again.
+
+    Attributes:
+        folder: of the files; None keeps the samples in memory only.
+        config: hash of the configuration; samples of others are left alone.
+    """
+
+    def __init__(self, folder: Path | None, config: str, rank: int = 0) -> None:
+        self.folder, self.config = folder, config
+        self._path = folder / f"samples.rank{rank}.jsonl" if folder else None
+        self._done: dict[str, Record] = {}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.reload()
+
+    def reload(self) -> None:
+        """Read what all processes have written so far."""
+        assert self.folder is not None
+        for path in sorted(self.folder.glob("samples.rank*.jsonl")):
+            self._done |= {line["key"]: line for line in _lines(path) if line["config"] == self.config}
+
+    def get(self, key: str) -> Record | None:
+        """The sample of a key that was answered before, or None."""
+        found = self._done.get(key)
+        return found if found is not None and found["error"] is None else None
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Keep samples."""
+        records = [{"config": self.config} | record for record in records]
+        self._done |= {record["key"]: record for record in records}
+        if self._path is None:
+            return
+        with self._path.open("ab+") as file:
+            if file.tell() and not _ends_line(file):
+                file.write(b"\n")
+            for record in records:
+                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._done.values())
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+
+def summary(records: Sequence[Record]) -> dict[str, Any]:
+    """Means over the samples that were answered, also for each task: tokens, their share that was kept, and seconds."""
+    answered = [record for record in records if record["error"] is None]
+    tasks: dict[str, list[Record]] = {}
+    for record in answered:
+        tasks.setdefault(record["task"], []).append(record)
+    return {
+        "tokens": _tokens(answered),
+        "seconds": _seconds(answered),
+        "samples": len(answered),
+        "errors": len(records) - len(answered),
+        "tasks": {name: {"tokens": _tokens(members), "samples": len(members)} for name, members in tasks.items()},
+    }
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON beside its place and move it there when it is complete."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _tokens(records: Sequence[Record]) -> dict[str, Any]:
+    if not records:
+        return {"before": None, "after": None, "kept": {"mean": None, "std": None, "n": 0}, "inside": None}
+    kept = [record["tokens"]["after"] / record["tokens"]["before"] for record in records]
+    return {
+        "before": statistics.fmean(record["tokens"]["before"] for record in records),
+        "after": statistics.fmean(record["tokens"]["after"] for record in records),
+        "kept": {"mean": statistics.fmean(kept), "std": statistics.pstdev(kept), "n": len(kept)},
+        "inside": statistics.fmean(record["tokens"]["inside"] for record in records),
+    }
+
+
+def _seconds(records: Sequence[Record]) -> dict[str, float]:
+    stages = dict.fromkeys(stage for record in records for stage in record["seconds"])
+    return {
+        stage: statistics.fmean(record["seconds"][stage] for record in records if stage in record["seconds"])
+        for stage in stages
+    }
+
+
+def _lines(path: Path) -> Iterator[Record]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        yield record
+
+
+def _ends_line(file: Any) -> bool:
+    file.seek(-1, os.SEEK_END)
+    ended: bool = file.read(1) == b"\n"
+    return ended

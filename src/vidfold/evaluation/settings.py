@@ -1,0 +1,158 @@
+"""What an evaluation runs: read from lmms-eval's ``--model_args``, and a hash that tells configurations apart."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from vidfold.budgets import check_count, check_ratio
+from vidfold.loading import TINY
+from vidfold.reducers import METHODS, Reducer, get
+
+FRAMES, TINY_FRAMES = 32, 8
+UNFOLDED = "none"
+"""The method that leaves the model untouched."""
+
+Template = Literal["auto", "own", "qwen_1_5"]
+OnError = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One configuration of a run.
+
+    Attributes:
+        pretrained: "tiny", a hub identifier or a folder.
+        reducer: what folds; None leaves the model untouched (``method=none``).
+        frames: of a video, at most.
+        force_sample: whether frames are taken evenly whatever a video's duration; else one a second and no more than
+            `frames`. None: as lmms-eval does for the family, one a second for LLaVA-Video and evenly for all others.
+        add_time_instruction: whether questions follow a sentence on when the frames were taken. lmms-eval's own
+            LLaVA-Video asks without, though the checkpoint was trained with it.
+        template: of prompts. "qwen_1_5" is that of lmms-eval's LLaVA models, "own" the processor's; "auto": the first
+            for LLaVA models on Qwen2, the second for all others.
+        dtype: as in `vidfold.loading.load`.
+        attention: the same.
+        quantization: the same.
+        device: the same.
+        batch_size: requests a call; videos that give other numbers of frames go into calls of their own.
+        on_error: what a video that cannot be read does: "raise" stops the run, "skip" reports it and answers nothing.
+        record: folder for the samples and for ``vidfold.json``; None keeps no record.
+        nominal: retention under which a table lists the run, for methods that have no such field.
+    """
+
+    pretrained: str = TINY
+    reducer: Reducer | None = None
+    frames: int = FRAMES
+    force_sample: bool | None = None
+    add_time_instruction: bool = False
+    template: Template = "auto"
+    dtype: str | None = None
+    attention: str | None = None
+    quantization: Literal["4bit", "8bit"] | None = None
+    device: str | None = None
+    batch_size: int = 1
+    on_error: OnError = "raise"
+    record: Path | None = None
+    nominal: float | None = None
+
+    def __post_init__(self) -> None:
+        check_count("frames", self.frames)
+        check_count("batch_size", self.batch_size)
+        if self.nominal is not None:
+            check_ratio("nominal", self.nominal)
+        for name, choices in (("template", get_args(Template)), ("on_error", get_args(OnError))):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        for name in ("force_sample", "add_time_instruction"):
+            if not isinstance(value := getattr(self, name), bool | None):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
+
+    @classmethod
+    def of(cls, method: str = "aot", **arguments: object) -> Settings:
+        """Settings from arguments by name: fields of this class, and all others those of the method.
+
+        Raises:
+            ValueError: no such method or field, or a value that it refuses.
+        """
+        known = {field.name for field in dataclasses.fields(cls)} - {"reducer"}
+        given = {name: literal(value) for name, value in arguments.items()}
+        own: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
+        fields = {name: value for name, value in given.items() if name not in known}
+        if own.get("pretrained", TINY) == TINY:
+            own.setdefault("frames", TINY_FRAMES)
+        if "record" in own:
+            own["record"] = Path(str(own["record"]))
+        return cls(reducer=_reducer(method, fields, known), **own)
+
+    @property
+    def method(self) -> dict[str, Any]:
+        """The method by name, with its fields as plain data."""
+        if self.reducer is None:
+            return {"name": UNFOLDED}
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.reducer), default=repr))
+        return {"name": self.reducer.name} | fields
+
+    @property
+    def retention(self) -> float | None:
+        """Share of the tokens that was asked for; 1 unfolded, None where the method has no such field."""
+        if self.reducer is None:
+            return 1.0
+        asked: float | None = getattr(self.reducer, "retention", self.nominal)
+        return asked
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that can change an answer, as plain data."""
+        names = ("pretrained", "frames", "force_sample", "add_time_instruction", "template")
+        loading = ("dtype", "attention", "quantization")
+        return {"method": self.method} | {name: getattr(self, name) for name in (*names, *loading)}
+
+    @property
+    def hash(self) -> str:
+        """Tells configurations apart."""
+        return digest(self.identity)
+
+
+def digest(value: object) -> str:
+    """Twelve hexadecimal digits of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def literal(value: object) -> object:
+    """Text as the Python literal it spells, also ``true``, ``false`` and ``none``; all else unchanged."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value.capitalize() if value.lower() in ("true", "false", "none") else value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _reducer(method: str, fields: Mapping[str, object], own: set[str]) -> Reducer | None:
+    if method == UNFOLDED:
+        if fields:
+            raise ValueError(f"method=none folds nothing and has no field {sorted(fields)[0]!r}")
+        return None
+    if method not in METHODS:
+        try:
+            get(method)
+        except ValueError as error:
+            raise ValueError(f"{error}; and none, which leaves the model untouched") from None
+    known = {field.name for field in dataclasses.fields(METHODS[method])}
+    if unknown := sorted(fields.keys() - known):
+        raise ValueError(
+            f"{method} has no field {unknown[0]!r}; it has: {', '.join(sorted(known)) or 'none'}; of a run there are: "
+            f"{', '.join(sorted(own))}"
+        )
+    try:
+        return get(method, **fields)
+    except TypeError as error:
+        values = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        raise ValueError(f"{method} does not take {values}: {error}") from error

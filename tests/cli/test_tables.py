@@ -1,0 +1,55 @@
+"""``vidfold tables``."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.cli.running import refused
+from tests.evaluation.results import put_run
+from vidfold.cli import main
+from vidfold.evaluation.published import load, names
+
+
+def printed(capsys, *arguments: str) -> str:
+    assert main(["tables", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_list(capsys):
+    out = printed(capsys)
+    assert all(load(name).title in " ".join(out.split()) for name in names())
+    assert [table["table"] for table in json.loads(printed(capsys, "--json"))["tables"]] == list(names())
+    assert [row["table"] for row in csv.DictReader(io.StringIO(printed(capsys, "--csv")))] == list(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_table_in_three_forms(capsys, name):
+    numbers = load(name).numbers
+    assert load(name).title in printed(capsys, name)
+    assert [row["value"] for row in csv.DictReader(io.StringIO(printed(capsys, name, "--csv")))] == [
+        str(number.value) for number in numbers
+    ]
+    assert [each["value"] for each in json.loads(printed(capsys, name, "--json"))["numbers"]] == [
+        float(number.value) for number in numbers
+    ]
+
+
+def test_results_in_three_forms(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    put_run(tmp_path)
+    out = printed(capsys, "1", "--results", str(tmp_path))
+    assert "+0.5 ± 1.2" in out
+    rows = json.loads(printed(capsys, "1", "--results", str(tmp_path), "--json"))["rows"]
+    tidy = list(csv.DictReader(io.StringIO(printed(capsys, "1", "--results", str(tmp_path), "--csv"))))
+    assert len(rows) == len(tidy) == len(load("1").numbers)
+    assert list(rows[0]) == list(tidy[0])
+    assert sum(row["status"] == "compared" for row in rows) == 5
+
+
+def test_bad_input_gets_one_line(capsys, tmp_path):
+    assert refused(capsys, "tables", "5") == f"no published table '5'; there are: {', '.join(names())}"
+    assert refused(capsys, "tables", "--results", str(tmp_path)).startswith("--results needs the name of a table")
+    assert "holds no *_results.json" in refused(capsys, "tables", "1", "--results", str(tmp_path))
+    assert "not allowed with" in refused(capsys, "tables", "1", "--csv", "--json")

@@ -1,0 +1,320 @@
+"""Measured results beside published ones."""
+
+import json
+import math
+
+import pytest
+
+from tests.evaluation.results import MVBENCH, SCORES, put_run
+from vidfold.evaluation.compare import Comparison, compare
+from vidfold.evaluation.compared import COLUMNS, comparison_rows, comparison_text
+from vidfold.evaluation.measured import read_results
+from vidfold.evaluation.published import AVERAGE, load
+
+VIDEOMME = {"videomme": SCORES["videomme"]}
+
+
+def compared(folder, name: str = "1") -> Comparison:
+    return compare(load(name), *read_results(folder))
+
+
+def reasons(folder, name: str = "1") -> list[tuple[str, str]]:
+    comparison = compared(folder, name)
+    assert not comparison.compared
+    return [(each.what, each.reason) for each in comparison.unmatched]
+
+
+def test_a_run_stands_beside_the_row_of_its_settings(tmp_path):
+    put_run(tmp_path, retention=0.1)
+    comparison = compared(tmp_path)
+    (beside,) = comparison.compared
+    number = beside.row["VideoMME"]
+    assert (number.method, number.retention, number.source) == ("AOT", 0.1, "AOT paper")
+    assert beside.difference("VideoMME") == pytest.approx(56.6 - 56.1)
+    assert beside.difference("LongVideoBench") == pytest.approx(55.2 - 54.2)
+    assert beside.difference("MVBench") == pytest.approx(49.5 - 57.0)
+    assert beside.difference(AVERAGE) == pytest.approx((49.5 + 59.6 + 55.2 + 56.6) / 4 - 57.0)
+    assert not comparison.unmatched
+    assert len(comparison.missing) == 55 - 1
+
+
+def test_standard_errors(tmp_path):
+    put_run(tmp_path)
+    errors = {each.benchmark: each.error for each in read_results(tmp_path)[0]}
+    assert errors["VideoMME"] == pytest.approx(1.2)  # clustered by video
+    assert errors["MVBench"] == pytest.approx(3 / math.sqrt(20))
+    assert errors["EgoSchema"] == pytest.approx(math.sqrt(59.6 * 40.4 / 5030))
+    assert errors["LongVideoBench"] == pytest.approx(math.sqrt(55.2 * 44.8 / 1336))
+    average = compared(tmp_path).compared[0].measured[AVERAGE]
+    assert average.error == pytest.approx(math.hypot(*errors.values()) / 4)
+
+
+def test_what_was_kept_is_that_of_the_task(tmp_path):
+    put_run(tmp_path)
+    kept = {each.benchmark: each.kept for each in read_results(tmp_path)[0]}
+    assert kept == {
+        "MVBench": pytest.approx(0.09997),
+        "EgoSchema": 0.09997,
+        "LongVideoBench": 0.09997,
+        "VideoMME": 0.1004,
+    }
+
+
+def test_an_average_needs_all_of_its_parts(tmp_path):
+    put_run(tmp_path, VIDEOMME)
+    (beside,) = compared(tmp_path).compared
+    assert beside.measured.keys() == {"VideoMME"}
+    assert beside.difference(AVERAGE) is None
+    rows = comparison_rows(compared(tmp_path))
+    missing = [row["benchmark"] for row in rows if row["status"] == "missing" and row["run_method"] == "aot"]
+    assert missing == ["MVBench", "EgoSchema", "LongVideoBench", AVERAGE]
+
+
+def test_tasks_of_one_configuration_may_lie_in_several_files(tmp_path):
+    first = {task: SCORES[task] for task in MVBENCH[:7]}
+    put_run(tmp_path, first, date="20260101_120000")
+    put_run(tmp_path, {task: SCORES[task] for task in MVBENCH[7:]}, date="20260102_120000")
+    (beside,) = compared(tmp_path).compared
+    assert beside.measured["MVBench"].value == pytest.approx(49.5)
+    assert len(beside.measured["MVBench"].files) == 2
+
+
+def test_the_latest_of_equal_measurements_counts(tmp_path):
+    put_run(
+        tmp_path, {"videomme": SCORES["videomme"] | {"videomme_perception_score,none": 50.0}}, date="20260101_120000"
+    )
+    put_run(tmp_path, VIDEOMME, date="20260102_120000")
+    comparison = compared(tmp_path)
+    assert comparison.compared[0].measured["VideoMME"].value == 56.6
+    (earlier,) = comparison.unmatched
+    assert earlier.reason == "measured again in some__model/20260102_120000_results.json"
+    assert earlier.files == ("some__model/20260101_120000_results.json",)
+
+
+def test_unfolded_stands_beside_every_baseline(tmp_path):
+    put_run(tmp_path, VIDEOMME, method="none")
+    assert {beside.row["VideoMME"].source for beside in compared(tmp_path).compared} == {"AOT paper", "FlashVID paper"}
+
+
+def test_methods_that_drop_inside_give_all_tokens_to_the_model(tmp_path):
+    put_run(tmp_path, VIDEOMME, method="fastv", retention=0.2)
+    (beside,) = compared(tmp_path).compared
+    assert (beside.row["VideoMME"].method, beside.runs[0].retention) == ("FastV", 1.0)
+
+
+def test_content_may_decide_what_is_kept(tmp_path):
+    kept = {"before": 6272.0, "after": 640.0, "kept": {"mean": 0.102, "std": 0.01, "n": 2}}
+    put_run(tmp_path, VIDEOMME, method="aot-reference", described={"tokens": kept, "retention": None})
+    (beside,) = compared(tmp_path).compared
+    assert (beside.row["VideoMME"].retention, beside.runs[0].retention) == (0.1, 0.102)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"retention": 0.13}, "retention 13 %"),
+        ({"method": "random"}, "method random"),
+        ({"frames": 16}, "frames 16"),
+        ({"pretrained": "llava-hf/llava-onevision-qwen2-7b-ov-chat-hf"}, "backbone llava-hf/llava-onevision-qwen2-7b-"),
+        ({"pretrained": "tiny"}, "backbone tiny"),
+    ],
+)
+def test_other_settings_stand_beside_nothing(tmp_path, arguments, reason):
+    put_run(tmp_path, VIDEOMME, **arguments)
+    ((what, why),) = reasons(tmp_path)
+    assert what == "VideoMME"
+    assert why.startswith(f"the table has no row of {reason}")
+
+
+@pytest.mark.parametrize(
+    "pretrained",
+    [
+        "lmms-lab/llava-onevision-qwen2-7b-ov",
+        "/models/llava-onevision-qwen2-7b-ov-hf/",
+        "cache/models--llava-hf--llava-onevision-qwen2-7b-ov-hf/snapshots/0123",
+    ],
+)
+def test_checkpoints_are_known_by_any_path(tmp_path, pretrained):
+    put_run(tmp_path, VIDEOMME, pretrained=pretrained)
+    assert len(compared(tmp_path).compared) == 1
+
+
+@pytest.mark.parametrize(
+    ("results", "what", "reason"),
+    [
+        ({"egoschema_subset": {"score,none": 0.6, "samples": 500}}, "egoschema_subset", "no published column"),
+        ({"egoschema": {"submission,none": None, "samples": 5031}}, "egoschema", "submission is not a number"),
+        ({"egoschema": {"submission,none": math.nan, "samples": 9}}, "egoschema", "submission is not a number"),
+        ({MVBENCH[0]: SCORES[MVBENCH[0]], "mvbench": {" ": " "}}, "MVBench", "1 of its 20 tasks were measured"),
+    ],
+)
+def test_what_is_no_measurement_of_a_benchmark_is_listed(tmp_path, results, what, reason):
+    put_run(tmp_path, results)
+    ((told, why),) = reasons(tmp_path)
+    assert told == what
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        ({"config": {"limit": 8.0}}, "not all questions were asked (limit 8.0)"),
+        ({"config": {"offset": 100}}, "not all questions were asked (offset 100)"),
+        ({"config": {"model": "llava_onevision"}}, "measured by the model 'llava_onevision' of lmms-eval"),
+        ({"described": {"method": None}}, "no vidfold.json near it agrees"),
+        ({"described": {"retention": 0.25}}, "no vidfold.json near it agrees"),
+        ({"config": {"model_args": "method=from-the-future"}}, "no vidfold.json near it agrees"),
+    ],
+)
+def test_results_without_known_settings_are_listed(tmp_path, run, reason):
+    put_run(tmp_path, VIDEOMME, **run)
+    ((what, why),) = reasons(tmp_path)
+    assert what == "videomme"
+    assert why.startswith(reason)
+
+
+def test_a_limit_of_minus_one_is_none(tmp_path):
+    put_run(tmp_path, VIDEOMME, config={"limit": -1, "offset": 0})
+    assert len(compared(tmp_path).compared) == 1
+
+
+def test_settings_written_over_by_a_later_run_are_not_taken_for_an_earlier_one(tmp_path):
+    put_run(tmp_path, VIDEOMME, date="20260101_120000", method="none")
+    put_run(tmp_path, VIDEOMME, date="20260102_120000", retention=0.25)
+    comparison = compared(tmp_path)
+    assert [beside.row["VideoMME"].retention for beside in comparison.compared] == [0.25]
+    assert [each.files[0][-28:-13] for each in comparison.unmatched] == ["20260101_120000"]
+
+
+def test_settings_may_lie_in_the_folder_of_the_records(tmp_path):
+    path = put_run(tmp_path / "results", VIDEOMME, record="elsewhere/first")
+    (tmp_path / "first").mkdir()
+    (tmp_path / "results" / "vidfold.json").rename(tmp_path / "first" / "vidfold.json")
+    assert path.is_file()
+    assert len(compared(tmp_path).compared) == 1
+
+
+def test_settings_may_carry_the_name_of_their_run(tmp_path):
+    for date, retention in (("20260101_120000", 0.1), ("20260102_120000", 0.25)):
+        path = put_run(tmp_path, VIDEOMME, date=date, retention=retention)
+        (tmp_path / "vidfold.json").rename(path.with_name(f"{date}_vidfold.json"))
+    assert [beside.row["VideoMME"].retention for beside in compared(tmp_path).compared] == [0.25, 0.1]
+
+
+def test_settings_that_cannot_be_told_apart_are_not_chosen_from(tmp_path):
+    path = put_run(tmp_path, VIDEOMME)
+    told = json.loads((tmp_path / "vidfold.json").read_text())
+    (tmp_path / "vidfold.json").unlink()
+    for name in ("a", "b"):
+        (path.parent / name).mkdir()
+        (path.parent / name / "vidfold.json").write_text(json.dumps(told | {"config_hash": name}))
+    assert reasons(tmp_path) == [("videomme", "several vidfold.json could be its own")]
+
+
+def test_parts_of_a_row_with_different_settings_stand_together(tmp_path):
+    for anchors, tasks, name in (
+        (126, [*MVBENCH, "egoschema"], "A-B"),
+        (108, ["videomme", "longvideobench_val_v"], "C-D"),
+    ):
+        put_run(
+            tmp_path / name,
+            {task: SCORES[task] for task in tasks},
+            method="aot-reference",
+            nominal=0.1,
+            anchors=anchors,
+            row={"row": f"aot-reference@0.10-{name}", "published": "AOT"},
+        )
+    (beside,) = compared(tmp_path).compared
+    assert len(beside.runs) == 2
+    assert beside.difference(AVERAGE) is not None
+
+
+def test_configurations_that_are_no_parts_of_a_row_stand_apart(tmp_path):
+    put_run(tmp_path / "a", VIDEOMME, keep=0.3)
+    put_run(tmp_path / "b", {"egoschema": SCORES["egoschema"]}, keep=0.4)
+    assert [len(beside.measured) for beside in compared(tmp_path).compared] == [1, 1]
+
+
+def test_a_row_goes_by_the_published_name_that_it_was_run_for(tmp_path):
+    put_run(tmp_path, global_ratio=1.0, row={"row": "no-local@0.10", "published": "AOT w/o local anchors"})
+    (beside,) = compared(tmp_path, "3").compared
+    assert beside.difference("EgoSchema") == pytest.approx(59.6 - 60.1)
+    assert {why for _, why in reasons(tmp_path)} == {
+        "the table has no row of method AOT w/o local anchors (no-local@0.10)"
+    }
+
+
+def test_parts_that_only_an_average_shows_are_no_less_matched(tmp_path):
+    put_run(tmp_path, retention=0.1)
+    comparison = compared(tmp_path, "3")
+    assert comparison.compared[0].row.keys() == {AVERAGE}
+    assert not comparison.unmatched
+
+
+def test_a_benchmark_without_a_column_is_listed(tmp_path):
+    put_run(tmp_path, retention=0.1)
+    assert [(each.what, each.reason) for each in compared(tmp_path, "logs").unmatched] == [
+        ("EgoSchema", "its row has no such column")
+    ]
+
+
+def test_tidy_rows(tmp_path):
+    put_run(tmp_path, SCORES | {"mlvu_dev": {"mlvu_percetion_score,none": 60.0, "samples": 9}})
+    rows = comparison_rows(compared(tmp_path))
+    assert all(tuple(row) == COLUMNS for row in rows)
+    by_status = {
+        status: [row for row in rows if row["status"] == status] for status in ("compared", "missing", "unmatched")
+    }
+    assert len(by_status["compared"]) == 5
+    assert len(by_status["compared"]) + len(by_status["missing"]) == len(load("1").numbers)
+    first = by_status["compared"][0]
+    assert first["difference"] == pytest.approx(first["measured"] - first["value"])
+    (left,) = by_status["unmatched"]
+    assert (left["benchmark"], left["value"]) == ("mlvu_dev", None)
+
+
+def test_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    put_run(tmp_path / "a", VIDEOMME, described={"errors": 3}, keep=0.4)
+    put_run(tmp_path / "b", VIDEOMME, retention=0.13)
+    shown = comparison_text(compared(tmp_path))
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["aot", "measured", "missing", "missing", "missing", "56.6", "±", "1.2", "missing", "10.0", "%"] in lines
+    assert any(line[1:] == ["difference", "+0.5", "±", "1.2"] for line in lines)
+    assert "aot(retention=0.1, keep=0.4)" in shown
+    assert "3 samples could not be read" in shown
+    assert "the table has no row of retention 13 %" in shown
+    assert ["1", "%", "SimpleCluster,", "EarlyTom,", "VisionZip"] in lines
+
+
+def test_nothing_measured_of_a_table(tmp_path):
+    put_run(tmp_path)
+    assert "Nothing that was measured stands beside a row" in comparison_text(compared(tmp_path, "2"))
+
+
+def test_tables_without_benchmarks_are_refused(tmp_path):
+    put_run(tmp_path)
+    with pytest.raises(ValueError, match="table '4' holds no benchmark that results are read for: MVBench"):
+        compared(tmp_path, "4")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("x_results.json", "{", "is not JSON"),
+        ("x_results.json", "[]", "holds no JSON object"),
+        ("x_results.json", '{"results": 3}', "has no object 'results'"),
+        ("row.json", "3", "holds no JSON object"),
+        ("vidfold.json", '{"name": "aot"}', "has no object 'method'"),
+    ],
+)
+def test_files_that_nobody_wrote_are_refused(tmp_path, name, text, told):
+    put_run(tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=told):
+        read_results(tmp_path)
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no \*_results\.json; give a folder that lmms-eval wrote to"):
+        read_results(tmp_path / "nowhere")

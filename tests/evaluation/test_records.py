@@ -1,0 +1,72 @@
+"""Samples on record."""
+
+import json
+
+import pytest
+
+from vidfold.evaluation.records import Records, summary
+
+
+def record(key, kept=29, error=None, task="t"):
+    tokens = {"before": 290, "after": kept, "inside": kept / 290}
+    done = {"answer": "red", "tokens": tokens, "seconds": {"encode": 0.5, "fold": 0.25}}
+    return {"key": key, "task": task, "error": error} | (done if error is None else {})
+
+
+def test_samples_are_found_again(tmp_path):
+    Records(tmp_path, "one").put([record("a"), record("b")])
+    records = Records(tmp_path, "one")
+    assert len(records) == 2
+    assert records.get("a")["answer"] == "red"
+    assert records.get("c") is None
+    assert Records(tmp_path, "other").get("a") is None
+    assert len((tmp_path / "samples.rank0.jsonl").read_text().splitlines()) == 2
+
+
+def test_other_processes_are_read_too(tmp_path):
+    Records(tmp_path, "one", rank=0).put([record("a")])
+    second = Records(tmp_path, "one", rank=1)
+    second.put([record("b")])
+    assert {each["key"] for each in second} == {"a", "b"}
+    assert {each["key"] for each in Records(tmp_path, "one")} == {"a", "b"}
+
+
+@pytest.mark.parametrize("cut", [1, 20, -1])
+def test_a_line_cut_short_is_passed_over(tmp_path, cut):
+    Records(tmp_path, "one").put([record("a"), record("b")])
+    path = tmp_path / "samples.rank0.jsonl"
+    text = path.read_bytes()
+    line = text.splitlines(keepends=True)[1]
+    path.write_bytes(text[: -len(line)] + line[:cut])
+    records = Records(tmp_path, "one")
+    assert records.get("a") is not None
+    records.put([record("c")])
+    again = Records(tmp_path, "one")
+    assert again.get("a") is not None
+    assert again.get("c") is not None
+    assert (again.get("b") is not None) == (cut == -1)  # all but its end is all of it
+
+
+def test_what_failed_is_asked_again(tmp_path):
+    records = Records(tmp_path, "one")
+    records.put([record("a", error="is damaged")])
+    assert records.get("a") is None
+    records.put([record("a")])
+    assert [each["error"] for each in Records(tmp_path, "one")] == [None]
+
+
+def test_without_a_folder_they_are_kept_in_memory():
+    records = Records(None, "one")
+    records.put([record("a")])
+    assert records.get("a") is not None
+
+
+def test_means(tmp_path):
+    found = summary([record("a", 29), record("b", 87, task="u"), record("c", error="is damaged")])
+    assert found["tokens"]["before"] == 290
+    assert found["tokens"]["after"] == 58
+    assert found["tokens"]["kept"] == {"mean": pytest.approx(0.2), "std": pytest.approx(0.1), "n": 2}
+    assert found["seconds"] == {"encode": 0.5, "fold": 0.25}
+    assert (found["samples"], found["errors"]) == (2, 1)
+    assert found["tasks"]["u"]["tokens"]["kept"]["mean"] == pytest.approx(0.3)
+    assert json.loads(json.dumps(summary([])))["tokens"]["kept"]["n"] == 0

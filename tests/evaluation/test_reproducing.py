@@ -1,0 +1,200 @@
+"""Rows run one after the other, by a stand-in for lmms-eval that writes what it would."""
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vidfold import extras
+from vidfold.evaluation import recipe
+from vidfold.evaluation.plan import Plan
+from vidfold.evaluation.reproducing import reproduce
+
+STAND_IN = """
+import json, sys, time
+from pathlib import Path
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+print("asked for", options["--tasks"])
+if "broken" in options["--tasks"]:
+    print("\\x1b[31mError during evaluation: Tasks not found: broken. Please set `--verbosity=DEBUG` to see\\x1b[0m")
+    sys.exit(0)
+if "slow" in options["--tasks"]:
+    time.sleep(60)
+if "killed" in options["--tasks"]:
+    sys.exit(3)
+if "unread" in options["--tasks"]:
+    sys.exit("vidfold: sample 3: clip.mp4 does not exist")
+folder = Path(options["--output_path"])
+hashes = json.loads((Path(__file__).parent / "hashes.json").read_text())
+tokens = {"before": 100, "after": 10, "kept": {"mean": 0.1}}
+told = {"config_hash": hashes[options["--model_args"]], "tokens": tokens, "errors": 0}
+(folder / "vidfold.json").write_text(json.dumps(told))
+(folder / "tiny").mkdir(exist_ok=True)
+number = len(list((folder / "tiny").iterdir()))
+metrics = {"alias": "task", "accuracy,none": 0.625, "accuracy_stderr,none": 0.1}
+results = {"results": {"group": {" ": " "}} | {task: metrics for task in options["--tasks"].split(",")}}
+(folder / "tiny" / f"{number}_results.json").write_text(json.dumps(results))
+"""
+
+RECIPE = """
+title: a table
+model_args: {pretrained: tiny, frames: 8}
+benchmarks: {One: task_one, Two: task_two}
+rows:
+  - {name: none, method: none}
+  - {name: aot, method: aot, at: [0.1]}
+  - {name: reference, method: aot-reference, note: keep is a guess, at: {0.1: [{benchmarks: [Two], anchors: 33}]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def stand_in(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "lmms_eval"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.delitem(sys.modules, "lmms_eval", raising=False)  # the real one, if it is there
+
+
+def plan(tmp_path, rows=(), **changed):
+    found = recipe.parse("table", RECIPE)
+    return Plan(found, found.select(rows), tmp_path / "out", **{"changes": {}} | changed)
+
+
+def ran(one):
+    """Lines of a run."""
+    # The stand-in would have to import vidfold to know them.
+    hashes = {one.command(row)[4]: one.settings(row).hash for row in one.rows}
+    (one.output.parent / "site" / "lmms_eval" / "hashes.json").write_text(json.dumps(hashes))
+    lines = []
+    reproduce(one, tell=lines.append, watch=lambda row, samples: None)
+    return lines
+
+
+def test_commands(tmp_path):
+    one = plan(tmp_path, changes={"pretrained": "other", "on_error": "skip"}, limit=3, batch_size=2)
+    assert one.command(one.rows[1]) == [
+        "lmms-eval",
+        "--model",
+        "vidfold",
+        "--model_args",
+        "pretrained=other,frames=8,method=aot,retention=0.1,on_error=skip",
+        "--tasks",
+        "task_one,task_two",
+        "--batch_size",
+        "2",
+        "--output_path",
+        str(tmp_path / "out" / "table" / "aot@0.10"),
+        "--log_samples",
+        "--limit",
+        "3",
+    ]
+    several = plan(tmp_path, processes=8, include_path=Path("tasks"))
+    command = several.command(several.rows[0])
+    assert command[:6] == ["accelerate", "launch", "--num_processes", "8", "-m", "lmms_eval"]
+    assert command[-2:] == ["--include_path", "tasks"]
+
+
+def test_commands_of_a_bench(tmp_path):
+    found = recipe.read("table4")
+    one = Plan(found, found.select(["video-aot@0.10"]), tmp_path, changes={"dtype": "float16", "keep": "0.5"})
+    assert " ".join(one.command(one.rows[0])) == (
+        "vidfold bench speed --model lmms-lab/LLaVA-Video-7B-Qwen2 --dtype float16 --frames 64 --method aot "
+        f"--retention 0.1 --set keep=0.5 --output {tmp_path / 'table4' / 'video-aot@0.10'}"
+    )
+
+
+def test_tasks_of_a_row(tmp_path):
+    one = plan(tmp_path)
+    assert [one.chosen(row) for row in one.rows] == [["task_one", "task_two"]] * 2 + [["task_two"]]
+    other = plan(tmp_path, tasks={"One": "mine", "another": "another"})
+    assert [other.chosen(row) for row in other.rows] == [["mine", "another"]] * 2 + [["another"]]
+
+
+def test_rows_are_run_once(tmp_path):
+    lines = ran(plan(tmp_path))
+    assert [line.split(": ")[0] for line in lines] == [
+        *["1/3 none"] * 2,
+        *["2/3 aot@0.10"] * 2,
+        *["3/3 reference@0.10-Two"] * 3,
+    ]
+    assert lines[0].startswith("1/3 none: lmms-eval --model vidfold")
+    assert lines[1].endswith("s, task_one 0.625, task_two 0.625, tokens 100 -> 10 (10.0 %)")
+    assert lines[5] == "3/3 reference@0.10-Two: keep is a guess"
+    again = ran(plan(tmp_path))
+    assert len(again) == 3
+    assert all("done before, task_" in line for line in again)
+    assert len(list(tmp_path.glob("out/table/*/tiny/*_results.json"))) == 3
+
+
+@pytest.mark.parametrize("change", [{"limit": 3}, {"changes": {"frames": "4"}}, {"tasks": {"One": "task_one"}}])
+def test_another_configuration_is_run_again(tmp_path, change):
+    ran(plan(tmp_path, ["none"]))
+    assert "done before" not in " ".join(ran(plan(tmp_path, ["none"], **change)))
+    assert "done before" in ran(plan(tmp_path, ["none"], **change))[0]
+
+
+def test_another_batch_size_is_no_other_configuration(tmp_path):
+    ran(plan(tmp_path, ["none"]))
+    assert "done before" in ran(plan(tmp_path, ["none"], batch_size=4))[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "quoted"),
+    [
+        ("broken", "row none: Tasks not found: broken; all it printed is in"),
+        ("killed", "row none: ended with status 3 and no results; all it printed"),
+        ("unread", "row none: sample 3: clip.mp4 does not exist; all it printed"),
+    ],
+)
+def test_a_row_without_results_stops_the_run(tmp_path, task, quoted):
+    one = plan(tmp_path, tasks={"One": task})
+    with pytest.raises(ValueError, match=quoted):
+        ran(one)
+    folder = tmp_path / "out" / "table"
+    assert [path.name for path in folder.iterdir()] == ["none"]
+    assert not (folder / "none" / "row.json").exists()
+    assert f"asked for {task}" in (folder / "none" / "log.txt").read_text()
+
+
+def test_old_results_are_not_taken_for_new_ones(tmp_path):
+    ran(plan(tmp_path, ["none"]))
+    with pytest.raises(ValueError, match="Tasks not found"):
+        ran(plan(tmp_path, ["none"], tasks={"One": "broken"}))
+    assert "done before" in ran(plan(tmp_path, ["none"]))[0]
+
+
+def test_changes_are_checked_before_anything_runs(tmp_path):
+    one = plan(tmp_path, changes={"retention": "ten"}, rows=["aot"])
+    with pytest.raises(ValueError, match=r"row aot@0\.10: retention must be"):
+        reproduce(one, tell=print, watch=print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_written_down_of_a_row(tmp_path):
+    one = plan(tmp_path, ["aot"])
+    ran(one)
+    written = json.loads((one.folder(one.rows[0]) / "row.json").read_text())
+    assert written["row"] == "aot@0.10"
+    assert written["command"] == one.command(one.rows[0])
+
+
+def test_an_interruption_ends_the_command_too(tmp_path):
+    def interrupt(row, samples):
+        raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(plan(tmp_path, tasks={"One": "slow"}), tell=print, watch=interrupt)
+    assert time.monotonic() - begun < 30
+
+
+def test_without_lmms_eval(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(extras.MissingExtra, match=r"pip install 'vidfold\[eval\]'"):
+        reproduce(plan(tmp_path), tell=print, watch=print)

@@ -1,0 +1,99 @@
+"""``--model_args`` of lmms-eval."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from vidfold import AOT
+from vidfold.evaluation.settings import Settings, literal
+from vidfold.reducers import METHODS
+
+
+def test_fields_of_a_run_and_of_its_method():
+    settings = Settings.of(
+        pretrained="some/model", method="aot", retention=0.2, frames=16, segments="dynamic", keep=0.5
+    )
+    assert settings.reducer == AOT(retention=0.2, segments="dynamic", keep=0.5)
+    assert (settings.pretrained, settings.frames, settings.retention) == ("some/model", 16, 0.2)
+    assert settings.method["name"] == "aot"
+    assert settings.method["segments"] == "dynamic"
+
+
+def test_text_is_read_as_what_it_spells():
+    settings = Settings.of(
+        method="aot-reference", inter="false", clip="4", keep="0.3", force_sample="True", record="out"
+    )
+    assert (settings.reducer.inter, settings.reducer.clip, settings.reducer.keep) == (False, 4, 0.3)
+    assert settings.force_sample is True
+    assert settings.record == Path("out")
+    assert literal("none") is None
+    assert literal("float16") == "float16"
+
+
+def test_unfolded():
+    settings = Settings.of(method="none")
+    assert settings.reducer is None
+    assert settings.retention == 1.0
+    assert settings.method == {"name": "none"}
+
+
+def test_the_embedded_model_is_shown_eight_frames():
+    assert Settings.of().frames == 8
+    assert Settings.of(frames=5).frames == 5
+    assert Settings.of(pretrained="other").frames == 32
+
+
+def test_a_method_without_retention_is_listed_under_the_nominal_one():
+    assert Settings.of(method="aot-reference", nominal=0.1).retention == 0.1
+    assert Settings.of(method="aot-reference").retention is None
+
+
+def test_the_hash_tells_what_changes_answers():
+    hashes = [
+        Settings.of(**arguments).hash
+        for arguments in (
+            {},
+            {"retention": 0.2},
+            {"method": "random"},
+            {"method": "none"},
+            {"frames": 4},
+            {"force_sample": False},
+            {"dtype": "float16"},
+            {"template": "own"},
+            {"pretrained": "other"},
+        )
+    ]
+    assert len(set(hashes)) == len(hashes)
+    same = [Settings.of(**each).hash for each in ({}, {"batch_size": 4}, {"record": "out"}, {"on_error": "skip"})]
+    assert len(set(same)) == 1
+
+
+def test_no_method_has_a_field_of_a_run():
+    own = {field.name for field in dataclasses.fields(Settings)} | {"method"}
+    for method in METHODS.values():
+        assert not own & {field.name for field in dataclasses.fields(method)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "quoted"),
+    [
+        ({"method": "aott"}, "unknown method 'aott'; did you mean 'aot'?"),
+        ({"method": "aot", "retention": "ten"}, "retention must be a number in (0, 1], got 'ten'"),
+        ({"method": "aot", "retention": "10%"}, "got '10%'"),
+        ({"method": "aot", "max_frames_num": 4}, "aot has no field 'max_frames_num'"),
+        ({"method": "none", "retention": 0.1}, "method=none folds nothing and has no field 'retention'"),
+        ({"method": "aot-reference", "retention": 0.1}, "aot-reference has no field 'retention'"),
+        ({"frames": 0}, "frames must be"),
+        ({"batch_size": "auto"}, "batch_size must be"),
+        ({"on_error": "stop"}, "on_error must be one of raise, skip, got 'stop'"),
+        ({"template": "vicuna"}, "template must be one of auto, own, qwen_1_5, got 'vicuna'"),
+        ({"force_sample": "perhaps"}, "force_sample must be True or False, got 'perhaps'"),
+        ({"nominal": 10}, "nominal must be"),
+    ],
+)
+def test_bad_arguments_are_quoted(arguments, quoted):
+    with pytest.raises(ValueError) as error:
+        Settings.of(**arguments)
+    assert quoted in str(error.value)
+    assert "\n" not in str(error.value)
