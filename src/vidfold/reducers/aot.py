@@ -32,9 +32,9 @@ class AOT(BudgetedReducer):
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
-        keep: share of a later frame's anchors that is kept, in [0, 1]. The paper tunes a threshold instead; its
-            program's settings are 0.3, 0.4 and 0.5 at 10, 20 and 25 % of the tokens. None: sqrt(retention), which
-            gives 0.32, 0.45 and 0.5 there, and 1 where all is kept.
+        keep: share of a later frame's anchors that is kept, in [0, 1]. The paper tunes a threshold instead; the scripts
+            of its program take 0.3 at 10 % of the tokens, and 0.4 and 0.5 keep about 20 and 25 % of a video there.
+            None: sqrt(retention), which gives 0.32, 0.45 and 0.5, and 1 where all is kept.
         global_ratio: share of the anchors chosen by deep attention, in [0, 1] (paper: equal quotas).
         windows: windows along each axis for the local anchors.
         clip: frames a clip, for uniform segments; None: 4 to 8, see `vidfold.segments.default_clip`.
