@@ -7,7 +7,8 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 from tests.models import qwen2_5_vl_model, qwen2_vl_model
 from vidfold import AOT, fold
 from vidfold import models as families
-from vidfold.random_weights import _BLOCK, MODELS, _repeated, build, from_config, inputs
+from vidfold.random_inputs import inputs
+from vidfold.random_weights import _BLOCK, MODELS, _repeated, build, from_config
 
 PAD, IMAGE, VIDEO = 0, 3, 4
 

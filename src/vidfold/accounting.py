@@ -30,13 +30,17 @@ class Clock:
         else:
             self._marks.append(time.perf_counter())
 
-    def milliseconds(self) -> dict[str, float]:
-        """Stage -> milliseconds."""
+    def laps(self) -> list[float]:
+        """Milliseconds between marks; waits for the device."""
+        pairs = zip(self._marks, self._marks[1:], strict=False)
         if self._device.type == "cuda":
             self._marks[-1].synchronize()
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        spans = [a.elapsed_time(b) if self._device.type == "cuda" else 1000 * (b - a) for a, b in pairs]
-        return dict(zip(STAGES, spans, strict=False))
+            return [start.elapsed_time(end) for start, end in pairs]
+        return [1000 * (end - start) for start, end in pairs]
+
+    def milliseconds(self) -> dict[str, float]:
+        """Stage -> milliseconds."""
+        return dict(zip(STAGES, self.laps(), strict=False))
 
 
 @dataclass(frozen=True, eq=False)

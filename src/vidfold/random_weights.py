@@ -15,9 +15,6 @@ from torch import Tensor, nn
 
 from vidfold import extras
 from vidfold.loading import checked_device
-from vidfold.random_inputs import inputs
-
-__all__ = ["MODELS", "build", "from_config", "inputs"]
 
 _BLOCK = 1_048_573
 """Random numbers that are drawn; weights repeat them. A prime, so that no two rows of a matrix are alike."""

@@ -1,6 +1,6 @@
 """Runs made up of given samples, and a small model to measure."""
 
-from vidfold import models, random_weights
+from vidfold import models, random_inputs
 from vidfold.bench.speed import Results, Subject
 from vidfold.bench.speed.flops import Work
 from vidfold.bench.speed.results import Group, Measured, Way
@@ -70,5 +70,5 @@ def subject(model) -> Subject:
         family=models.family(model),
         random=True,
         weights="x",
-        inputs=lambda frames, batch: random_weights.inputs(model, len(frames), batch, text=12),
+        inputs=lambda frames, batch: random_inputs.inputs(model, len(frames), batch, text=12),
     )

@@ -10,7 +10,7 @@ from tests.bench.speed_runs import subject
 from tests.conftest import make_video
 from tests.models import qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
-from vidfold import AOT, Pooling, Random, models, random_weights
+from vidfold import AOT, Pooling, Random, models, random_inputs
 from vidfold.bench.speed import Plan, Results, Subject, measure, overview
 from vidfold.bench.speed.memory import Peak
 from vidfold.bench.speed.plan import Case, Clock
@@ -139,7 +139,7 @@ def test_the_oracle_keeps_side_features():
 def qwen() -> Subject:
     """A small Qwen2.5-VL on frames of 40 x 40 pixels."""
     model = qwen2_5_vl_model.build()
-    make = partial(random_weights.inputs, model, text=12, side=40)
+    make = partial(random_inputs.inputs, model, text=12, side=40)
     return dataclasses.replace(subject(model), inputs=lambda frames, batch: make(len(frames), batch))
 
 

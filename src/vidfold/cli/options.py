@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ast
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidfold.console import patiently
+from vidfold.literals import literal
 
 if TYPE_CHECKING:
     from vidfold.loading import VideoModel
@@ -78,16 +78,8 @@ def reducer(method: str, retention: float | None, fields: Sequence[str]) -> Redu
         name, given, value = each.partition("=")
         if not (name and given and value):
             raise ValueError(f"--set takes FIELD=VALUE, such as keep=0.5, got {each!r}")
-        settings[name] = _value(value)
+        settings[name] = literal(value)
     try:
         return get(method, **settings)
     except TypeError as error:
         raise ValueError(f"{method} does not take {', '.join(fields)}: {error}") from error
-
-
-def _value(text: str) -> object:
-    """A Python literal, ``true``, ``false`` or ``none`` in any case, or else the words themselves."""
-    try:
-        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
-    except (ValueError, SyntaxError):
-        return text

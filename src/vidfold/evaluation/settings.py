@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
 import json
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vidfold.budgets import check_count, check_ratio
+from vidfold.literals import literal
 from vidfold.loading import TINY
 from vidfold.reducers import METHODS, Reducer, get
 
@@ -123,16 +123,6 @@ class Settings:
 def digest(value: object) -> str:
     """Twelve hexadecimal digits of plain data."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def literal(value: object) -> object:
-    """Text as the Python literal it spells, also ``true``, ``false`` and ``none``; all else unchanged."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return ast.literal_eval(value.capitalize() if value.lower() in ("true", "false", "none") else value)
-    except (ValueError, SyntaxError):
-        return value
 
 
 def _reducer(method: str, fields: Mapping[str, object], own: set[str]) -> Reducer | None:

@@ -49,17 +49,18 @@ class Family(ABC):
     folds_images: ClassVar[bool] = False
     """Whether images can be folded too."""
 
-    @abstractmethod
     def has_video(self, inputs: Inputs) -> bool:
         """Whether the inputs carry video pixels."""
+        return inputs.get("pixel_values_videos") is not None
 
     def has_images(self, inputs: Inputs) -> bool:
         """Whether the inputs carry pixels of images that are no frames of a video."""
         return inputs.get("pixel_values") is not None
 
-    @abstractmethod
     def places(self, ids: Tensor) -> Tensor:
         """Where token ids (B, L) are placeholders of a video, (B, L) bool, in the order of the videos' tokens."""
+        place: int = self.model.config.video_token_id
+        return ids == place
 
     def image_places(self, ids: Tensor) -> Tensor:
         """Where token ids (B, L) are placeholders of an image, (B, L) bool, in the order of the images' tokens."""
@@ -244,6 +245,20 @@ def check_build(model: Any, kind: str, *names: str) -> None:
         raise ValueError(
             f"{type(model).__name__} takes no mm_encoder_outputs: the models of transformers {oldest} or newer do"
         )
+
+
+def cell_slots(reduction: Reduction) -> Tensor:
+    """The placeholder of the cell that each token stands for, (K,) int64 in the tokens' own order: frame * N + cell.
+
+    For models in which every placeholder has a position of its own, by rotary axes or by text between frames.
+    """
+    height, width = reduction.grid
+    return reduction.frames * (height * width) + reduction.cells
+
+
+def by_cell(reduction: Reduction) -> Tensor:
+    """Indices (K,) int64 that put tokens into the order of their `cell_slots`."""
+    return cell_slots(reduction).argsort(stable=True)
 
 
 def accepted(function: Any, inputs: Inputs) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidfold.models.base import Family, Inputs, accepted, check_build
+from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots, check_build
 from vidfold.models.observing import Attended, Observer, chosen_layers, layer_index, observe
 from vidfold.models.tiles import Visuals, visuals
 from vidfold.tokens import Reduction, VideoTokens
@@ -126,7 +126,7 @@ class InternVL(Family):
 
     def slots(self, reduction: Reduction) -> Tensor:
         """The placeholders of the tokens' own frames and cells: between frames there is text."""
-        return _slots(reduction).sort().values
+        return cell_slots(reduction).sort().values
 
     def _pictures(self, inputs: Inputs) -> tuple[Tensor, Visuals]:
         """Pixels (pictures, 3, S, S), and to which videos and images they belong."""
@@ -207,9 +207,9 @@ class InternVL(Family):
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         found = self._visuals(inputs["input_ids"])
-        shown = iter([_ordered(each) for each in videos])
+        shown = iter([each.tokens[by_cell(each)] for each in videos])
         if images is not None:
-            still = iter([_ordered(each) for each in images])
+            still = iter([each.tokens[by_cell(each)] for each in images])
         elif bool((~found.video).any()):
             pixels, _ = self._pictures(inputs)
             whole = self._features(inputs, _chosen(pixels, ~found.tile_video))
@@ -225,16 +225,6 @@ class InternVL(Family):
 def _chosen(pixels: Tensor, which: Tensor) -> Tensor:
     """Pictures by a mask on the CPU, without waiting for the pixels' device; all of them without a copy."""
     return pixels if bool(which.all()) else pixels[which.nonzero()[:, 0].to(pixels.device)]
-
-
-def _slots(reduction: Reduction) -> Tensor:
-    height, width = reduction.grid
-    return reduction.frames * (height * width) + reduction.cells
-
-
-def _ordered(reduction: Reduction) -> Tensor:
-    """Tokens in the order of their slots."""
-    return reduction.tokens[_slots(reduction).argsort(stable=True)]
 
 
 def _stacked(tiles: VideoTokens) -> VideoTokens:

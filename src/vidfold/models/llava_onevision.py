@@ -84,15 +84,6 @@ class LlavaOnevision(Family):
         """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""
         return chosen_layers(self.shallow_layer, self.deep_layer, len(self._attentions(inputs or {})))
 
-    def has_video(self, inputs: Inputs) -> bool:
-        """Whether ``pixel_values_videos`` is there."""
-        return inputs.get("pixel_values_videos") is not None
-
-    def places(self, ids: Tensor) -> Tensor:
-        """Where token ids (B, L) are the video token, (B, L) bool."""
-        place: int = self.model.config.video_token_id
-        return ids == place
-
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         pixels = inputs["pixel_values_videos"]
         if not isinstance(pixels, Tensor) or pixels.ndim != 5 or 0 in pixels.shape:

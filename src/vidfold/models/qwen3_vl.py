@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vidfold.models.qwen_vl import QwenVL, reading_order
+from vidfold.models.base import by_cell
+from vidfold.models.qwen_vl import QwenVL
 from vidfold.tokens import Reduction
 
 
@@ -37,7 +38,7 @@ class Qwen3VL(QwenVL):
         kind = sys.modules[type(self._base).__module__].BaseModelOutputWithDeepstackFeatures
         tokens, sides = [], []
         for each in reductions:
-            order = reading_order(each)
+            order = by_cell(each)
             tokens.append(each.tokens[order])
             if each.side is not None:
                 sides.append(each.side[:, order])

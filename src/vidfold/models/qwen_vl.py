@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vidfold.models import mrope
-from vidfold.models.base import Family, Inputs, accepted, check_build
+from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots, check_build
 from vidfold.models.observing import Attended, Observer, chosen_layers, observe
 from vidfold.tokens import Pooling, Reduction, VideoTokens
 
@@ -69,15 +69,6 @@ class QwenVL(Family):
             elif layer not in full:
                 raise ValueError(f"{name}_layer {layer} attends in windows; layers that attend to all are {full}")
         return layers
-
-    def has_video(self, inputs: Inputs) -> bool:
-        """Whether ``pixel_values_videos`` is there."""
-        return inputs.get("pixel_values_videos") is not None
-
-    def places(self, ids: Tensor) -> Tensor:
-        """Where token ids (B, L) are the video token, (B, L) bool."""
-        place: int = self.model.config.video_token_id
-        return ids == place
 
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         shapes = self._shapes(inputs, "pixel_values_videos", "video_grid_thw")
@@ -162,7 +153,7 @@ class QwenVL(Family):
 
     def slots(self, reduction: Reduction) -> Tensor:
         """Each token takes the placeholder of the cell that it stands for, whose position is that of the cell."""
-        return _slots(reduction).sort().values
+        return cell_slots(reduction).sort().values
 
     def positions(self, inputs: Inputs) -> dict[str, Tensor]:
         """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own."""
@@ -201,17 +192,7 @@ class QwenVL(Family):
         """Encoder outputs with the tokens of every reduction in the order of its slots."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        return BaseModelOutputWithPooling(pooler_output=tuple(each.tokens[reading_order(each)] for each in reductions))
-
-
-def reading_order(reduction: Reduction) -> Tensor:
-    """Indices (K,) that sort tokens by the placeholder they take."""
-    return _slots(reduction).argsort(stable=True)
-
-
-def _slots(reduction: Reduction) -> Tensor:
-    height, width = reduction.grid
-    return reduction.frames * (height * width) + reduction.cells
+        return BaseModelOutputWithPooling(pooler_output=tuple(each.tokens[by_cell(each)] for each in reductions))
 
 
 def _collect(name: str, parts: list[Tensor]) -> Observer:

@@ -71,7 +71,7 @@ class Subject:
         Raises:
             ValueError: no such model, or a device that is not there.
         """
-        from vidfold import random_weights
+        from vidfold import random_inputs, random_weights
 
         if device is not None:
             check_device(device)
@@ -79,7 +79,7 @@ class Subject:
         model = random_weights.build(name, device=device, dtype=kind, attention=attention, seed=SEED)
 
         def inputs(frames: Frames, batch: int) -> dict[str, Any]:
-            return random_weights.inputs(model, len(frames), batch, text=TEXT)
+            return random_inputs.inputs(model, len(frames), batch, text=TEXT)
 
         return cls(name, model, models.family(model), True, weights_digest(model), inputs)
 
