@@ -1,19 +1,25 @@
-"""Time and memory of the fold against the way its authors compute it, in one run.
+"""Time and memory of the fold by any methods, and how they grow with the video, in one run.
 
-    .venv/bin/python benchmarks/fold.py [--frames 8 32 128 512] [--channels 3584] [--methods aot-reference aot]
+    .venv/bin/python benchmarks/fold.py [--frames 8 32 128 512] [--channels 3584]
+    .venv/bin/python benchmarks/fold.py --no-authors --methods aot simplecluster holitom flashvid --limit 60
 
-Input: frames of 27x27 patches, a synthetic video with cuts, attention given; only the fold runs. The authors' way is
-`vidfold.bench.authors`: loops over frames, a broadcast cosine, a decision at a time asked of the device. Its second row
-has that cosine as one matrix product and is otherwise the same. 'aot-reference' gives the same tokens as both, 'aot' an
-exact tenth. All are run in turns. The floor is what 'aot-reference' cannot do without: reading the features once, and
-the product of all patches with the anchors. The authors' way is run three times at most, and once from 128 frames on,
-for it takes minutes: some twenty in all with the numbers of frames above.
+Input: frames of 27x27 patches, a synthetic video with cuts; only the fold runs: attention and keys are given. The
+authors' way is that of AOT, `vidfold.bench.authors`: loops over frames, a broadcast cosine, a decision at a time asked
+of the device. Its second row has that cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
+same tokens as both, all others their share of them. All are run in turns. The floor is what 'aot-reference' cannot do
+without: reading the features once, and the product of all patches with the anchors. The authors' way is run three times
+at most, and once from 128 frames on, for it takes minutes: some twenty in all with the numbers of frames above.
+
+Methods whose time grows with the square of the video take minutes too: with --limit, no method is run again on a video
+when it has had so many seconds there, and none is given a video that is expected to take it longer, by how its times
+have grown so far: in proportion at least, by the square at most and after the first.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import platform
@@ -30,8 +36,11 @@ from vidfold.bench.authors import Authors
 from vidfold.bench.drawing import MARKED, OTHERS, SHOWN, panels
 from vidfold.bench.speed.memory import Peak
 from vidfold.bench.speed.stopwatch import timed
-from vidfold.reducers import get
+from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 from vidfold.tables import duration, memory, table
+
+Ways = dict[str, Callable[[VideoTokens], Reduction]]
+"""What it is called -> what folds."""
 
 GRID, ANCHORS, KEEP = (27, 27), 126, 0.3
 THEIRS = AUTHORS, WITH_GEMM = "authors' way", "authors' way, product"
@@ -48,7 +57,8 @@ def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype)
         scene = torch.randn(1, patches, channels, generator=generator, device=device)
         part.copy_(scene + 0.3 * torch.randn(part.shape, generator=generator, device=device))
     attention = torch.rand(2, frames, patches, generator=generator, device=device) ** 3
-    return VideoTokens(features, GRID, Pooling.BILINEAR, attention[0], attention[1])
+    keys = torch.randn(frames, patches, 72, generator=generator, device=device)
+    return VideoTokens(features, GRID, Pooling.BILINEAR, attention[0], attention[1], keys=keys)
 
 
 def floor(tokens: VideoTokens) -> float:
@@ -74,26 +84,36 @@ class Measured:
         return statistics.median(self.milliseconds)
 
 
-def measure(tokens: VideoTokens, ways: dict[str, Callable[[VideoTokens], Reduction]], runs: int) -> list[Measured]:
-    """All ways in turns; the first turn is for warming up."""
+def expected(before: list[Measured], frames: int) -> float:
+    """Seconds that a way takes for so many frames, by what it took for fewer; none, where nothing is known of it."""
+    if not before:
+        return 0.0
+    power = min(2.0, max(1.0, slope(before[-2:]))) if len(before) > 1 else 2.0
+    return min(before[-1].milliseconds) / 1000 * (frames / before[-1].frames) ** power
+
+
+def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Measured]:
+    """All ways in turns; the first turn is for warming up, unless it takes a way all of its ``limit`` seconds."""
     device = tokens.features.device
     times: dict[str, list[float]] = {name: [] for name in ways}
+    warm: dict[str, list[float]] = {name: [] for name in ways}
     kept, peaks = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
     for run in range(runs + 1):
         for name, way in ways.items():
             most = SLOW_RUNS if tokens.frames < SLOWEST_FROM else 1
             if name in THEIRS and not 0 < run <= most:
                 continue
+            if sum(warm[name] + times[name]) > 1000 * limit:
+                continue
             peak = Peak(device)
             reduction, milliseconds = timed(lambda way=way: way(tokens), device)
             kept[name], peaks[name] = len(reduction), max(peaks[name], peak.above())
             del reduction
-            if run > 0:
-                times[name].append(milliseconds)
-    return [Measured(tokens.frames, name, kept[name], times[name], peaks[name]) for name in ways]
+            (times if run > 0 else warm)[name].append(milliseconds)
+    return [Measured(tokens.frames, name, kept[name], times[name] or warm[name], peaks[name]) for name in ways]
 
 
-def rows(measured: list[Measured], least: float) -> list[list[str]]:
+def rows(measured: list[Measured], skipped: list[str], frames: int, least: float) -> list[list[str]]:
     """One row a way, and the floor, for one number of frames."""
     theirs = {each.way: each.milliseconds for each in measured if each.way in THEIRS}
     found = []
@@ -104,7 +124,18 @@ def rows(measured: list[Measured], least: float) -> list[list[str]]:
             ratios = [] if each.way in THEIRS else [slow / quick for slow, quick in pairs]
             own.append(spread(ratios, times_as_long) if ratios else "-")
         found.append(own)
-    return [*found, [str(measured[0].frames), "floor", "-", duration(least), "-", "-", "-"]]
+    found += [[str(frames), name, *"-----"] for name in skipped]
+    return [*found, [str(frames), "floor", "-", duration(least), "-", "-", "-"]]
+
+
+def side_by_side(measured: list[Measured], ways: Ways, frames: list[int]) -> list[list[str]]:
+    """A row a way: its median time for each number of frames, and the power of them that it grows with."""
+    found = [["fold", *(f"{each} frames" for each in frames), "power of frames"]]
+    for name in ways:
+        own = {each.frames: each for each in measured if each.way == name}
+        power = f"{slope(list(own.values())):.2f}" if len(own) > 1 else "-"
+        found.append([name, *(duration(own[each].median) if each in own else "-" for each in frames), power])
+    return found
 
 
 def spread(values: list[float], show: Callable[[float], str]) -> str:
@@ -125,7 +156,7 @@ def slope(measured: list[Measured]) -> float:
 def draw(path: Path, measured: list[Measured], title: str) -> None:
     """Time and extra memory over frames, both logarithmic, so that a line of slope 1 is proportional to frames."""
     figure, axes = panels(1, 2, (9, 4), alike=False)
-    styles = [*MARKED.values(), SHOWN, *OTHERS]
+    styles = itertools.chain([*MARKED.values(), SHOWN], itertools.cycle(OTHERS))
     for way, style in zip(dict.fromkeys(each.way for each in measured), styles, strict=False):
         own = [each for each in measured if each.way == way]
         frames = [each.frames for each in own]
@@ -143,14 +174,29 @@ def draw(path: Path, measured: list[Measured], title: str) -> None:
     figure.savefig(path, dpi=150)
 
 
+def reducer(name: str, retention: float) -> Reducer:
+    """A method by name, at the retention if it takes one.
+
+    Raises:
+        ValueError: no such method, or one that cannot fold without a language model.
+    """
+    if name in METHODS and issubclass(METHODS[name], InnerReducer):
+        raise ValueError(f"{name} works inside the language model, and there is none here")
+    known = {field.name for field in dataclasses.fields(METHODS[name])} if name in METHODS else set()
+    own = {"anchors": ANCHORS, "keep": KEEP} if name == "aot-reference" else {"retention": retention}
+    return get(name, **{field: value for field, value in own.items() if field in known})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32, 128, 512], help="(default: 8 32 128 512)")
     parser.add_argument("--channels", type=int, default=3584, help="(default: 3584, as LLaVA-OneVision-7B)")
-    parser.add_argument("--methods", nargs="+", default=["aot-reference", "aot"], help="(default: aot-reference aot)")
+    default = ["aot-reference", "aot-paper", "aot"]
+    parser.add_argument("--methods", nargs="+", default=default, help=f"(default: {' '.join(default)})")
     parser.add_argument("--retention", type=float, default=0.10, help="of methods that take it (default: 0.10)")
     parser.add_argument("--runs", type=int, default=5, help="after one to warm up (default: 5)")
-    parser.add_argument("--no-authors", action="store_true", help="leave the authors' way out")
+    parser.add_argument("--limit", type=float, default=math.inf, help="seconds a method and video (default: none)")
+    parser.add_argument("--no-authors", action="store_true", help="leave the way of AOT's authors out")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="(default: float32 on a CPU, else bfloat16)")
     parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
@@ -159,12 +205,14 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
-    ways: dict[str, Callable[[VideoTokens], Reduction]] = {}
+    ways: Ways = {}
     if not options.no_authors:
         ways = {AUTHORS: Authors(ANCHORS, KEEP), WITH_GEMM: Authors(ANCHORS, KEEP, gemm=True)}
-    for name in options.methods:
-        reference = name == "aot-reference"
-        ways[name] = get(name, anchors=ANCHORS, keep=KEEP) if reference else get(name, retention=options.retention)
+    try:
+        ways |= {name: reducer(name, options.retention) for name in options.methods}
+    except ValueError as error:
+        parser.error(str(error))
+    numbers = sorted(set(options.frames))
     title = (
         f"vidfold {__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
         f"{options.device}, {torch.get_num_threads()} threads, {dtype}, {options.channels} channels, seed 0"
@@ -172,17 +220,20 @@ def main() -> None:
     print(title, flush=True)
     shown = [["frames", "fold", "tokens", "time", "extra memory", "authors' / this", "with product / this"]]
     measured: list[Measured] = []
-    for frames in options.frames:
+    for frames in numbers:
+        ahead = {name: expected([each for each in measured if each.way == name], frames) for name in ways}
+        skipped = [name for name in ways if ahead[name] > options.limit]
         tokens = synthetic_video(frames, options.channels, options.device, getattr(torch, dtype))
-        found = measure(tokens, ways, options.runs)
-        shown += rows(found, floor(tokens))
+        left = {name: way for name, way in ways.items() if name not in skipped}
+        found = measure(tokens, left, options.runs, options.limit)
+        shown += rows(found, skipped, frames, floor(tokens))
         measured += found
         print(f"measured {frames} frames", file=sys.stderr)
         del tokens
-    print(table(shown))
-    if len(options.frames) > 1:
-        powers = {name: slope([each for each in measured if each.way == name]) for name in ways}
-        print("time grows with frames to the power " + ", ".join(f"{p:.2f} ({name})" for name, p in powers.items()))
+    print(table(shown), end="\n\n")
+    print(table(side_by_side(measured, ways, numbers)))
+    if len(measured) < len(ways) * len(numbers):
+        print(f"-: left out, since one fold was expected to take more than {options.limit:g} s")
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         record = {"run": title, "measured": [dataclasses.asdict(each) for each in measured]}

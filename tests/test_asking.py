@@ -12,7 +12,7 @@ from vidfold.loading import VideoModel, load
 from vidfold.tiny import questions, render, seeds
 from vidfold.video import Frames, sample, write
 
-CLIP = render(seeds("test", 1)[0])
+CLIP = render(seeds("search", 1)[0])
 QUESTION = questions(CLIP)[0]
 
 
@@ -43,7 +43,7 @@ def test_unfolded_is_what_transformers_says(loaded, frames):
 
 def test_the_embedded_model_answers_through_a_file(loaded, frames):
     for question in questions(CLIP):
-        if question.kind in ("scene", "tiny"):
+        if question.kind in ("scene", "count"):
             assert ask(loaded, frames, question.text).text == question.answer
             assert ask(loaded, frames, question.text, Identity()).text == question.answer
     scene = next(question for question in questions(CLIP) if question.kind == "scene")

@@ -423,7 +423,7 @@ def test_threads_sharing_a_folded_model_answer_as_alone(small):
         for _ in range(3):
             answers[number] = small.generate(**inputs[number], **GREEDY)
 
-    with fold(small, AOT(retention=0.3)):
+    with fold(small, AOT.paper(retention=0.3)):
         alone = [small.generate(**each, **GREEDY) for each in inputs]
         threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
         for thread in threads:

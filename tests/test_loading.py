@@ -6,13 +6,19 @@ import sys
 import pytest
 import torch
 
-from vidfold import extras
-from vidfold.loading import load
+from vidfold import extras, tiny
+from vidfold.loading import EMBEDDED, load
 
 
-def test_the_embedded_model_loads_in_float32():
-    loaded = load(device="cpu")
-    assert loaded.name == "tiny"
+def test_the_embedded_model_is_what_loads_unasked():
+    assert load(device="cpu").name == "tiny"
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_embedded_models_load_in_float32(name):
+    loaded = load(name, device="cpu")
+    assert loaded.name == name
+    assert loaded.model.name_or_path == str(tiny.path(EMBEDDED[name]))
     assert loaded.model.dtype == torch.float32
     assert not loaded.model.training
     assert loaded.seconds > 0
@@ -25,14 +31,12 @@ def test_settings_pass_through():
 
 
 def test_a_folder_is_loaded_in_its_own_dtype():
-    from vidfold import tiny
-
     assert load(str(tiny.path()), device="cpu").model.dtype == torch.float16
 
 
 def test_missing_folder(tmp_path):
     for name in ("./nowhere", str(tmp_path / "nowhere")):
-        with pytest.raises(ValueError, match=r"nowhere' is not a folder; give 'tiny'"):
+        with pytest.raises(ValueError, match=r"nowhere' is not a folder; give 'tiny', 'tiny-whole', a folder"):
             load(name)
 
 

@@ -136,7 +136,7 @@ def test_a_deep_model_answers_with_finite_numbers_at_the_asked_length(dtype, att
         assert torch.isfinite(model(**call).logits).all()
         answer = model.generate(**call, max_new_tokens=12, do_sample=False)
     assert answer.shape == (2, call["input_ids"].shape[1] + 12)
-    with fold(model, AOT(retention=0.25)):
+    with fold(model, AOT.paper(retention=0.25)):
         assert model.generate(**call, max_new_tokens=12, do_sample=False).shape[0] == 2
 
 
@@ -189,7 +189,7 @@ def test_inputs_of_a_qwen():
     assert ids.shape == (2, 7 + 2 * 25 + 2)
     assert torch.equal(call["mm_token_type_ids"] == 2, ids == model.config.video_token_id)
     assert ((ids == model.config.vision_start_token_id).sum(1) == 1).all()
-    with fold(model, AOT(retention=0.2)) as folded:
+    with fold(model, AOT.paper(retention=0.2)) as folded:
         answer = model.generate(**call, max_new_tokens=3, do_sample=False)
     assert answer.shape == (2, ids.shape[1] + 3)
     assert folded.last.after == (10, 10)

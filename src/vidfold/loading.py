@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from vidfold import extras, models
 
 TINY = "tiny"
 """The name of the embedded model."""
+
+EMBEDDED: Mapping[str, Literal["varied", "whole"]] = {TINY: "varied", "tiny-whole": "whole"}
+"""The names of the embedded model and its twin, and what their language models read in training at the end."""
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -43,9 +47,10 @@ def load(
     """Load a model of a supported family.
 
     Args:
-        name: "tiny" for the embedded model, a folder, or an identifier on the Hugging Face hub.
+        name: "tiny" for the embedded model, "tiny-whole" for its twin that was trained further on whole videos
+            alone, a folder, or an identifier on the Hugging Face hub.
         device: such as "cpu", "cuda:1", or "auto" to spread it over all devices; None: a GPU where there is one.
-        dtype: name of a torch dtype or "auto" for the checkpoint's own; None: "auto", and float32 for the embedded one.
+        dtype: name of a torch dtype or "auto" for the checkpoint's own; None: "auto", float32 for the embedded ones.
         attention: attention implementation of transformers; None: its default.
         quantization: of the weights, by bitsandbytes.
 
@@ -54,14 +59,16 @@ def load(
         MissingExtra: transformers is not installed.
     """
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise ValueError(f"model {name!r} is not a folder; give 'tiny', a folder or an identifier on the hub")
+        raise ValueError(
+            f"model {name!r} is not a folder; give 'tiny', 'tiny-whole', a folder or an identifier on the hub"
+        )
     transformers = extras.load("transformers", "models")
     start = time.perf_counter()
     location, settings = name, {"dtype": dtype or "auto", "device_map": checked_device(device)}
-    if name == TINY:
+    if name in EMBEDDED:
         from vidfold import tiny
 
-        location = str(tiny.path())
+        location = str(tiny.path(EMBEDDED[name]))
         settings["dtype"] = dtype or "float32"
     if attention is not None:
         settings["attn_implementation"] = attention

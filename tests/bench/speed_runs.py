@@ -52,8 +52,8 @@ def measured(frames: int = 4, authors: tuple[float | None, float | None] = (2600
 def results(*cases: Measured) -> Results:
     return Results(
         model={"name": "a model", "random_weights": True, "parameters": 894_000_000},
-        method={"name": "aot", "retention": 0.1},
-        title="aot(retention=0.1)",
+        method={"name": "aot-paper", "retention": 0.1},
+        title="aot-paper(retention=0.1)",
         video="a video",
         provenance=PROVENANCE,
         memory_source="somewhere",

@@ -1,3 +1,5 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_errors_of_one_question_a_clip_are_binomial():
 def test_questions_of_one_clip_are_one_draw():
     one = score(0)
     tripled = Score(3 * one.right, 3 * one.asked, one.kept)
-    assert accuracy(tripled)["scene"] == pytest.approx(accuracy(one)["scene"])
+    assert astuple(accuracy(tripled)["scene"]) == pytest.approx(astuple(accuracy(one)["scene"]))
 
 
 def test_a_setting_does_not_differ_from_itself():
@@ -62,17 +64,49 @@ def test_the_same_seed_draws_the_same_clips():
 
 def test_kinds_are_counted():
     kinds = ["shape", "scene", "shape"]
-    assert counts(kinds).tolist() == [1, 0, 2, 0, 0, 0]
-    assert counts(kinds, np.array([True, False, False])).tolist() == [0, 0, 1, 0, 0, 0]
+    one, two = KINDS.index("scene"), KINDS.index("shape")
+    counted = counts(kinds)
+    assert (counted[one], counted[two], counted.sum()) == (1, 2, 3)
+    chosen = counts(kinds, np.array([True, False, False]))
+    assert (chosen[two], chosen.sum()) == (1, 1)
     assert counts([]).tolist() == [0] * len(KINDS)
 
 
-def test_only_test_clips_are_counted():
-    check_held_out(seeds("test", 3))
-    with pytest.raises(ValueError, match="seed 1000000000 is of the validation split; answers are counted on test"):
-        check_held_out(seeds("validation", 3))
+def unasked(one: Score, kind: str) -> Score:
+    """The same without the questions of a kind."""
+    asked = one.asked.copy()
+    asked[:, KINDS.index(kind)] = 0
+    return Score(one.right * asked, asked, one.kept)
+
+
+def test_kinds_that_were_not_asked_are_left_out():
+    full, other = unasked(score(0), "where"), unasked(score(1), "where")
+    told = accuracy(full)
+    assert set(told) == {MEAN, *KINDS} - {"where"}
+    assert told[MEAN].value == pytest.approx(np.mean([told[kind].value for kind in KINDS if kind != "where"]))
+    gaps = paired_differences(other, full)
+    assert set(gaps) == set(told)
+    value, error = other.gain(full)
+    assert gaps[MEAN].value == pytest.approx(value)
+    assert gaps[MEAN].high - gaps[MEAN].low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_kinds_that_few_clips_ask_count_in_the_draws_that_have_them():
+    full, other = score(0, clips=12), score(1, 0.3, clips=12)
+    asked = full.asked.copy()
+    asked[2:, 0] = 0
+    full, other = (Score(one.right * asked, asked, one.kept) for one in (full, other))
+    gap = paired_differences(other, full)[KINDS[0]]
+    assert gap.low <= gap.value <= gap.high
+
+
+def test_clips_to_learn_from_are_not_counted():
+    for split in ("search", "confirm", "final"):
+        check_held_out(seeds(split, 3, world="second"))
+    with pytest.raises(ValueError, match="seed 5 is of the train split; answers are counted on clips that no model"):
+        check_held_out(seeds("train", 3, start=5))
 
 
 def test_other_clips_make_no_pairs():
-    with pytest.raises(ValueError, match=r"paired scores need the same clips, got \(200, 6\) and \(100, 6\)"):
+    with pytest.raises(ValueError, match=r"paired scores need the same clips, got \(200, 9\) and \(100, 9\)"):
         paired_differences(score(0), score(0, clips=100))

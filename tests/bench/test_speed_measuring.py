@@ -23,8 +23,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def run() -> Results:
-    """AOT on three frames of two videos, on the grid that the authors' way is for."""
-    plan = Plan(AOT(), frames=(3,), batches=(2,), runs=2, new_tokens=3, minutes=5)
+    """The paper's AOT on three frames of two videos, on the grid that the authors' way is for."""
+    plan = Plan(AOT.paper(), frames=(3,), batches=(2,), runs=2, new_tokens=3, minutes=5)
     return measure(plan, subject(shared(depth=3)))
 
 
@@ -69,9 +69,21 @@ def test_a_run_goes_through_json(run):
     assert run.provenance["threads"] == str(torch.get_num_threads())
 
 
+def test_a_method_that_looks_at_no_attention_pays_for_none():
+    run = measure(Plan(AOT(), frames=(3,), runs=1, new_tokens=1), subject(shared(depth=2)))
+    (case,) = run.cases
+    assert not AOT().needs
+    assert case.way("folded").tower == "plain"
+    assert set(case.tower_work) == {"plain"}
+    assert case.way("authors").tokens[0] > 10  # folds by attention, in the same run
+    text = " ".join(overview(run).split())
+    assert "the look into it in" not in text
+    assert "First token of the authors' way" in text
+
+
 def test_the_model_is_left_as_it_was():
     model = llava_onevision(depth=2)
-    measure(Plan(AOT(), frames=(2,), runs=1, new_tokens=1), subject(model))
+    measure(Plan(AOT.paper(), frames=(2,), runs=1, new_tokens=1), subject(model))
     assert not model._forward_pre_hooks
     assert model.base_model.vision_tower.config._attn_implementation == "sdpa"
 
@@ -84,7 +96,7 @@ def test_other_methods_and_grids_have_no_authors_way():
 
 
 def test_without_time_every_stage_is_measured_once_and_the_authors_tower_in_part():
-    plan = Plan(AOT(), frames=(6,), runs=5, new_tokens=1, minutes=1e-6)
+    plan = Plan(AOT.paper(), frames=(6,), runs=5, new_tokens=1, minutes=1e-6)
     run = measure(plan, subject(shared(depth=2)))
     (case,) = run.cases
     assert len(case.passes) == 1
@@ -121,10 +133,10 @@ def test_groups_together_are_what_the_tower_says_of_all_frames():
     model = shared(depth=2)
     inputs = subject(model).inputs(range(5), 2)
     family = models.family(model)
-    ways = {"plain": stock(model), "tapped": tapped(family, AOT().needs)}
+    ways = {"plain": stock(model), "tapped": tapped(family, AOT.paper().needs)}
     tower = TowerTimes(Case(5, 2), inputs, ways, 2, CPU)
     videos = tower.run(Clock(60), 0.0, lambda: None)
-    for video, whole in zip(videos, family.encode(inputs, AOT().needs), strict=True):
+    for video, whole in zip(videos, family.encode(inputs, AOT.paper().needs), strict=True):
         torch.testing.assert_close(video.features, whole.features)
         torch.testing.assert_close(video.shallow, whole.shallow)
 
@@ -147,18 +159,18 @@ def qwen() -> Subject:
 def test_groups_of_temporal_patches_together_are_what_the_tower_says_of_all(size):
     under_test = qwen()
     inputs = under_test.inputs(range(7), 2)
-    ways = {"plain": stock(under_test.model), "tapped": tapped(under_test.family, AOT().needs)}
+    ways = {"plain": stock(under_test.model), "tapped": tapped(under_test.family, AOT.paper().needs)}
     tower = TowerTimes(Case(7, 2), inputs, ways, size, CPU)
     videos = tower.run(Clock(60), 0.0, lambda: None)
     assert sum(group.frames for group in tower.passes[0]) == 14
     assert len(tower.passes[0]) == {1: 4, 2: 4, 4: 2, None: 1}[size]
-    for video, whole in zip(videos, under_test.family.encode(inputs, AOT().needs), strict=True):
+    for video, whole in zip(videos, under_test.family.encode(inputs, AOT.paper().needs), strict=True):
         torch.testing.assert_close(video.features, whole.features, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(video.deep, whole.deep, rtol=1e-4, atol=1e-5)
 
 
 def test_another_family_is_measured_without_the_count_of_its_tower():
-    run = measure(Plan(AOT(retention=0.2), frames=(4,), runs=1, new_tokens=2), qwen())
+    run = measure(Plan(AOT.paper(retention=0.2), frames=(4,), runs=1, new_tokens=2), qwen())
     (case,) = run.cases
     assert case.tokens == 2 * 25
     assert [way.name for way in case.ways] == ["unfolded", "folded", "oracle"]

@@ -56,7 +56,7 @@ def test_the_table_of_times(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     text = overview(results(CASE))
     rows = lines(text)
-    assert "aot 10 %" in text
+    assert "aot-paper 10 %" in text
     assert rows["visual tokens"] == ["784", "78", "78", "80"]
     assert rows["vision tower"] == ["1.80 s"] * 4
     assert rows["a frame"] == ["450 ms (400–500)"] * 4
@@ -74,16 +74,16 @@ def test_what_it_comes_to(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     text = overview(results(CASE))
     for sentence in (
-        "Prefill after aot is 9.33 times as fast as unfolded.",
-        "First token with aot: 9.7 % above the oracle's.",
-        "First token of the authors' way: 2.32 times as long as with aot.",
+        "Prefill after aot-paper is 9.33 times as fast as unfolded.",
+        "First token with aot-paper: 9.7 % above the oracle's.",
+        "First token of the authors' way: 2.32 times as long as with aot-paper.",
         "The authors' fold with its cosines as matrix products, which it does not have: 90.0 ms.",
         "One pass of the vision tower",
-        "Runs of the stages after it: unfolded 3, aot 10 % 2, oracle 1, authors' way 1.",
+        "Runs of the stages after it: unfolded 3, aot-paper 10 % 2, oracle 1, authors' way 1.",
         "Reading 4 frames of a video: 50.0 ms, not counted above.",
         "random weights: they say nothing, and speed does not depend on them",
         "bfloat16 on cpu: a machine, 2 threads",
-        "unfolded 250 G, aot 10 % 20.0 G",
+        "unfolded 250 G, aot-paper 10 % 20.0 G",
         "memory: somewhere.",
     ):
         assert sentence in text
@@ -94,7 +94,7 @@ def test_work_stands_beside_what_was_reached(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     rows = lines(overview(results(CASE)))
     assert rows["vision tower"] == ["1.80 s"] * 4  # the first table's
-    assert rows["saliency, aot 10 %"] == ["1.50 G", "-", "150 ms", "10.0 GFLOP/s", "-"]
+    assert rows["saliency, aot-paper 10 %"] == ["1.50 G", "-", "150 ms", "10.0 GFLOP/s", "-"]
     assert rows["prefill, unfolded"] == ["4.00 G", "1.00 GB", "2.10 s", "1.90 GFLOP/s", "476 MB/s"]
 
 
@@ -132,7 +132,7 @@ def test_markdown_has_the_same_rows():
     text = markdown(results(CASE))
     assert "| first token | 3.90 s | 2.21 s | 2.01 s | 5.12 s |" in text
     assert "|---|---:|---:|---:|---:|\n" in text
-    assert "- First token with aot: 9.7 % above the oracle's." in text
+    assert "- First token with aot-paper: 9.7 % above the oracle's." in text
 
 
 def test_a_run_comes_back_from_json(tmp_path):

@@ -3,7 +3,7 @@
 from vidfold.cli import main
 from vidfold.tiny import questions, render, seeds
 
-CLIP = render(seeds("test", 1)[0])
+CLIP = render(seeds("search", 1)[0])
 QUESTION = questions(CLIP)[0]
 
 

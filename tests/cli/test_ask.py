@@ -35,10 +35,11 @@ def test_ask_compares(capsys, clip):
 
 
 def test_ask_in_json(capsys, clip):
-    arguments = ["ask", clip, QUESTION.text, "--json", "--compare", "--frames", "4", "--set", "keep=0.5"]
-    assert main([*arguments, "--set", "segments=dynamic", "--set", "carry_mass=true", "--set", "repeat_key=False"]) == 0
+    arguments = ["ask", clip, QUESTION.text, "--json", "--compare", "--frames", "4", "--method", "aot-paper"]
+    fields = ("keep=0.5", "segments=dynamic", "carry_mass=true", "repeat_key=False")
+    assert main([*arguments, *(word for field in fields for word in ("--set", field))]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["method"]["name"] == "aot"
+    assert report["method"]["name"] == "aot-paper"
     chosen = {"keep": 0.5, "segments": "dynamic", "carry_mass": True, "repeat_key": False, "retention": 0.1}
     assert report["method"].items() >= chosen.items()
     assert report["frames"] == len(report["timestamps"]) == 4
@@ -73,8 +74,8 @@ def test_a_short_video_is_asked_with_the_frames_it_has(capsys, tmp_path):
         (["--method", "magic"], "unknown method 'magic'; there are: aot"),
         (["--set", "magic=1"], "aot has no field 'magic'"),
         (["--set", "keep"], "--set takes FIELD=VALUE, such as keep=0.5, got 'keep'"),
-        (["--set", "keep=much"], "keep must be a number in [0, 1], got 'much'"),
-        (["--set", "epsilon=much"], "epsilon"),
+        (["--method", "aot-paper", "--set", "keep=much"], "keep must be a number in [0, 1], got 'much'"),
+        (["--method", "aot-paper", "--set", "epsilon=much"], "epsilon"),
         (["--method", "identity", "--retention", "0.5"], "identity has no field 'retention'"),
         (["--max-new-tokens", "0"], "max_new_tokens must be a whole number of at least 1, got 0"),
         (["--model", "./nowhere"], "model './nowhere' is not a folder"),

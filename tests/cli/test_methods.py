@@ -9,4 +9,4 @@ def test_methods(capsys):
     out = capsys.readouterr().out
     for name, method in METHODS.items():
         assert f"\n{name} " in out
-        assert all(need in out for need in method.needs)
+        assert all(need in out for need in method().needs)

@@ -40,4 +40,4 @@ def test_methods_that_a_family_cannot_serve_are_named(capsys, monkeypatch):
 
     monkeypatch.setitem(FAMILIES, "poor", Poor)
     line = printed(capsys, monkeypatch)["poor"]
-    assert line.endswith("aot, aot-reference, tome, visionzip")
+    assert line.endswith("aot-paper, aot-reference, tome, visionzip")

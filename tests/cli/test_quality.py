@@ -41,10 +41,16 @@ def test_other_seeds_are_other_rows(capsys, tmp_path):
 
 def test_videos_of_ones_own(capsys, tmp_path):
     clip = tmp_path / "clip.mp4"
-    write(clip, render(seeds("test", 1)[0]).frames, fps=2, scale=2, hold=2)
-    assert run(tmp_path / "out", "--videos", str(clip), "--question", "what is the scene?") == 0
+    write(clip, render(seeds("search", 1)[0]).frames, fps=2, scale=2, hold=2)
+    assert run(tmp_path / "out", "--videos", str(clip), "--question", "what is the first scene?") == 0
     assert "videos (1 of 8 frames, " in capsys.readouterr().out
     assert all(row["accuracy_mean"] == "" for row in read(tmp_path / "out" / "quality.csv"))
+
+
+def test_other_worlds_splits_and_lengths(capsys, tmp_path):
+    assert run(tmp_path, "--world", "second", "--split", "search", "--frames", "4") == 0
+    assert "tiny, scenes 0-1 (search, second world, 4 frames), 25 %" in capsys.readouterr().out
+    assert {row["tokens_before"] for row in read(tmp_path / "quality.csv")} == {"144"}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,7 @@ def test_videos_of_ones_own(capsys, tmp_path):
         (("--retention", "2"), "retention must be in (0, 1], got 2.0"),
         (("--clips", "0"), "clips must be a whole number of at least 1, got 0"),
         (("--videos", "nowhere.mp4"), "'nowhere.mp4' is no file"),
+        (("--frames", "0"), "frames must be a whole number of at least 1, got 0"),
         (("--seed", "-1"), "seed must be a whole number of at least 0, got -1"),
     ],
 )

@@ -7,7 +7,7 @@ from vidfold.loading import load
 from vidfold.tiny import questions, render, seeds
 from vidfold.video import write
 
-CLIPS = [render(seed) for seed in seeds("test", 3)]
+CLIPS = [render(seed) for seed in seeds("search", 3)]
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def evaluator(loaded, folder=None, **arguments):
 
 @pytest.fixture(scope="module")
 def asked(clips):
-    """Requests about three clips, a scene and a tiny dot each, with their true answers."""
+    """Requests about three clips, the first and the last scene of each, with their true answers."""
     requests, answers = [], []
     for path, questions in clips:
         for question in questions[:2]:
@@ -216,7 +216,7 @@ def test_a_family_that_cannot_serve_the_method_says_so(tiny, monkeypatch):
 
     monkeypatch.setattr(LlavaOnevision, "gives", frozenset())
     with pytest.raises(ValueError, match=r"cannot give VideoTokens\.deep"):
-        evaluator(tiny, method="aot")
+        evaluator(tiny, method="aot-paper")
 
 
 def test_llava_video(llava_video, clips):

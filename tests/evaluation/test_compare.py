@@ -49,6 +49,14 @@ def test_standard_errors(tmp_path):
     assert average.error == pytest.approx(math.hypot(*errors.values()) / 4)
 
 
+@pytest.mark.parametrize("method", ["aot", "aot-paper"])
+def test_every_form_of_aot_stands_beside_aot(tmp_path, method):
+    put_run(tmp_path, VIDEOMME, method=method)
+    (beside,) = compared(tmp_path).compared
+    assert beside.row["VideoMME"].method == "AOT"
+    assert f"\n{beside.runs[0].config_hash}  {method}(retention=0.1) " in comparison_text(compared(tmp_path))
+
+
 def test_what_was_kept_is_that_of_the_task(tmp_path):
     put_run(tmp_path)
     kept = {each.benchmark: each.kept for each in read_results(tmp_path)[0]}
@@ -230,13 +238,14 @@ def test_parts_of_a_row_with_different_settings_stand_together(tmp_path):
 
 
 def test_configurations_that_are_no_parts_of_a_row_stand_apart(tmp_path):
-    put_run(tmp_path / "a", VIDEOMME, keep=0.3)
-    put_run(tmp_path / "b", {"egoschema": SCORES["egoschema"]}, keep=0.4)
+    put_run(tmp_path / "a", VIDEOMME, method="aot-paper", keep=0.3)
+    put_run(tmp_path / "b", {"egoschema": SCORES["egoschema"]}, method="aot-paper", keep=0.4)
     assert [len(beside.measured) for beside in compared(tmp_path).compared] == [1, 1]
 
 
 def test_a_row_goes_by_the_published_name_that_it_was_run_for(tmp_path):
-    put_run(tmp_path, global_ratio=1.0, row={"row": "no-local@0.10", "published": "AOT w/o local anchors"})
+    row = {"row": "no-local@0.10", "published": "AOT w/o local anchors"}
+    put_run(tmp_path, method="aot-paper", global_ratio=1.0, row=row)
     (beside,) = compared(tmp_path, "3").compared
     assert beside.difference("EgoSchema") == pytest.approx(59.6 - 60.1)
     assert {why for _, why in reasons(tmp_path)} == {
@@ -275,13 +284,14 @@ def test_tidy_rows(tmp_path):
 
 def test_text(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    put_run(tmp_path / "a", VIDEOMME, described={"errors": 3}, keep=0.4)
+    put_run(tmp_path / "a", VIDEOMME, described={"errors": 3}, method="aot-paper", keep=0.4)
     put_run(tmp_path / "b", VIDEOMME, retention=0.13)
     shown = comparison_text(compared(tmp_path))
     lines = [line.split() for line in shown.splitlines()]
-    assert ["aot", "measured", "missing", "missing", "missing", "56.6", "±", "1.2", "missing", "10.0", "%"] in lines
+    measured = ["measured", "missing", "missing", "missing", "56.6", "±", "1.2", "missing", "10.0", "%"]
+    assert ["aot-paper", *measured] in lines
     assert any(line[1:] == ["difference", "+0.5", "±", "1.2"] for line in lines)
-    assert "aot(retention=0.1, keep=0.4)" in shown
+    assert "aot-paper(retention=0.1, keep=0.4)" in shown
     assert "3 samples could not be read" in shown
     assert "the table has no row of retention 13 %" in shown
     assert ["1", "%", "SimpleCluster,", "EarlyTom,", "VisionZip"] in lines

@@ -102,10 +102,10 @@ def test_commands(tmp_path):
 
 def test_commands_of_a_bench(tmp_path):
     found = recipe.read("table4")
-    one = Plan(found, found.select(["video-aot@0.10"]), tmp_path, changes={"dtype": "float16", "keep": "0.5"})
+    one = Plan(found, found.select(["video-aot-paper@0.10"]), tmp_path, changes={"dtype": "float16", "keep": "0.5"})
     assert " ".join(one.command(one.rows[0])) == (
-        "vidfold bench speed --model lmms-lab/LLaVA-Video-7B-Qwen2 --dtype float16 --frames 64 --method aot "
-        f"--retention 0.1 --set keep=0.5 --output {tmp_path / 'table4' / 'video-aot@0.10'}"
+        "vidfold bench speed --model lmms-lab/LLaVA-Video-7B-Qwen2 --dtype float16 --frames 64 --method aot-paper "
+        f"--retention 0.1 --set keep=0.5 --output {tmp_path / 'table4' / 'video-aot-paper@0.10'}"
     )
 
 

@@ -13,11 +13,11 @@ from vidfold.reducers import METHODS
 
 def test_fields_of_a_run_and_of_its_method():
     settings = Settings.of(
-        pretrained="some/model", method="aot", retention=0.2, frames=16, segments="dynamic", keep=0.5
+        pretrained="some/model", method="aot-paper", retention=0.2, frames=16, segments="dynamic", keep=0.5
     )
-    assert settings.reducer == AOT(retention=0.2, segments="dynamic", keep=0.5)
+    assert settings.reducer == AOT.paper(retention=0.2, segments="dynamic", keep=0.5)
     assert (settings.pretrained, settings.frames, settings.retention) == ("some/model", 16, 0.2)
-    assert settings.method["name"] == "aot"
+    assert settings.method["name"] == "aot-paper"
     assert settings.method["segments"] == "dynamic"
 
 

@@ -1,4 +1,4 @@
-"""Little benchmarks of the embedded model's world, in the layout of the four that the papers use.
+"""Little benchmarks of the embedded model's worlds, in the layout of the four that the papers use.
 
 ``python -m tests.evaluation.world CLIPS`` writes them to ``out/world``, where the tasks in ``tasks/`` look for them.
 """
@@ -6,6 +6,7 @@
 import json
 import random
 import sys
+from itertools import islice
 from pathlib import Path
 
 from vidfold.tiny import questions, render, seeds
@@ -72,19 +73,28 @@ def videomme(name, question, rng):
 
 
 BENCHMARKS = {
-    mvbench: ("last", "leaves"),
+    mvbench: ("next", "behind"),
     egoschema: ("scene", "shape"),
-    longvideobench: ("tiny", "last"),
+    longvideobench: ("tiny", "next"),
     videomme: ("scene", "shape", "count"),
 }
+"""What each asks of every clip."""
+ASKED = {kind for kinds in BENCHMARKS.values() for kind in kinds}
+FRAMES = 8
 
 
-def build(clips, folder=FOLDER):
+def clips(count):
+    """The first clips of the search split that answer all of it."""
+    found = (render(seed, FRAMES) for seed in seeds("search", 100 * count))
+    return list(islice((clip for clip in found if {one.kind for one in questions(clip)} >= ASKED), count))
+
+
+def build(count, folder=FOLDER):
     """Write so many clips and a file of questions for each benchmark."""
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     documents = {benchmark: [] for benchmark in BENCHMARKS}
-    for number, seed in enumerate(seeds("test", clips)):
-        clip, name, rng = render(seed), f"clip{number}", random.Random(seed)
+    for number, clip in enumerate(clips(count)):
+        name, rng = f"clip{number}", random.Random(clip.seed)
         path = folder / "clips" / f"{name}.mp4"
         if not path.exists():
             write(path, clip.frames, fps=2, scale=4, hold=12)

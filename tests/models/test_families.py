@@ -332,7 +332,7 @@ def test_labels_lose_the_same_tokens(case, model):
 def test_half_precision(case, dtype):
     model = built(case, dtype)
     inputs = two_rows(case, model)
-    with fold(model, AOT(retention=0.3)) as folded, torch.no_grad():
+    with fold(model, AOT.paper(retention=0.3)) as folded, torch.no_grad():
         output = model(**inputs)
         answer = model.generate(**inputs, **greedy(case))
     assert output.logits.dtype == dtype
@@ -375,6 +375,7 @@ def test_what_a_video_gives_depends_on_its_own_pixels_alone(case, model):
 METHODS = {
     "aot": lambda patches: AOT(retention=0.1),
     "aot, everything": lambda patches: AOT(retention=1.0),
+    "aot-paper": lambda patches: AOT.paper(retention=0.1),
     "aot-reference": lambda patches: AOTReference(anchors=2 * patches // 3, clip=2),
     "random": lambda patches: Random(retention=0.1),
 }
@@ -443,7 +444,7 @@ def test_threads_answer_as_alone(case, model):
         for _ in range(2):
             answers[number] = model.generate(**inputs[number], **greedy(case))
 
-    with fold(model, AOT(retention=0.3)):
+    with fold(model, AOT.paper(retention=0.3)):
         alone = [model.generate(**each, **greedy(case)) for each in inputs]
         threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
         for thread in threads:
@@ -553,7 +554,7 @@ def test_images_folded_too(case, model, frames, images):
         stock = model(**inputs).logits
         with fold(model, Identity(), images=True):
             torch.testing.assert_close(model(**inputs).logits, stock, rtol=0, atol=1e-4)
-        for method in (AOT(retention=0.3), Random(retention=0.3)):
+        for method in (AOT(retention=0.3), AOT.paper(retention=0.3), Random(retention=0.3)):
             with fold(model, method, images=True) as folded:
                 output = model.generate(**inputs, **greedy(case), num_beams=2, return_dict_in_generate=True)
             # A family may read an image in two grids.
@@ -595,7 +596,7 @@ def test_an_error_inside_generate_leaves_nothing_behind(case):
     def fail(ids: Tensor, scores: Tensor) -> Tensor:
         raise RuntimeError("stop")
 
-    with fold(model, AOT(retention=0.3)) as folded:
+    with fold(model, AOT.paper(retention=0.3)) as folded:
         stock = model.generate(**inputs, **greedy(case))
         with pytest.raises(RuntimeError, match="stop"):
             model.generate(**inputs, **greedy(case), logits_processor=[fail])

@@ -124,7 +124,7 @@ def test_internvl3_5_reads_with_a_qwen3():
     stock = model.generate(**inputs, **greedy(tiny))
     with fold(model, Identity()):
         assert torch.equal(model.generate(**inputs, **greedy(tiny)), stock)
-    with fold(model, AOT(retention=0.2)) as folded:
+    with fold(model, AOT.paper(retention=0.2)) as folded:
         model.generate(**inputs, **greedy(tiny))
     assert folded.last.after == (4, 5)
 
@@ -156,7 +156,7 @@ def test_an_image_is_one_frame_of_tiles_one_above_the_other():
     assert image.frames == 1
     assert image.grid == (9, 3)
     torch.testing.assert_close(image.features[0], tiles.flatten(0, 1), rtol=0, atol=1e-5)
-    with fold(built(), AOT(retention=0.3), images=True) as folded:
+    with fold(built(), AOT.paper(retention=0.3), images=True) as folded:
         built().generate(**inputs, **greedy(tiny))
     assert folded.last.after == (8,)
 

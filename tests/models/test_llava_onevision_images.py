@@ -127,7 +127,7 @@ def test_the_newline_behind_a_whole_stays():
 
 
 @pytest.mark.parametrize("sizes", [(TALL,), (WIDE, TALL)], ids=str)
-@pytest.mark.parametrize("method", [AOT(retention=0.2), Random(retention=0.2)], ids=repr)
+@pytest.mark.parametrize("method", [AOT(retention=0.2), AOT.paper(retention=0.2), Random(retention=0.2)], ids=repr)
 def test_every_grid_has_a_budget_of_its_own(sizes, method):
     model = built()
     inputs = prompt(*sizes, video=True)
@@ -153,7 +153,7 @@ def test_a_batch_of_image_prompts():
         with fold(model, Identity(), images=True) as folded:
             torch.testing.assert_close(model(**inputs).logits, stock, rtol=0, atol=1e-4)
     assert folded.last.images == 4
-    with fold(model, AOT(retention=0.2), images=True):
+    with fold(model, AOT.paper(retention=0.2), images=True):
         together = model.generate(**inputs, **greedy(tiny), num_beams=2)
         for number, count in enumerate((1, 2)):
             alone = tiny.inputs(model, prompts=((3, 8)[number],), frames=((),), images=(count,))

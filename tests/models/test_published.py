@@ -278,7 +278,7 @@ def test_what_is_no_such_checkpoint_is_refused(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    write(path, render(seeds("test", 1)[0]).frames, fps=2, scale=4, hold=12)
+    write(path, render(seeds("search", 1)[0]).frames, fps=2, scale=4, hold=12)
     return path
 
 

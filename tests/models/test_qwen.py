@@ -157,7 +157,7 @@ def test_positions_of_a_shortened_prompt(case, model):
     assert not {name for name in short if name.startswith(("pixel", "video_grid", "image_grid", "second"))}
 
 
-@pytest.mark.parametrize("reducer", [Identity(), AOT(retention=0.2)], ids=repr)
+@pytest.mark.parametrize("reducer", [Identity(), AOT.paper(retention=0.2)], ids=repr)
 def test_decoding_by_hand_is_generating(case, model, reducer):
     inputs = case.inputs(model, prompts=(6,), frames=((3,),))
     with torch.no_grad(), fold(model, reducer):
@@ -229,7 +229,7 @@ def test_times_of_frames_stay(name, built):
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe"])
-@pytest.mark.parametrize("method", [AOT(retention=0.2), Random(retention=0.2)], ids=repr)
+@pytest.mark.parametrize("method", [AOT(retention=0.2), AOT.paper(retention=0.2), Random(retention=0.2)], ids=repr)
 def test_side_features_are_folded_with_the_weights_of_their_tokens(name, method, built):
     case, model = CASES[name], built[name]
     (video,) = models.encode(model, case.inputs(model, frames=((4,),)), ALL)
@@ -343,7 +343,7 @@ def test_a_video_of_one_frame_is_padded_by_the_processor(built):
     made = processor([frame], do_resize=False, return_tensors="pt")
     inputs = case.inputs(model, frames=((1,),)) | dict(made)
     assert inputs["video_grid_thw"].tolist() == [[1, 12, 8]]
-    with fold(model, AOT(retention=0.25)) as folded:
+    with fold(model, AOT.paper(retention=0.25)) as folded:
         model.generate(**inputs, **GREEDY)
     assert folded.last.after == (6,)
 

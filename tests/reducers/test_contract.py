@@ -6,18 +6,24 @@ import pytest
 import torch
 
 from tests.conftest import make_video
-from vidfold import AOT, Pooling, VideoTokens
-from vidfold.reducers import METHODS, BudgetedReducer, InnerReducer, Reducer, get
+from vidfold import Pooling, VideoTokens
+from vidfold.reducers import AOT, METHODS, AOTPaper, BudgetedReducer, InnerReducer, Reducer, get
 from vidfold.segments import DySeg
 
 BEFORE = {name: method for name, method in METHODS.items() if not issubclass(method, InnerReducer)}
 """Methods that work before the language model; those inside it have tests of their own."""
 REDUCERS: dict[str, Reducer] = {name: method() for name, method in BEFORE.items()} | {
     "aot-reference": get("aot-reference", anchors=12),
+    "aot-attention": AOT(anchors="attention", support="attention"),
+    "aot-weighted": AOT(attention_power=0.5, support="farthest", share="novelty"),
     "aot-dynamic": AOT(segments=DySeg(clips=3)),
-    "aot-optimal": AOT(segments="optimal"),
-    "aot-encoder": AOT(merge="encoder", distance=0.5, nearest=0.1, time_scale=1.5, repeat_key=True),
-    "aot-mass": AOT(carry_mass=True, saliency_mass=True, intra_scale=0.3, clip=3),
+    "aot-balanced": AOT(intra="balanced", inter="balanced", clip=3, carry_mass=False),
+    "aot-unbalanced": AOT(intra="unbalanced", inter="unbalanced", emission="double"),
+    "aot-choice": AOT(order="choice", candidates=1, sketch=8, scale="absolute"),
+    "aot-paper-dynamic": AOTPaper(segments=DySeg(clips=3)),
+    "aot-paper-optimal": AOTPaper(segments="optimal"),
+    "aot-paper-encoder": AOTPaper(merge="encoder", distance=0.5, nearest=0.1, time_scale=1.5, repeat_key=True),
+    "aot-paper-mass": AOTPaper(carry_mass=True, saliency_mass=True, intra_scale=0.3, clip=3),
     "aot-reference-dynamic": get("aot-reference", anchors=12, segments="dynamic"),
     "aot-reference-optimal": get("aot-reference", anchors=12, segments="optimal"),
 }
@@ -158,7 +164,7 @@ def test_bad_retention_is_quoted(name, value):
 
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(
-        ValueError, match=r"unknown method 'fastvide'; did you mean 'fastvid'\? there are: aot, aot-ref"
+        ValueError, match=r"unknown method 'fastvide'; did you mean 'fastvid'\? there are: aot, aot-paper, aot-ref"
     ):
         get("fastvide")
     with pytest.raises(ValueError, match=r"random has no field 'ratio'; it has: retention, seed"):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
@@ -7,7 +9,7 @@ from vidfold.tiny.evaluate import FULL, Score, Setting, evaluate, main, table
 from vidfold.tiny.export import ask
 from vidfold.tiny.questions import KINDS
 
-CLIPS = seeds("validation", 3)
+CLIPS = seeds("search", 3)
 SETTINGS = (FULL, Setting("aot", 0.25), Setting("aot-reference", 0.25), Setting("random", 0.1))
 
 
@@ -24,6 +26,12 @@ def processor():
 @pytest.fixture(scope="module")
 def scores(model, processor):
     return evaluate(model, processor, SETTINGS, CLIPS)
+
+
+@pytest.fixture(scope="module")
+def few(model, processor):
+    """Of clips of another length and world, so short that some kinds are never asked."""
+    return evaluate(model, processor, SETTINGS, seeds("search", 2, world="second"), frames=3)
 
 
 def random_score(seed, clips=200):
@@ -54,6 +62,38 @@ def test_settings_keep_what_they_promise(scores):
     assert kept[Setting("aot", 0.25)] == 0.25
     assert kept[Setting("random", 0.1)] == pytest.approx(29 / 288)
     assert 0.1 < kept[Setting("aot-reference", 0.25)] < 0.6
+
+
+def test_other_lengths_and_worlds(few):
+    clips = [render(seed, 3) for seed in seeds("search", 2, world="second")]
+    for score in few.values():
+        assert score.asked.sum(1).tolist() == [len(questions(clip)) for clip in clips]
+    assert few[Setting("aot", 0.25)].kept.mean() == 27 / 108
+
+
+def test_kinds_that_no_clip_asks_are_left_out(few):
+    score = few[FULL]
+    missing = score.asked.sum(0) == 0
+    assert missing[KINDS.index("next")]
+    assert not missing[KINDS.index("scene")]
+    for numbers in (score.accuracy, score.standard_error()):
+        np.testing.assert_array_equal(np.isnan(numbers), missing)
+    assert score.mean()[0] == pytest.approx(score.accuracy[~missing].mean())
+    assert score.gain(score) == (0, 0)
+    cells = table(few).splitlines()[2].split(" | ")[3:-2]
+    assert [cell == "-" for cell in cells] == missing.tolist()
+
+
+def test_kinds_that_some_clips_ask_count_where_they_are():
+    whole = random_score(0)
+    here = np.arange(200) % 2 == 0
+    asked = whole.asked.copy()
+    asked[~here, 1] = 0
+    half = Score(whole.right * asked, asked, whole.kept)
+    only = Score(whole.right[here], whole.asked[here], whole.kept[here])
+    assert half.accuracy[1] == only.accuracy[1]
+    assert half.standard_error()[1] == pytest.approx(only.standard_error()[1])
+    np.testing.assert_array_equal(half.accuracy[2:], whole.accuracy[2:])
 
 
 def test_random_methods_draw_anew_for_each_clip(model, processor):
@@ -88,6 +128,20 @@ def test_the_table_has_a_row_for_each_setting(scores):
     assert lines[2].startswith("| full | 100% | 100.0% |")
 
 
+def test_the_command_line(capsys):
+    arguments = ["--clips", "1", "--retention", "0.5", "--method", "random"]
+    main([*arguments, "--world", "second", "--frames", "4", "--split", "confirm"])
+    head, _, row = capsys.readouterr().out.strip().splitlines()
+    assert head.startswith("| method | retention | kept | scene |")
+    assert row.startswith("| random | 50% | 50.0% | ")
+
+
+def test_anchors_of_the_reference_follow_the_retention():
+    tokens = SimpleNamespace(features=np.empty((8, 144, 1)))
+    anchors = [Setting("aot-reference", share).reducer(tokens, seed=0).anchors for share in (0.1, 0.25, 1.0)]
+    assert anchors == [25, 62, 144]
+
+
 def test_bad_choices_are_refused(capsys):
     with pytest.raises(ValueError, match=r"unknown method 'aott'; there are: .*aot"):
         Setting("aott", 0.1)
@@ -96,5 +150,12 @@ def test_bad_choices_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["--method", "none"])
     assert "unknown method 'none'" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["--split", "train"])
+    for choice, message in (
+        (["--split", "train"], "invalid choice: 'train'"),
+        (["--world", "third"], "invalid choice: 'third'"),
+        (["--frames", "0"], "frames must be a whole number of at least 1, got 0"),
+        (["--clips", "2000000"], "which leaves it"),
+    ):
+        with pytest.raises(SystemExit):
+            main(choice)
+        assert message in capsys.readouterr().err

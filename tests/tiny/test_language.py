@@ -5,12 +5,14 @@ from transformers import AutoProcessor
 from vidfold.tiny.language import END, IMAGE, START, UNKNOWN, VIDEO, VOCABULARY, encode, processor, tokenizer
 from vidfold.tiny.questions import ANSWERS, questions
 from vidfold.tiny.scenes import FRAMES, SIZE, render, seeds
+from vidfold.tiny.worlds import WORLDS
 
-CHAT = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What is the scene?"}]}]
+CHAT = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What is the first scene?"}]}]
 
 
 def texts():
-    return {question.text for seed in seeds("train", 40) for question in questions(render(seed))}
+    members = (seed for world in WORLDS for seed in seeds("train", 40, world=world))
+    return {question.text for seed in members for question in questions(render(seed, 16), unlearned=True)}
 
 
 def test_all_questions_and_answers_are_in_the_vocabulary():
@@ -28,16 +30,20 @@ def test_encode_equals_the_tokenizer():
 
 
 def test_encode_refuses_other_words():
-    with pytest.raises(ValueError, match="outside the vocabulary: does, giraffe"):
-        encode("what does the giraffe?")
+    with pytest.raises(ValueError, match="outside the vocabulary: giraffe"):
+        encode("where is the giraffe?")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["What color is the tiny dot?", "what  colour is the tiny dot ?", "WHAT COLOR IS THE TINY DOT?\n"],
+    [
+        "What color is the tiny dot on the sea?",
+        "what  colour is the tiny dot on the  sea ?",
+        "WHAT COLOR IS THE TINY DOT ON THE SEA?\n",
+    ],
 )
 def test_case_spacing_and_spelling_do_not_matter(text):
-    assert tokenizer()(text)["input_ids"] == encode("what color is the tiny dot?")
+    assert tokenizer()(text)["input_ids"] == encode("what color is the tiny dot on the sea?")
 
 
 def test_decoding_gives_the_words_back():
@@ -61,7 +67,7 @@ def test_a_chat_becomes_the_prompt_the_model_was_trained_on():
     assert tokens == [
         *(START, "user"),
         *[VIDEO] * visual,
-        *("what", "is", "the", "scene", "?"),
+        *("what", "is", "the", "first", "scene", "?"),
         *(END, START, "assistant"),
     ]
 
@@ -70,7 +76,7 @@ def test_a_conversation_with_answers_and_system_words():
     chat = [{"role": "system", "content": "video"}, *CHAT, {"role": "assistant", "content": "sea"}]
     text = tokenizer().apply_chat_template(chat, tokenize=False)
     assert text == (
-        "<|im_start|>system video<|im_end|><|im_start|>user <video>What is the scene?<|im_end|>"
+        "<|im_start|>system video<|im_end|><|im_start|>user <video>What is the first scene?<|im_end|>"
         "<|im_start|>assistant sea<|im_end|>"
     )
 

@@ -5,78 +5,139 @@ import torch
 from vidfold.tiny.export import ask
 from vidfold.tiny.language import END, VOCABULARY, processor
 from vidfold.tiny.model import TinyConfig, build
-from vidfold.tiny.packing import ASK, LABELS, LENGTH, NAMED_SLOTS, NAMES, PLAN, asked, pack, project, read, see
-from vidfold.tiny.scenes import COLORS, FRAMES, render
+from vidfold.tiny.packing import (
+    ASK,
+    LABELS,
+    LENGTH,
+    NAMED_SLOTS,
+    NAMES,
+    PLAN,
+    Batch,
+    asked,
+    by_kind,
+    pack,
+    patch_labels,
+    project,
+    question_ids,
+    read,
+    see,
+)
+from vidfold.tiny.questions import questions
+from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SIZE, render, seeds
 from vidfold.tiny.scoring import answer
+from vidfold.tiny.worlds import WORLDS
 
 SIZES = TinyConfig(patch=8, vision_width=32, vision_layers=2, vision_heads=2, width=48, layers=3, heads=3)
 WORDS = list(VOCABULARY)
+SEEDS = [seed for world in WORLDS for seed in seeds("train", 3, world=world)]
 
 
-def test_a_batch_holds_its_clips():
-    batch = pack(range(4), grid=12)
-    for row, seed in enumerate(range(4)):
-        clip = render(seed)
+@pytest.mark.parametrize("frames", [4, FRAMES, 16])
+def test_a_batch_holds_its_clips(frames):
+    batch = pack(SEEDS, grid=12, frames=frames)
+    for row, seed in enumerate(SEEDS):
+        clip = render(seed, frames)
         np.testing.assert_array_equal(batch.pixels[row].numpy(), clip.frames)
         told = [WORDS[index] for index in batch.answers[row].tolist()]
-        assert told == [question.answer for question in asked(clip)]
-    assert batch.ids.shape == (4, LENGTH)
-    assert batch.patches.shape == (4, FRAMES, 144, len(LABELS))
+        for slot, question in enumerate(asked(clip)):
+            assert batch.valid[row, slot] == (question is not None)
+            assert question is None or told[slot] == question.answer
+    assert batch.ids.shape == (len(SEEDS), LENGTH)
+    assert batch.patches.shape == (len(SEEDS), frames, 144, len(LABELS))
+    assert batch.pixels.shape == (len(SEEDS), frames, SIZE, SIZE, 3)
 
 
-def test_fewer_frames_are_evenly_spaced():
-    some = pack(range(2), grid=12, frames=4)
-    np.testing.assert_array_equal(some.pixels[1].numpy(), render(1).frames[1::2])
-    with pytest.raises(ValueError, match="frames must divide 8; got 3"):
-        pack(range(1), grid=12, frames=3)
+def test_slots_ask_what_the_plan_says_and_turns_ask_all():
+    for seed in SEEDS:
+        clip = render(seed, 16)
+        told = []
+        for turn in range(5):
+            slots = asked(clip, turn)
+            assert all(question is None or question.kind == kind for question, kind in zip(slots, PLAN, strict=True))
+            told += [question for question in slots if question is not None]
+        assert sorted(question.text for question in told) == sorted(
+            question.text for question in questions(clip, unlearned=True)
+        )
 
 
-def test_slots_ask_what_the_plan_says():
-    for seed in range(6):
-        clip = render(seed)
-        assert tuple(question.kind for question in asked(clip)) == PLAN
-        shapes = {question.text for question in asked(clip) if question.kind == "shape"}
-        assert len(shapes) == min(4, len(clip.objects))
-
-
-def test_names_point_at_the_colours():
-    batch = pack(range(5), grid=12)
-    for row in batch.ids[:, NAMES].tolist():
-        assert all(WORDS[index] in COLORS for index in row)
-    assert len(NAMED_SLOTS) == len(NAMES) == PLAN.count("shape")
+def test_names_point_at_what_a_question_is_about():
+    for frames in (FRAMES, 16):
+        batch = pack(SEEDS, grid=12, frames=frames)
+        for row, seed in enumerate(SEEDS):
+            slots = asked(render(seed, frames))
+            for slot, place in zip(NAMED_SLOTS.tolist(), NAMES.tolist(), strict=True):
+                word = WORDS[batch.ids[row, place]]
+                assert word in (*COLORS, *SCENES)
+                assert slots[slot] is None or word == slots[slot].named
+    assert {PLAN[slot] for slot in NAMED_SLOTS} == {"next", "tiny", "shape", "behind", "where", "moves"}
 
 
 def test_patch_labels_tell_what_a_patch_shows():
-    batch, clip = pack(range(1), grid=12), render(0)
-    for label, thing in enumerate((*clip.objects, clip.dot), start=1):
-        covered = (clip.labels == label).reshape(FRAMES, 12, 8, 12, 8).sum((2, 4)).reshape(FRAMES, 144)
-        shown = batch.patches[0, ..., LABELS.index(thing.color)].numpy()
-        np.testing.assert_array_equal(shown, covered >= 4)
-    shown = batch.patches[0, ..., LABELS.index(clip.scene)].float().mean()
-    assert 0.9 < shown <= 1, "the scene shows in almost every patch"
+    for seed in SEEDS:
+        clip = render(seed, 16)
+        shown = patch_labels(clip, 12)
+        tiny = np.zeros(shown.shape[:2], bool)
+        for label, thing in enumerate((*clip.objects, *clip.dots), start=1):
+            covered = (clip.labels == label).reshape(16, 12, 8, 12, 8).sum((2, 4)).reshape(16, 144) >= 4
+            np.testing.assert_array_equal(shown[..., LABELS.index(thing.color)], covered)
+            tiny |= covered & (thing.shape == "dot")
+        np.testing.assert_array_equal(shown[..., LABELS.index("tiny")], tiny)
+        for frame in range(16):
+            showing = [scene for scene in SCENES if shown[frame, :, LABELS.index(scene)].any()]
+            assert showing == [clip.scene_at(frame)]
+            assert shown[frame, :, LABELS.index(showing[0])].mean() > 0.7, "the scene shows in almost every patch"
 
 
-def test_every_question_is_read_as_if_it_stood_alone():
+@pytest.mark.parametrize(("seed", "frames"), [(SEEDS[0], FRAMES), (SEEDS[3], 12)])
+def test_every_question_is_read_as_if_it_stood_alone(seed, frames):
     model, reader = build(SIZES).eval(), processor(SIZES.patch)
-    clip = render(0)
-    batch = pack(range(1), SIZES.grid)
-    generated = ask(model, reader, clip.frames, [question.text for question in asked(clip)])
-    assert generated[:, 0].tolist() == answer(model, batch)[0].tolist()
+    clip = render(seed, frames)
+    batch = pack([seed], SIZES.grid, frames)
+    put = {slot: question.text for slot, question in enumerate(asked(clip)) if question is not None}
+    generated = ask(model, reader, clip.frames, list(put.values()))
+    assert generated[:, 0].tolist() == answer(model, batch)[0, list(put)].tolist()
 
+    slot = list(put)[-2]
     text = reader.apply_chat_template(
-        [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": asked(clip)[2].text}]}],
+        [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": put[slot]}]}],
         add_generation_prompt=True,
     )
     inputs = reader(text=[text], videos=[clip.frames], return_tensors="pt")
     with torch.no_grad():
         alone = model(**inputs).logits[0, -1]
         tokens = project(model, see(model, batch.pixels.flatten(0, 1)), 1)
-        packed = model.lm_head(read(model, tokens, batch.ids)[0][0, ASK[2]])
+        packed = model.lm_head(read(model, tokens, batch.ids)[0][0, ASK[slot]])
     torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_slots_end_with_their_answer():
-    ids = pack(range(1), grid=12).ids[0]
+    ids = pack(SEEDS[:1], grid=12).ids[0]
     assert WORDS[ids[ASK[0]]] == "assistant"
     assert WORDS[ids[ASK[0] - 2]] == END
-    assert WORDS[ids[ASK[0] + 1]] == render(0).scene
+    assert WORDS[ids[ASK[0] + 1]] == asked(render(SEEDS[0]))[0].answer
+
+
+def test_empty_slots_hold_some_question_and_are_never_counted():
+    clip = next(clip for clip in map(render, seeds("train", 50)) if None in asked(clip))
+    slots = asked(clip)
+    assert len(question_ids(slots)) == LENGTH
+    valid = torch.tensor([[question is not None for question in slots]])
+    assert by_kind(valid, valid) == by_kind(torch.ones_like(valid), valid)
+    for kind, share in by_kind(torch.ones_like(valid), valid).items():
+        there = any(question is not None and question.kind == kind for question in slots)
+        assert share == (1 if there else 0)
+
+
+def test_accuracy_weighs_questions_and_not_slots():
+    kind = next(kind for kind in PLAN if PLAN.count(kind) == 2)
+    one, other = (slot for slot, each in enumerate(PLAN) if each == kind)
+    right, valid = torch.zeros(2, 3, len(PLAN), dtype=torch.bool)
+    valid[:, one], valid[0, other], right[:, other], right[0, one] = True, True, True, True
+    assert by_kind(right, valid)[kind] == pytest.approx(2 / 4)
+
+
+def test_a_batch_moves_to_a_device_whole():
+    batch = pack(SEEDS[:1], grid=12)
+    moved = batch.to(torch.device("meta"))
+    assert isinstance(moved, Batch)
+    assert {getattr(moved, name).device.type for name in ("pixels", "patches", "ids", "valid")} == {"meta"}

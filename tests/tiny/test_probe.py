@@ -5,10 +5,9 @@ import torch
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
 from vidfold.models import LlavaOnevision
-from vidfold.tiny import path, seeds
-from vidfold.tiny.probe import leak, salience
-
-CLIPS = seeds("validation", 4)
+from vidfold.tiny import path, questions, render, seeds
+from vidfold.tiny.probe import leak, main, salience
+from vidfold.tiny.worlds import WORLDS
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +16,27 @@ def loaded():
     return LlavaOnevision(model), AutoProcessor.from_pretrained(path())
 
 
-def test_attention_of_the_observed_layer_finds_things(loaded):
-    things, dot = salience(*loaded, CLIPS)
+@pytest.mark.parametrize("world", WORLDS)
+def test_attention_of_the_observed_layer_finds_things(loaded, world):
+    things, dots = salience(*loaded, seeds("search", 4, world=world))
     assert things > 2
-    assert dot > 2
+    assert dots > 2
 
 
-def test_what_leaks_is_a_share_of_every_kind(loaded):
-    shares = leak(*loaded, CLIPS)
-    assert shares["scene"] == 1
+def test_what_leaks_is_a_share_of_every_kind_that_was_asked(loaded):
+    clips = seeds("search", 3)
+    shares = leak(*loaded, clips, frames=6)
+    assert set(shares) == {question.kind for seed in clips for question in questions(render(seed, 6))}
+    assert shares["scene"] > 0.8
     assert all(0 <= share <= 1 for share in shares.values())
+
+
+def test_the_command_line(capsys):
+    main(["--clips", "1", "--world", "second", "--frames", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("leak: scene ")
+    assert [line.split(":")[0] for line in lines[1:]] == [f"salience in layer {layer}" for layer in range(4)]
+    for choice, message in (("--frames", "frames must be a whole number"), ("--clips", "which leaves it")):
+        with pytest.raises(SystemExit):
+            main([choice, "-1"])
+        assert message in capsys.readouterr().err

@@ -1,93 +1,219 @@
+from collections import Counter
+from functools import cache
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from vidfold.tiny.questions import ANSWERS, GROUPS, KINDS, questions
-from vidfold.tiny.scenes import COLORS, RGB, SHAPES, render, seeds
+from vidfold.tiny.questions import ANSWERS, GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, UNLEARNED, WAYS, questions
+from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE, render, seeds
+from vidfold.tiny.worlds import WORLDS
+
+CASES = [(world, frames) for world in WORLDS for frames in (2, 8, 16, 32)]
 
 
-def color_of(clip, label):
-    paint = clip.frames[clip.labels == label].astype(float).mean(0)
-    return COLORS[np.square(RGB - paint).sum(1).argmin()]
+@pytest.fixture(scope="module", params=CASES, ids="{0[0]}-{0[1]}".format)
+def clips(request):
+    """Clips of one world and one length."""
+    world, frames = request.param
+    return [render(seed, frames) for seed in seeds("search", 60, world=world)]
 
 
-def shape_of(mask):
-    """By how the silhouette fills its bounding box."""
-    rows, columns = np.nonzero(mask)
-    box = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    height, width = box.shape
-    if not box[height // 2, width // 2]:
-        return "ring"
-    if box.all():
-        return "square"
-    if box[0].sum() < 0.3 * width and box[-1].sum() > 0.8 * width:
-        return "triangle"
-    return "circle" if box.mean() > 0.7 else "cross"
+@cache
+def answers(world, frames):
+    """Questions with their answers of many clips, by kind."""
+    found = {kind: [] for kind in TEMPLATES}
+    for seed in seeds("search", 300, world=world):
+        for question in questions(render(seed, frames), unlearned=True):
+            found[question.kind].append((question.text, question.answer))
+    return found
 
 
-def truth_by_pixels(clip):
-    """All answers but the scene's, from frames and label map only."""
-    dot = int(clip.labels.max())
-    spans = {label: np.flatnonzero((clip.labels == label).any((1, 2))) for label in range(1, dot)}
-    latest = max(span[0] for span in spans.values())
-    earliest = min(span[-1] for span in spans.values())
-    (latecomer,) = (label for label, span in spans.items() if span[0] == latest)
-    (leaver,) = (label for label, span in spans.items() if span[-1] == earliest)
-    shapes = {
-        f"what shape is the {color_of(clip, label)} object?": shape_of(clip.labels[span[0]] == label)
-        for label, span in spans.items()
-    }
-    return shapes | {
-        "what color is the tiny dot?": color_of(clip, dot),
-        "which big color appears last?": color_of(clip, latecomer),
-        "which big color leaves first?": color_of(clip, leaver),
-        "how many big objects are there?": ("two", "three", "four", "five")[len(spans) - 2],
-    }
+def of_kind(clip, kind):
+    asked = questions(clip, unlearned=kind in UNLEARNED)
+    return {question.text: question.answer for question in asked if question.kind == kind}
 
 
-def test_answers_agree_with_the_pixels():
-    for seed in seeds("validation", 80):
-        clip = render(seed)
-        told = {question.text: question.answer for question in questions(clip)}
-        assert told.pop("what is the scene?") == clip.scene
-        assert told == truth_by_pixels(clip)
-
-
-def test_scenes_differ_by_brightness_and_hue():
-    """The scene's name follows from the mean colour of the pixels that show it."""
-    means = {}
-    for seed in seeds("train", 120):
-        clip = render(seed)
-        means.setdefault(clip.scene, []).append(clip.frames[clip.labels == 0].astype(float).mean(0))
-    centres = {scene: np.mean(values, 0) for scene, values in means.items()}
-    right = [
-        min(centres, key=lambda scene: np.square(centres[scene] - value).sum()) == scene
-        for scene, values in means.items()
-        for value in values
+def shown(clip):
+    """For every thing, colour and frames that show it, by the label map alone."""
+    things = (*clip.objects, *clip.dots)
+    return [
+        (thing.color, np.flatnonzero((clip.labels == label).any((1, 2)))) for label, thing in enumerate(things, start=1)
     ]
-    assert np.mean(right) > 0.95
 
 
-def test_every_kind_is_asked_once_and_shapes_for_every_object():
-    for seed in seeds("train", 20):
-        clip = render(seed)
-        asked = [question.kind for question in questions(clip)]
-        assert sorted(asked) == sorted([*KINDS, *["shape"] * (len(clip.objects) - 1)])
+def scenes(clip):
+    """The scene of every frame."""
+    return [shot.scene for shot in clip.shots for _ in range(shot.first, shot.last + 1)]
 
 
-def test_answers_stay_in_their_kinds_vocabulary():
-    for seed in seeds("train", 60):
-        for question in questions(render(seed)):
+def box(clip, label, frame):
+    """Top, left, bottom and right of a thing in a frame, by the label map."""
+    rows, columns = np.nonzero(clip.labels[frame] == label)
+    return np.array([rows.min(), columns.min(), rows.max(), columns.max()])
+
+
+def test_first_and_last_scene(clips):
+    for clip in clips:
+        assert of_kind(clip, "scene") == {
+            "what is the first scene?": scenes(clip)[0],
+            "what is the last scene?": scenes(clip)[-1],
+        }
+
+
+def test_next_is_asked_of_scenes_that_are_there_once(clips):
+    for clip in clips:
+        changes = [(one, other) for one, other in pairwise(scenes(clip)) if one != other]
+        once = [pair for pair in changes if sum(shot.scene == pair[0] for shot in clip.shots) == 1]
+        assert of_kind(clip, "next") == {f"what scene follows the {one}?": other for one, other in once}
+
+
+def test_tiny_is_asked_where_a_scene_has_one_dot(clips):
+    for clip in clips:
+        dots = {}
+        for color, frames in shown(clip)[len(clip.objects) :]:
+            (scene,) = {scenes(clip)[frame] for frame in frames}
+            dots.setdefault(scene, []).append(color)
+        single = {scene: colors[0] for scene, colors in dots.items() if len(colors) == 1}
+        assert of_kind(clip, "tiny") == {
+            f"what color is the tiny dot on the {scene}?": color for scene, color in single.items()
+        }
+
+
+def test_shape_is_asked_of_every_object(clips):
+    for clip in clips:
+        assert of_kind(clip, "shape") == {
+            f"what shape is the {thing.color} object?": thing.shape for thing in clip.objects
+        }
+
+
+def test_behind_is_asked_of_objects_with_one_scene(clips):
+    for clip in clips:
+        behind = {
+            color: {scenes(clip)[frame] for frame in frames} for color, frames in shown(clip)[: len(clip.objects)]
+        }
+        assert of_kind(clip, "behind") == {
+            f"what scene is behind the {color} object?": next(iter(found))
+            for color, found in behind.items()
+            if len(found) == 1
+        }
+
+
+def test_where_is_asked_of_objects_that_stay_in_a_quarter(clips):
+    for clip in clips:
+        told = of_kind(clip, "where")
+        expected = {}
+        for label, (color, frames) in enumerate(shown(clip)[: len(clip.objects)], start=1):
+            thing = clip.objects[label - 1]
+            middles = [
+                (x + thing.size / 2, y + thing.size / 2) for each in thing.appearances for x, y in each.track.tolist()
+            ]
+            west = {x < SIZE / 2 for x, _ in middles}
+            north = {y < SIZE / 2 for _, y in middles}
+            clear = all(abs(place - SIZE / 2) >= 4 for middle in middles for place in middle)
+            if clear and len(west) == len(north) == 1:
+                answer = f"{'north' if north == {True} else 'south'}{'west' if west == {True} else 'east'}"
+                expected[f"where is the {color} object?"] = answer
+                for frame in frames:  # the pixels say so too
+                    top, left, bottom, right = box(clip, label, frame)
+                    assert answer.startswith("north") == (top + bottom + 1 < SIZE)
+                    assert answer.endswith("west") == (left + right + 1 < SIZE)
+        assert told == expected
+
+
+def test_moves_is_asked_of_objects_that_clearly_move_or_do_not(clips):
+    for clip in clips:
+        expected = {}
+        for label, (color, frames) in enumerate(shown(clip)[: len(clip.objects)], start=1):
+            if len(clip.objects[label - 1].appearances) > 1 or len(frames) < 3:
+                continue
+            down, right = (box(clip, label, frames[-1]) - box(clip, label, frames[0]))[:2].tolist()
+            far, aside = max(abs(down), abs(right)), min(abs(down), abs(right))
+            if far <= 3:
+                expected[color] = "nowhere"
+            elif far >= 16 and far >= 2.5 * aside:
+                ways = {down: "down", -down: "up", right: "right", -right: "left"}
+                expected[color] = ways[far]
+        assert of_kind(clip, "moves") == {
+            f"where does the {color} object move?": way for color, way in expected.items()
+        }
+
+
+def test_order_is_asked_of_neighbours_in_time(clips):
+    for clip in clips:
+        entries = sorted(
+            (frames[0], place, color) for place, (color, frames) in enumerate(shown(clip)[: len(clip.objects)])
+        )
+        expected = {
+            frozenset((one, other)): one for (early, _, one), (late, _, other) in pairwise(entries) if late - early >= 2
+        }
+        told = {frozenset(text[:-1].split()[3::2]): answer for text, answer in of_kind(clip, "order").items()}
+        assert told == expected
+
+
+def test_last_is_the_object_that_is_new_latest(clips):
+    for clip in clips:
+        firsts = {color: frames[0] for color, frames in shown(clip)[: len(clip.objects)]}
+        *_, before, latest = sorted(firsts.values())
+        expected = {color for color, first in firsts.items() if first == latest} if latest - before >= 2 else set()
+        assert set(of_kind(clip, "last").values()) == expected
+
+
+def test_count_is_the_number_of_big_objects(clips):
+    for clip in clips:
+        labels = set(np.unique(clip.labels).tolist()) - {0}
+        assert of_kind(clip, "count") == {"how many big objects are there?": NUMBERS[len(labels) - len(clip.dots)]}
+
+
+def test_questions_come_in_the_order_of_kinds_and_none_twice(clips):
+    for clip in clips:
+        asked = questions(clip)
+        places = [KINDS.index(question.kind) for question in asked]
+        assert places == sorted(places)
+        assert len({question.text for question in asked}) == len(asked)
+        assert asked == questions(clip)
+
+
+def test_answers_stay_in_their_kinds_vocabulary(clips):
+    for clip in clips:
+        for question in questions(clip):
             assert question.answer in ANSWERS[question.kind]
+            assert question.named in question.text
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_answer_is_common_enough_to_be_guessed(kind):
-    answers = [q.answer for seed in seeds("train", 300) for q in questions(render(seed)) if q.kind == kind]
-    most = max(answers.count(answer) for answer in ANSWERS[kind]) / len(answers)
-    assert most < 1.6 / len(ANSWERS[kind])
+@pytest.mark.parametrize("frames", [8, 16, 32])
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_answer_is_common_enough_to_be_guessed(world, frames):
+    for kind, asked in answers(world, frames).items():
+        found = Counter(answer for _, answer in asked)
+        assert len(found) == len(ANSWERS[kind])
+        if kind == "moves":  # things stand nearly as often as they go any of four ways
+            assert found.pop("nowhere") < 0.5 * len(asked)
+        assert max(found.values()) < 1.8 * found.total() / len(found), kind
 
 
-def test_every_kind_has_a_group():
-    assert set(GROUPS) == set(KINDS)
-    assert set(GROUPS.values()) == {"gist", "detail", "time", "counting"}
-    assert len(SHAPES) == len(ANSWERS["shape"])
+@pytest.mark.parametrize("world", WORLDS)
+def test_words_of_a_question_do_not_give_its_answer_away(world):
+    order = answers(world, 16)["order"]
+    assert 0.4 < np.mean([text.split()[3] == answer for text, answer in order]) < 0.6
+    for scene in SCENES:
+        following = Counter(answer for text, answer in answers(world, 16)["next"] if text[:-1].endswith(scene))
+        assert scene not in following
+        assert max(following.values()) < 0.4 * following.total()
+
+
+def test_what_is_not_learned_is_asked_on_demand_alone(clips):
+    for clip in clips:
+        everything = questions(clip, unlearned=True)
+        assert questions(clip) == tuple(question for question in everything if question.kind not in UNLEARNED)
+        places = [list(TEMPLATES).index(question.kind) for question in everything]
+        assert places == sorted(places)
+
+
+def test_every_kind_has_a_group_and_its_answers():
+    assert set(GROUPS) == set(KINDS) == set(TEMPLATES) - set(UNLEARNED)
+    assert set(ANSWERS) == set(TEMPLATES)
+    assert set(GROUPS.values()) == {"gist", "detail", "place", "time", "counting"}
+    assert ANSWERS["shape"] == SHAPES
+    assert ANSWERS["tiny"] == COLORS
+    assert (ANSWERS["where"], ANSWERS["moves"]) == (PLACES, WAYS)

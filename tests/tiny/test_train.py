@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from vidfold.tiny.language import VOCABULARY
 from vidfold.tiny.learner import Learner, select
 from vidfold.tiny.model import TinyConfig
-from vidfold.tiny.packing import pack
+from vidfold.tiny.packing import ASK, Batch, pack
 from vidfold.tiny.recipe import RECIPE, Stage, learning_rate
-from vidfold.tiny.scenes import RANGES
+from vidfold.tiny.scenes import RANGES, SECOND_WORLD, world_of
 from vidfold.tiny.train import CHECKPOINT, MODEL, Run, train
 
 SIZES = TinyConfig(patch=16, vision_width=32, vision_layers=1, vision_heads=2, width=48, layers=2, heads=3)
 SHORT = (
-    Stage("vision", first=0, clips=8, batch=2, muon=0.01, adam=1e-3, frames=2),
-    Stage("language", first=100, clips=8, batch=2, muon=0.01, adam=1e-3),
+    Stage("vision", first=0, clips=8, batch=2, muon=0.01, adam=1e-3, frames=(2,), presence=0.5),
+    Stage("language", first=100, clips=8, batch=2, muon=0.01, adam=1e-3, frames=(4, 8)),
 )
 
 
@@ -28,6 +29,10 @@ def uninterrupted(tmp_path_factory) -> Path:
 
 def run(out: Path, **choices) -> Run:
     return Run(out=out, recipe=SHORT, sizes=SIZES, save_every=3, log_every=1, validation=2, **choices)
+
+
+def batch_of(stage: Stage) -> Batch:
+    return pack(stage.seeds(0, 0, 1), SIZES.grid, stage.length(0))
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +81,7 @@ def test_stages_touch_only_what_they_train():
     for stage in SHORT:
         before = {name: value.clone() for name, value in learner.model.state_dict().items()}
         learner.enter(stage)
-        learner.step(stage, 1, pack(stage.seeds(0, 0, 1), SIZES.grid, stage.frames), seed=0, world=1)
+        learner.step(stage, 1, batch_of(stage), processes=1)
         moved = {name for name, value in learner.model.state_dict().items() if not torch.equal(value, before[name])}
         assert any("vision_tower" in name for name in moved) == (stage.trains == "vision")
         assert all("vision_tower" in name for name in moved) == (stage.trains == "vision")
@@ -87,16 +92,30 @@ def test_training_learns():
     learner = Learner(SIZES, torch.device("cpu"))
     stage = replace(SHORT[1], clips=600, batch=4)
     learner.enter(stage)
-    batch = pack(stage.seeds(0, 0, 1), SIZES.grid)
-    losses = [float(learner.step(stage, step, batch, seed=0, world=1)["answer"]) for step in range(60)]
+    batch = batch_of(stage)
+    losses = [float(learner.step(stage, step, batch, processes=1)["answer"]) for step in range(60)]
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_selection_is_unbiased_and_half_of_it_is_everything():
+def test_empty_slots_teach_nothing():
+    stage, told = SHORT[1], []
+    batch = batch_of(stage)
+    assert not batch.valid.all()
+    others = batch.ids.clone()
+    others[:, ASK + 1] = torch.where(batch.valid, batch.answers, VOCABULARY["purple"])
+    for ids in (batch.ids, others):
+        learner = Learner(SIZES, torch.device("cpu"))
+        learner.enter(stage)
+        told.append(learner.step(stage, 1, replace(batch, ids=ids), processes=1))
+    assert not torch.equal(batch.ids, others)
+    torch.testing.assert_close(told[0], told[1])
+
+
+def test_selection_is_unbiased_and_a_share_of_it_is_everything():
     counts = torch.zeros(8 * 36)
     everything = 0
     for seed in range(400):
-        chosen = select(clips=2, frames=8, cells=36, rng=torch.Generator().manual_seed(seed))
+        chosen = select(clips=2, frames=8, cells=36, rng=torch.Generator().manual_seed(seed), whole=0.5)
         assert (chosen.diff() > 0).all()
         assert 8 <= chosen.shape[1] <= 288
         if chosen.shape[1] == 288:
@@ -109,12 +128,38 @@ def test_selection_is_unbiased_and_half_of_it_is_everything():
     assert (frames / frames.mean() - 1).abs().max() < 0.05
 
 
+def share_of_everything(frames: int, whole: float) -> float:
+    total = frames * 36
+    draws = [select(1, frames, 36, torch.Generator().manual_seed(seed), whole).shape[1] == total for seed in range(200)]
+    return sum(draws) / len(draws)
+
+
+@pytest.mark.parametrize("frames", [1, 4, 8, 16, 24, 32])
+def test_whole_videos_stay_whole_at_every_length(frames):
+    assert share_of_everything(frames, whole=1.0) == 1
+    assert share_of_everything(frames, whole=0.0) < 0.1  # a share drawn near 100 % of few tokens
+
+
+def test_long_clips_are_read_whole_less_often():
+    assert share_of_everything(16, whole=0.4) == pytest.approx(0.4, abs=0.1)
+    assert share_of_everything(32, whole=0.4) == pytest.approx(0.4 * 640 / 1152, abs=0.08)
+
+
 def test_processes_and_steps_never_share_a_clip():
     seeds = [seed for step in range(4) for rank in range(2) for seed in SHORT[0].seeds(step, rank, 2)]
-    assert sorted(seeds) == list(range(8))
+    assert sorted(seed % SECOND_WORLD for seed in seeds) == list(range(8))
+    assert sorted(world_of(seed) for seed in seeds) == 4 * ["first"] + 4 * ["second"]
     spans = sorted((stage.first, stage.first + stage.clips) for stage in RECIPE)
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
     assert spans[-1][1] <= RANGES["train"].stop
+
+
+def test_lengths_are_drawn_alike_by_all_processes():
+    (stage,) = (stage for stage in SHORT if stage.trains == "language")
+    drawn = [stage.length(step) for step in range(40)]
+    assert drawn == [stage.length(step) for step in range(40)]
+    assert set(drawn) == {4, 8}
+    assert {frames for stage in RECIPE for frames in stage.frames} >= {8, 32}
 
 
 def test_learning_rate_warms_up_and_fades():

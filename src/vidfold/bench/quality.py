@@ -20,7 +20,7 @@ from vidfold.bench.records import Key, Records, Row, write
 from vidfold.bench.sources import Scenes, Source
 from vidfold.budgets import check_count, check_ratio
 from vidfold.loading import VideoModel, load
-from vidfold.reducers import METHODS
+from vidfold.reducers import METHODS, get
 from vidfold.tiny.evaluate import FULL, Setting
 
 ALL = "all"
@@ -71,7 +71,7 @@ class _Bench:
 
     def prepare(self, settings: Sequence[Setting], step: Callable[[int], None]) -> list[Prepared]:
         """Every clip, encoded with all that the methods need and the model can give."""
-        needs = frozenset[str]().union(*(METHODS[setting.method].needs for setting in settings))
+        needs = frozenset[str]().union(*(get(setting.method).needs for setting in settings))
         given = needs & families.family(self.loaded.model).gives
         clips = []
         for sample in self.source.samples(self.loaded):
@@ -86,7 +86,7 @@ class _Bench:
         row: Row = dict.fromkeys(COLUMNS, "") | provenance(self.loaded.model) | key
         outcomes: list[Outcome] = []
         try:
-            families.family(self.loaded.model).check_needs(METHODS[setting.method].needs)
+            families.family(self.loaded.model).check_needs(get(setting.method).needs)
             for clip in clips:
                 outcomes.append(measure(clip, setting, self.seed))
                 step(1)
@@ -124,7 +124,7 @@ def quality(
     Args:
         methods: names of the registry, or "all" among them.
         retentions: shares of the tokens, in (0, 1].
-        clips: how many test clips of the embedded model's world, or any sources.
+        clips: how many clips of the embedded model's first world (`Scenes`), or any sources.
         output: folder; made where it is missing.
         models: loaded models; none is the embedded one.
         seed: of methods that draw at random (each clip has a draw of its own) and of the bootstrap.

@@ -28,13 +28,13 @@ class Records:
         self.path, self.columns, self.key = path, tuple(columns), tuple(key)
         self._rows: dict[Key, Row] = {}
         if path.exists():
-            self._rows = {self.key_of(row): row for row in read(path)}
             found = next(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))), [])
             if tuple(found) != self.columns:
                 raise ValueError(
                     f"{str(path)!r} has other columns than this version writes: it was written by another version "
                     "or edited; give another folder, or move the file away"
                 )
+            self._rows = {self.key_of(row): row for row in read(path)}
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -18,10 +18,14 @@ from vidfold.budgets import check_count
 from vidfold.loading import VideoModel
 from vidfold.models.base import Inputs
 from vidfold.tiny import questions, render, seeds
+from vidfold.tiny.scenes import FRAMES
+from vidfold.tiny.worlds import WORLDS
 from vidfold.video import Frames, sample
 
 SCENE_RATE = 2.0
 """Frames a second of a rendered clip, as ``vidfold scene`` writes it."""
+REPORTED = "final"
+"""The split of the embedded model's worlds on which no setting was chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,27 +64,37 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Scenes:
-    """Test clips of the embedded model's world, with all questions and their true answers.
+    """Clips of the embedded model's worlds that it never saw, with all questions and their true answers.
 
     Models that do not write every answer as one token are asked the same, but not marked.
 
     Attributes:
         count: number of clips.
-        first: place of the first one among the test clips.
+        first: place of the first one among the clips of its split.
+        split: "final" to report on, where no setting was chosen; "search" to choose settings, "confirm" to check them.
+        world: "first" or "second".
+        frames: of every clip.
     """
 
     count: int
     first: int = 0
+    split: str = REPORTED
+    world: str = WORLDS[0]
+    frames: int = FRAMES
 
     def __post_init__(self) -> None:
         check_count("clips", self.count)
         check_count("first", self.first, least=0)
+        check_count("frames", self.frames)
         check_held_out(self._seeds())
 
     @property
     def name(self) -> str:
-        """Such as "scenes 0-63"."""
-        return f"scenes {self.first}-{self.first + self.count - 1}"
+        """Such as "scenes 0-63", or "scenes 0-63 (search, second world, 32 frames)"; defaults are not mentioned."""
+        facts = [self.split] if self.split != REPORTED else []
+        facts += [f"{self.world} world"] if self.world != WORLDS[0] else []
+        facts += [f"{self.frames} frames"] if self.frames != FRAMES else []
+        return f"scenes {self.first}-{self.first + self.count - 1}" + (f" ({', '.join(facts)})" if facts else "")
 
     def __len__(self) -> int:
         return self.count
@@ -88,18 +102,17 @@ class Scenes:
     def samples(self, loaded: VideoModel) -> Iterator[Sample]:
         """Render clip by clip."""
         for seed in self._seeds():
-            clip = render(seed)
+            clip = render(seed, self.frames)
             asked = questions(clip)
-            frames = len(clip.frames)
-            times = np.arange(frames) / SCENE_RATE
-            shown = Frames(clip.frames, times, frames / SCENE_RATE, SCENE_RATE, frames, frames)
+            times = np.arange(self.frames) / SCENE_RATE
+            shown = Frames(clip.frames, times, self.frames / SCENE_RATE, SCENE_RATE, self.frames, self.frames)
             video, prompts = _inputs(loaded, shown, [question.text for question in asked])
             truth = _single_tokens(loaded.processor.tokenizer, [question.answer for question in asked])
             kinds = () if truth is None else tuple(question.kind for question in asked)
             yield Sample(str(seed), seed, video, prompts, kinds, truth)
 
     def _seeds(self) -> range:
-        return seeds("test", self.count, self.first)
+        return seeds(self.split, self.count, self.first, self.world)
 
 
 @dataclass(frozen=True)

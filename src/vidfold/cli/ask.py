@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     """Answer, and print the answer with its costs."""
     from vidfold.asking import ask, check_question
     from vidfold.budgets import check_count
-    from vidfold.loading import TINY
+    from vidfold.loading import EMBEDDED
     from vidfold.models import family
     from vidfold.video import available
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     method = reducer(options.method, options.retention, options.set)
     wanted = options.frames
     if wanted is None:
-        wanted = available(options.video, TINY_FRAMES if options.model == TINY else DEFAULT_FRAMES)
+        wanted = available(options.video, TINY_FRAMES if options.model in EMBEDDED else DEFAULT_FRAMES)
     frames, decoding = decode(options.video, wanted)
     with quiet_libraries():
         loaded = load_model(options)

@@ -1,4 +1,4 @@
-"""``vidfold demo``: the embedded model on a clip of its world, unfolded and folded."""
+"""``vidfold demo``: the embedded model on a clip of its worlds, unfolded and folded."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import argparse
 from pathlib import Path
 
 from vidfold.cli.files import decode, film
-from vidfold.cli.options import TINY_FRAMES, Commands, command
+from vidfold.cli.options import Commands, command
 from vidfold.console import patiently, quiet_libraries
 from vidfold.tables import side_by_side, table, typical
+
+FRAMES = 16
+"""Enough for cuts and for things that come back."""
 
 
 def add(commands: Commands) -> None:
     """Enter the command."""
     parser = command(
-        commands, "demo", run, "Ask the embedded model about a clip of its world, unfolded and folded to a tenth."
+        commands, "demo", run, "Ask the embedded model about a clip of its worlds, unfolded and folded to a tenth."
     )
     parser.add_argument("--out", default="out/demo", help="folder for the clip (default: out/demo)")
-    parser.add_argument("--seed", type=int, default=2_000_000_001, help="of the clip")
+    parser.add_argument("--seed", type=int, default=1_000_000_045, help="of the clip; see 'vidfold scene'")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -30,18 +33,18 @@ def run(options: argparse.Namespace) -> None:
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "clip.mp4"
-    clip = render(options.seed)
+    clip = render(options.seed, FRAMES)
     film(clip, path)
     one_a_kind = {question.kind: question for question in reversed(questions(clip))}
     asked = list(reversed(one_a_kind.values()))
-    frames, decoding = decode(path, TINY_FRAMES)
+    frames, decoding = decode(path, FRAMES)
     reducer = get("aot", retention=0.10)
     with quiet_libraries(), patiently("answering"):
         loaded = load()
         for way in (None, reducer):
             ask(loaded, frames, asked[0].text, way)
         pairs = [[ask(loaded, frames, question.text, way) for way in (None, reducer)] for question in asked]
-    print(f"{path}: clip {clip.seed} of the embedded model's world, {len(frames)} frames read back from the file\n")
+    print(f"{path}: clip {clip.seed} of the embedded model's worlds, {len(frames)} frames read back from the file\n")
     rows = [("question", "true answer", "unfolded", "folded by AOT")]
     rows += [(q.text, q.answer, full.text, folded.text) for q, (full, folded) in zip(asked, pairs, strict=True)]
     print(table(rows) + "\n")

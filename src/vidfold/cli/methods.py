@@ -17,8 +17,9 @@ def run(_: argparse.Namespace) -> None:
     """Print a table of the methods."""
     from vidfold.reducers import METHODS
 
-    rows = [("method", "budget", "needs", "paper", "idea")]
+    rows = [("method", "budget", "needs", "published", "idea")]
     for name, method in sorted(METHODS.items()):
-        budget = "exact" if method().exact else "by content"
-        rows.append((name, budget, ", ".join(sorted(method.needs)) or "-", method.paper, method.idea))
+        default = method()
+        budget = "exact" if default.exact else "by content"
+        rows.append((name, budget, ", ".join(sorted(default.needs)) or "-", method.published, method.idea))
     print(table(rows))

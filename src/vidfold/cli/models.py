@@ -29,7 +29,7 @@ def run(_: argparse.Namespace) -> None:
     for name, family in sorted(FAMILIES.items()):
         folds = ["videos"] + ["images"] * family.folds_images
         folds += ["DeepStack"] * (family.side_levels is not Family.side_levels)
-        lacking = sorted(each for each, method in METHODS.items() if method.needs - family.gives)
+        lacking = sorted(each for each, method in METHODS.items() if method().needs - family.gives)
         rows.append((name, model_class(family), ", ".join(folds), family.saliency, ", ".join(lacking) or "-"))
     print(table(rows))
     print(

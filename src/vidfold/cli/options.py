@@ -41,7 +41,10 @@ def number(text: str) -> float:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Options that say which model, and how it is to be loaded."""
     parser.add_argument(
-        "--model", default="tiny", help="tiny (the embedded model, default), a hub identifier or a folder"
+        "--model",
+        default="tiny",
+        help="tiny (the embedded model, default), tiny-whole (its twin, trained further on whole videos alone), a hub "
+        "identifier or a folder",
     )
     parser.add_argument("--device", help="such as cpu, cuda:1 or auto (default: a GPU where there is one)")
     parser.add_argument(

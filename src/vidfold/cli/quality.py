@@ -8,6 +8,9 @@ import sys
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number
 from vidfold.console import Progress, quiet_libraries
 
+QUESTION = "what happens in this video?"
+SUITES = ("search", "confirm", "final")
+
 
 def add(commands: Commands) -> None:
     """Enter the command."""
@@ -19,35 +22,81 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--methods", nargs="+", default=["all"], help="names, or all (default); see 'vidfold methods'")
     parser.add_argument(
-        "--retention", type=number, nargs="+", default=[0.25, 0.10], help="shares of the tokens (default: 0.25 0.10)"
+        "--retention",
+        type=number,
+        nargs="+",
+        help="shares of the tokens (default: 0.25 0.10; with --suite 0.50 0.25 0.20 0.15 0.10 0.05)",
     )
-    parser.add_argument("--clips", type=int, default=64, help="test clips of the embedded model's world (default: 64)")
+    parser.add_argument(
+        "--clips",
+        type=int,
+        help="clips of the embedded model's worlds (default: 64; with --suite 200 of each world)",
+    )
+    parser.add_argument("--world", choices=("first", "second"), help="of the clips (default: first)")
+    parser.add_argument(
+        "--split",
+        choices=SUITES,
+        help="of the clips: to choose settings by, to confirm the choice, or to report (default)",
+    )
+    parser.add_argument(
+        "--suite",
+        choices=SUITES,
+        help="right answers alone, of the embedded model and its twin, on clips of that split of both worlds and of "
+        "several lengths; methods are compared with the first one named",
+    )
     parser.add_argument("--videos", nargs="+", metavar="FILE", help="videos instead; no one knows their true answers")
-    parser.add_argument("--question", default="what happens in this video?", help="asked about each of the videos")
-    parser.add_argument("--frames", type=int, default=TINY_FRAMES, help="sampled over each of the videos (default: 8)")
-    parser.add_argument("--output", default="out/quality", help="folder; what it holds is not measured again")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+    parser.add_argument("--question", help=f"asked about each of the videos (default: {QUESTION})")
+    parser.add_argument(
+        "--frames", type=int, help=f"of every clip, or sampled over each video (default: {TINY_FRAMES})"
+    )
+    parser.add_argument(
+        "--output",
+        help="folder; what it holds is not measured again (default: out/quality; with --suite its name instead)",
+    )
+    parser.add_argument("--seed", type=int, help="of what is drawn at random (default: 0)")
     add_model(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure what is not measured yet, write tables and pictures, and print the table."""
+    with quiet_libraries():
+        print(_suite(options) if options.suite else _quality(options))
+
+
+def _quality(options: argparse.Namespace) -> str:
     from vidfold.bench.quality import plan
     from vidfold.bench.sources import Scenes, Source, Videos
     from vidfold.bench.writing import write_quality
 
-    plan(options.methods, options.retention)
-    clips: Source = Scenes(options.clips)
+    retentions = options.retention or [0.25, 0.10]
+    plan(options.methods, retentions)
+    frames = TINY_FRAMES if options.frames is None else options.frames
+    count = 64 if options.clips is None else options.clips
+    clips: Source = Scenes(count, split=options.split or "final", world=options.world or "first", frames=frames)
     if options.videos:
-        clips = Videos(tuple(options.videos), options.question, options.frames)
-    with quiet_libraries():
-        text = write_quality(
-            options.methods,
-            options.retention,
-            [clips],
-            options.output,
-            models=[load_model(options)],
-            seed=options.seed,
-            watch=Progress("measuring clip") if sys.stderr.isatty() else None,
-        )
-    print(text)
+        clips = Videos(tuple(options.videos), QUESTION if options.question is None else options.question, frames)
+    return write_quality(
+        options.methods,
+        retentions,
+        [clips],
+        options.output or "out/quality",
+        models=[load_model(options)],
+        seed=options.seed or 0,
+        watch=_progress(),
+    )
+
+
+def _suite(options: argparse.Namespace) -> str:
+    from vidfold.bench.suites import Plan, write_suite
+
+    own = ("videos", "question", "world", "split", "frames", "seed", "dtype", "attn", "quantization")
+    defaults = {**dict.fromkeys(own), "model": "tiny"}
+    if given := [name for name, default in defaults.items() if getattr(options, name) != default]:
+        raise ValueError(f"--suite has clips, draws and models of its own: leave --{given[0]} out")
+    plan = Plan.of(options.suite, options.methods, options.retention, options.clips)
+    output = options.output or f"out/{options.suite}"
+    return write_suite(plan, output, device=options.device, watch=_progress())
+
+
+def _progress() -> Progress | None:
+    return Progress("measuring clip") if sys.stderr.isatty() else None

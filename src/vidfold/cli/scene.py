@@ -1,4 +1,4 @@
-"""``vidfold scene``: a clip of the embedded model's world as a file."""
+"""``vidfold scene``: a clip of the embedded model's worlds as a file."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ import dataclasses
 import json
 
 from vidfold.cli.files import film
-from vidfold.cli.options import Commands, command
+from vidfold.cli.options import TINY_FRAMES, Commands, command
 from vidfold.tables import table
 
 
 def add(commands: Commands) -> None:
     """Enter the command."""
     parser = command(
-        commands, "scene", run, "Render a clip of the embedded model's world, with questions and true answers."
+        commands, "scene", run, "Render a clip of the embedded model's worlds, with questions and true answers."
     )
     parser.add_argument("path", metavar="OUT.mp4")
-    parser.add_argument("--seed", type=int, required=True, help="of the clip; test clips begin at 2000000000")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        required=True,
+        help="of the clip: from 1000000000 on those that the model never saw, and all this plus 10000000000 in the "
+        "second world",
+    )
+    parser.add_argument("--frames", type=int, default=TINY_FRAMES, help=f"of the clip (default: {TINY_FRAMES})")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -25,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     """Write the clip, and print its questions with their true answers."""
     from vidfold.tiny import questions, render
 
-    clip = render(options.seed)
+    clip = render(options.seed, options.frames)
     film(clip, options.path)
     asked = questions(clip)
     if options.json:

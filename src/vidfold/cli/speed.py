@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     """Measure, and print the tables."""
     from vidfold.bench.speed import Plan, measure, overview, write
     from vidfold.bench.speed.writing import as_json
-    from vidfold.loading import TINY
+    from vidfold.loading import EMBEDDED, TINY
 
     start = time.monotonic()
     if options.random_weights and options.model:
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     if options.random_weights and options.quantization:
         raise ValueError(f"random weights are not quantised, got --quantization {options.quantization}")
     options.model = options.model or TINY
-    tiny = options.model == TINY and not options.random_weights
+    tiny = options.model in EMBEDDED and not options.random_weights
     plan = Plan(
         reducer(options.method, options.retention, options.set),
         frames=tuple(options.frames or [TINY_FRAMES if tiny else DEFAULT_FRAMES]),

@@ -23,6 +23,7 @@ METHODS = {
     UNFOLDED: "Vanilla",
     "identity": "Vanilla",
     "aot": "AOT",
+    "aot-paper": "AOT",
     "aot-reference": "AOT",
     "average": "spatial average pooling",
     "dycoke": "DyCoke",

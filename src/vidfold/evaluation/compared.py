@@ -92,7 +92,7 @@ def _configurations(compared: Sequence[Beside]) -> str:
     """What was measured: configurations with their methods, fields other than by default, and papers."""
     lines = []
     for run in dict.fromkeys(run for beside in compared for run in beside.runs):
-        paper = METHODS[run.method].paper if run.method in METHODS else "the model untouched"
+        paper = METHODS[run.method].published if run.method in METHODS else "the model untouched"
         failed = f"; {run.errors} samples could not be read" if run.errors else ""
         lines.append((run.config_hash, f"{run.method}({run.fields})", f"{paper}{failed}"))
     return table(lines)

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from vidfold.budgets import check_count, check_ratio
 from vidfold.literals import literal
-from vidfold.loading import TINY
+from vidfold.loading import EMBEDDED, TINY
 from vidfold.reducers import METHODS, Reducer, get
 
 FRAMES, TINY_FRAMES = 32, 8
@@ -28,7 +28,7 @@ class Settings:
     """One configuration of a run.
 
     Attributes:
-        pretrained: "tiny", a hub identifier or a folder.
+        pretrained: "tiny", "tiny-whole", a hub identifier or a folder.
         reducer: what folds; None leaves the model untouched (``method=none``).
         frames: of a video, at most.
         force_sample: whether frames are taken evenly whatever a video's duration; else one a second and no more than
@@ -85,7 +85,7 @@ class Settings:
         given = {name: literal(value) for name, value in arguments.items()}
         own: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
         fields = {name: value for name, value in given.items() if name not in known}
-        if own.get("pretrained", TINY) == TINY:
+        if own.get("pretrained", TINY) in EMBEDDED:
             own.setdefault("frames", TINY_FRAMES)
         if "record" in own:
             own["record"] = Path(str(own["record"]))

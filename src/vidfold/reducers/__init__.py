@@ -6,9 +6,11 @@ import difflib
 from dataclasses import fields
 
 from vidfold.reducers.aot import AOT
+from vidfold.reducers.aot_paper import AOTPaper
 from vidfold.reducers.aot_reference import AOTReference
 from vidfold.reducers.average import AveragePool
 from vidfold.reducers.base import BudgetedReducer, Reducer, select
+from vidfold.reducers.diverse import Diverse
 from vidfold.reducers.divprune import DivPrune
 from vidfold.reducers.dycoke import DyCoke
 from vidfold.reducers.evs import EVS
@@ -34,8 +36,10 @@ METHODS: dict[str, type[Reducer]] = {
     method.name: method
     for method in (
         AOT,
+        AOTPaper,
         AOTReference,
         AveragePool,
+        Diverse,
         DivPrune,
         DyCoke,
         EVS,
@@ -81,10 +85,12 @@ __all__ = [
     "AOT",
     "EVS",
     "METHODS",
+    "AOTPaper",
     "AOTReference",
     "AveragePool",
     "BudgetedReducer",
     "DivPrune",
+    "Diverse",
     "DyCoke",
     "FastV",
     "FastVID",

@@ -1,4 +1,4 @@
-"""AOT made well: exact budget, converged transport, frames and clips in batches, every departure a field."""
+"""AOT made well: anchors that cover the video, partial transport in closed form, an exact budget."""
 
 from __future__ import annotations
 
@@ -7,155 +7,150 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
-from vidfold.budgets import check_count, check_ratio, check_weight, clip_budget
-from vidfold.parts import lineage
-from vidfold.reducers.aot_phases import Candidates, Clips, phase_one, phase_two
+from vidfold.budgets import check_count, check_weight
+from vidfold.reducers.aot_clips import Clips
+from vidfold.reducers.aot_paper import AOTPaper
+from vidfold.reducers.aot_phases import phase_one, phase_two
 from vidfold.reducers.aot_reference import AOTReference
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments import Segmenter, segmenter
 from vidfold.tokens import Reduction, VideoTokens
+from vidfold.transport.partial import KINDS, Kind, Rules
+
+_WORDS = {
+    "anchors": ("coverage", "attention"),
+    "support": ("farthest", "facility", "attention"),
+    "scale": ("relative", "absolute"),
+    "share": ("equal", "novelty"),
+    "emission": ("single", "double"),
+    "order": ("time", "choice"),
+}
 
 
 @dataclass(frozen=True)
 class AOT(BudgetedReducer):
-    """Anchors + Optimal Transport (CVPR 2026, arXiv 2603.01400) with an exact budget, for any video.
+    """Anchors + Optimal Transport (after CVPR 2026, arXiv 2603.01400) in the form that keeps most answers.
 
-    Phase I: in each frame, local anchors (most attended of each window in a shallow layer) and global ones (most
-    attended in a deep layer) absorb the other tokens by entropic optimal transport. Phase II: clip by clip, the
-    first frame's anchors absorb what the later frames' anchors repeat; of each later frame the share ``keep`` that
-    transport finds hardest to place is kept as temporal dynamics. Output in order of time, then raster.
+    Two phases as in the paper, with two changes that measurements ask for (`benchmarks/aot.md`): anchors are chosen to
+    cover the video rather than by attention, which nobody needs to observe then, and transport is partial: a token
+    moves only onto anchors that are near, in a soft closed-form plan, and what is like nothing else is dropped rather
+    than smeared. Phase I: in each frame, candidates cover the frame and absorb what is near them. Phase II: in each
+    clip, a support of K_c candidates covers all its candidates and absorbs the others. Output in order of time, then
+    raster. Costs are cosine costs in units of their own mean (1 - |mean unit token|^2), so that no setting depends on
+    how spread a model's features are.
 
-    ``AOT.reference(...)`` is the authors' own implementation instead, number for number.
+    Time is linear in the number of frames; steps are serial in a clip's tokens only, all clips side by side.
+
+    `AOT.paper(...)` is the paper's method on an exact budget, `AOT.reference(...)` the authors' program, number for
+    number.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
-        keep: share of a later frame's anchors that is kept, in [0, 1]. The paper tunes a threshold instead; the scripts
-            of its program take 0.3 at 10 % of the tokens, and 0.4 and 0.5 keep about 20 and 25 % of a video there.
-            None: sqrt(retention), which gives 0.32, 0.45 and 0.5, and 1 where all is kept.
-        global_ratio: share of the anchors chosen by deep attention, in [0, 1] (paper: equal quotas).
-        windows: windows along each axis for the local anchors.
-        clip: frames a clip, for uniform segments; None: 4 to 8, see `vidfold.segments.default_clip`.
-        segments: "uniform", "dynamic" (the paper's "w Dyn"), "optimal", a segmenter, or (start, length) pairs.
-        epsilon: entropic regularisation of both transports.
-        iterations: of the solver at most, as in the paper; it stops when converged.
-        intra_scale: mass each absorbed token brings to its anchor in phase I, the anchor's own being 1; "unit": all
-            of a frame's bring 1 together, as a plan of total mass 1 has it (the authors' program).
-        inter_scale: the same in phase II (paper: lambda = 1).
-        distance: weight of the grid distance in the phase-I cost (paper: 0; authors' program: 0.5).
-        nearest: share of plain nearest-anchor means in the phase-I result (paper: 0; authors' program: 0.1).
-        merge: whether phase I works on the "language" grid, after pooling, or on the "encoder" grid, before
-            (authors' program).
-        repeat_key: emit the key frame's anchors untouched as well (authors' program); merged ones then come last.
-        time_scale: sigma, in frames, of the factor 1 - exp(-gap^2 / 2 sigma^2) on the phase-II cost (authors'
-            program: 1.5); 0: none (paper).
-        carry_mass: let an anchor weigh as much as it has absorbed, in marginals and merging alike.
-        saliency_mass: marginals in proportion to deep attention, in place of uniform ones.
+        anchors: candidates of a frame by "coverage" (farthest point) or by "attention" (local and global, as in the
+            paper).
+        attention_power: exponent of received attention as a weight in both choices; 0: it has no say.
+        candidates: candidates a frame, as a multiple of K / F, at least 1; None: all tokens.
+        support: what a clip keeps: the "farthest" candidates one by one; the "facility" locations, which lower the
+            transport cost of the whole clip most; or those of most "attention".
+        power: exponent of the cost in a facility location.
+        intra: plan of phase I: "semi-relaxed" (closed form), "balanced" (Sinkhorn, as in the paper), "unbalanced"
+            (capacities at a price), "nearest", or "none"; see `vidfold.transport.partial.shares`.
+        inter: plan of phase II, likewise.
+        epsilon: entropic regularisation of both, in units of the mean cost, as the next three are.
+        intra_cap: largest cost at which phase I moves anything.
+        inter_cap: the same in phase II.
+        price: of a unit of mass that is not moved.
+        capacity: weight of the anchors' capacities in an unbalanced plan.
+        scale: "relative": costs in units of their mean; "absolute": plain cosine costs.
+        intra_scale: mass of an absorbed token in phase I, an anchor's own being 1.
+        inter_scale: the same in phase II.
+        carry_mass: whether a candidate weighs as much as it absorbed, when it is chosen, absorbed and absorbs.
+        clip: frames a clip, for uniform segments; the last clip takes what is left. None: round(1 / retention), so that
+            a clip keeps one frame's worth of tokens.
+        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Where the content decides,
+            the device is asked once how many clips there are.
+        share: tokens of each clip: "equal", in proportion to its frames, or "novelty", where candidates are farthest
+            from those chosen already, over all clips.
+        time_cost: added to the cost of two tokens a clip apart, in proportion, where the support is chosen.
+        emission: "double": half as many anchors, each also emitted as it was before phase II (authors' program).
+        order: tokens in order of "time", or clip by clip in order of "choice".
+        sketch: channels in which tokens are compared, see `vidfold.parts.sketch`; None: all.
     """
 
-    keep: float | None = None
-    global_ratio: float = 0.5
-    windows: int = 3
+    anchors: Literal["coverage", "attention"] = "coverage"
+    attention_power: float = 0.0
+    candidates: float | None = 4.0
+    support: Literal["farthest", "facility", "attention"] = "facility"
+    power: float = 2.0
+    intra: Kind = "semi-relaxed"
+    inter: Kind = "semi-relaxed"
+    epsilon: float = 1 / 6
+    intra_cap: float = 1 / 3
+    inter_cap: float = 1.0
+    price: float = 2.0
+    capacity: float = 0.1
+    scale: Literal["relative", "absolute"] = "relative"
+    intra_scale: float = 1.0
+    inter_scale: float = 1.0
+    carry_mass: bool = True
     clip: int | None = None
     segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
-    epsilon: float = 0.1
-    iterations: int = 100
-    intra_scale: float | Literal["unit"] = "unit"
-    inter_scale: float = 1.0
-    distance: float = 0.0
-    nearest: float = 0.0
-    merge: Literal["language", "encoder"] = "language"
-    repeat_key: bool = False
-    time_scale: float = 0.0
-    carry_mass: bool = False
-    saliency_mass: bool = False
+    share: Literal["equal", "novelty"] = "equal"
+    time_cost: float = 0.0
+    emission: Literal["single", "double"] = "single"
+    order: Literal["time", "choice"] = "time"
+    sketch: int | None = 512
 
     name = "aot"
-    paper = "AOT, CVPR 2026, arXiv 2603.01400"
-    idea = "attention anchors absorb the rest by transport, in the frame, then along the clip; exact count"
-    needs = frozenset({"shallow", "deep"})
+    published = "vidfold, after AOT, CVPR 2026, arXiv 2603.01400"
+    idea = "anchors that cover each clip absorb what is near them by partial transport; exact count"
 
+    paper = AOTPaper
+    """The paper's method on an exact budget: attention anchors, balanced transport."""
     reference = AOTReference
-    """The authors' implementation, `AOTReference`, under the name they gave the method."""
+    """The authors' program, number for number."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ratio("keep", self.kept_share, zero=True)
-        for name in ("global_ratio", "nearest"):
-            check_ratio(name, getattr(self, name), zero=True)
-        for name in ("windows", "iterations"):
-            check_count(name, getattr(self, name))
-        for name in ("inter_scale", "distance", "time_scale"):
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                choice = ", ".join(map(repr, words[:-1])) + f" or {words[-1]!r}"
+                raise ValueError(f"{name} must be {choice}, got {getattr(self, name)!r}")
+        for name in ("intra", "inter"):
+            if getattr(self, name) not in KINDS:
+                raise ValueError(f"{name} must be one of {', '.join(KINDS)}, got {getattr(self, name)!r}")
+        for name in ("attention_power", "power", "intra_cap", "inter_cap", "price", "capacity"):
             check_weight(name, getattr(self, name))
-        if self.intra_scale != "unit":
-            check_weight("intra_scale", self.intra_scale)
-        check_weight("epsilon", self.epsilon)
+        for name in ("intra_scale", "inter_scale", "time_cost", "epsilon"):
+            check_weight(name, getattr(self, name))
         if not self.epsilon:
             raise ValueError(f"epsilon must be positive, got {self.epsilon!r}")
-        if self.merge not in ("language", "encoder"):
-            raise ValueError(f"merge must be 'language' or 'encoder', got {self.merge!r}")
-        segmenter(self.segments, self.clip)
+        if self.candidates is not None and check_weight("candidates", self.candidates) < 1:
+            raise ValueError(f"candidates must be None or at least 1, got {self.candidates!r}")
+        if self.sketch is not None:
+            check_count("sketch", self.sketch)
+        self._cut()
 
     @property
-    def kept_share(self) -> float:
-        """`keep`, or what it is by default."""
-        return math.sqrt(self.retention) if self.keep is None else self.keep
+    def needs(self) -> frozenset[str]:
+        """Attention, where a choice goes by it."""
+        looks = self.anchors == "attention" or self.support == "attention" or self.attention_power > 0
+        return frozenset({"shallow", "deep"}) if looks else frozenset()
+
+    @property
+    def rules(self) -> Rules:
+        """What both plans go by."""
+        return Rules(self.epsilon, self.price, self.capacity)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; no step waits for the device unless ``weights`` are asked for."""
+        """Fold in float32; where clips are uniform or given, no step waits for the device unless weights are asked."""
         total = self.count(tokens.frames, tokens.cells)
-        cut = segmenter(self.segments, self.clip)(tokens)
-        budget = clip_budget(
-            total, tokens.frames, tokens.cells, cut.starts, cut.lengths, cut.longest, self.kept_share, self.repeat_key
-        )
-        clips = Clips.of(tokens, cut, budget)
-        found = phase_one(self, tokens, clips, weights=weights)
-        merged, kept = phase_two(self, found, clips)
-        return _assemble(self.repeat_key, tokens, clips, found, merged, kept, total)
+        clips = Clips.of(self._cut()(tokens), tokens.frames, total, 2 if self.emission == "double" else 1)
+        found = phase_one(self, tokens, clips, total, weights=weights)
+        return phase_two(self, tokens, found, clips, total)
 
-
-def _assemble(
-    repeat_key: bool, tokens: VideoTokens, clips: Clips, found: Candidates, merged: Tensor, kept: Tensor, total: int
-) -> Reduction:
-    """The K tokens in reading order."""
-    cut, budget = clips.cut, clips.budget
-    frames, rows = found.valid.shape
-    frame = torch.arange(frames, device=kept.device)
-    row = torch.arange(rows, device=kept.device)
-    key = (clips.position == 0)[:, None]
-    key_frame = cut.starts[clips.clip_of]
-    own = found.valid & key
-    if repeat_key:
-        # A second bank after each clip's last frame holds its merged anchors; a clip of one frame has no such copy.
-        single = (cut.lengths[clips.clip_of] == 1)[:, None]
-        last = (clips.position == cut.lengths[clips.clip_of] - 1)[:, None] & ~single
-        first_bank = kept | (own & (single | (row < budget.repeated[clips.clip_of][:, None])))
-        banks = [first_bank, found.valid[key_frame] & last]
-        from_merged = torch.stack([torch.zeros_like(kept[:, 0]), last[:, 0]], dim=1)
-        stands_for = torch.stack([frame, key_frame], dim=1)
-    else:
-        banks = [kept | own]
-        from_merged = key
-        stands_for = frame[:, None]
-    emitted = torch.stack(banks, dim=1)
-    first = emitted.flatten().to(torch.int8).argsort(descending=True, stable=True)[:total]
-    slot, row = first // rows, first % rows
-    frame, start = stands_for.flatten()[slot], key_frame[slot // len(banks)]
-
-    after = merged.flatten(0, 1).index_select(0, clips.clip_of[frame] * rows + row)
-    before = found.values.flatten(0, 1).index_select(0, frame * rows + row)
-    folded = torch.where(from_merged.flatten()[slot][:, None], after, before)
-    matrix = None
-    if folded.shape[1] > found.width:
-        marks = folded[:, found.width :]
-        matrix = lineage.matrix(marks, start, marks.shape[1] // cut.longest, frames)
-    return Reduction(
-        tokens=folded[:, : found.width].to(tokens.features.dtype),
-        frames=frame,
-        cells=found.cells[frame, row],
-        grid=tokens.language_grid,
-        full=frames * tokens.cells,
-        weights=matrix,
-    )
+    def _cut(self) -> Segmenter:
+        clip = self.clip
+        if clip is None and self.segments == "uniform":
+            clip = math.floor(1 / self.retention + 0.5)
+        return segmenter(self.segments, clip)

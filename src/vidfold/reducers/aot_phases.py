@@ -1,4 +1,4 @@
-"""The two phases of `AOT`, each over all frames or all clips at once."""
+"""The two phases of `AOT`: the candidates of every frame, then the support of every clip; each over all at once."""
 
 from __future__ import annotations
 
@@ -9,219 +9,165 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vidfold.anchors import descending_rank, local_and_global
-from vidfold.budgets import ClipBudget
 from vidfold.parts import lineage
-from vidfold.parts.aggregation import absorb, gather_rows, nearest_shares, row_shares, uniform_mass
-from vidfold.parts.mixing import absorbing, pooling_matrix, surviving
-from vidfold.segments import Segments
-from vidfold.tokens import VideoTokens
-from vidfold.transport import cosine, grid_distance, grid_positions, sinkhorn
+from vidfold.parts.aggregation import gather_rows
+from vidfold.parts.mixing import absorbing
+from vidfold.parts.sketch import sketch
+from vidfold.reducers.aot_choices import candidates, saliency, support, taken
+from vidfold.reducers.aot_clips import Clips
+from vidfold.tokens import Reduction, VideoTokens
+from vidfold.transport import partial
 
 if TYPE_CHECKING:
     from vidfold.reducers.aot import AOT
 
-CPU_BLOCK = 1 << 23
-"""Numbers of pooled features that phase I works on at a time on a CPU: 32 MiB in float32. A long video all at once
-takes a third longer: fresh memory and missed caches cost more than the few more calls."""
-DEVICE_BLOCK = 1 << 28
-"""The same elsewhere: 1 GiB, so that a video of usual length is one block."""
-
-
-@dataclass(frozen=True, eq=False)
-class Clips:
-    """How a video of F frames falls into C clips.
-
-    Attributes:
-        cut: the clips.
-        budget: what each may keep.
-        clip_of: (F,) int64, the clip of each frame.
-        position: (F,) int64, its place in the clip.
-    """
-
-    cut: Segments
-    budget: ClipBudget
-    clip_of: Tensor
-    position: Tensor
-
-    @classmethod
-    def of(cls, tokens: VideoTokens, cut: Segments, budget: ClipBudget) -> Clips:
-        """The clips of a video."""
-        clip_of = cut.clip_of(tokens.frames)
-        index = torch.arange(tokens.frames, device=clip_of.device)
-        return cls(cut, budget, clip_of, index - cut.starts[clip_of])
+CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
+"""Numbers that a phase works on at a time: what stays in the caches of a CPU, and what fits on any other device."""
+_SHORTEST = 1e-12
+_SMALLEST_SCALE = 1e-6
+_LAST = torch.iinfo(torch.int64).max
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The anchors of every frame after phase I, padded to n rows, in raster order.
+    """What phase I leaves of every frame: m rows in raster order.
 
     Attributes:
-        values: (F, n, D + marks) float32, merged.
-        width: D; the first D columns decide, the rest rides along.
-        valid: (F, n) bool, the rows that are anchors.
-        cells: (F, n) int64, cell of the language grid.
-        mass: (F, n) float32, what each weighs.
-        saliency: (F, n) float32 deep attention, or None for uniform marginals.
+        values: (F, m, D + marks) float32, merged; the marks say what they are made of, where that was asked for.
+        units: (F, m, E) float32 unit tokens as they were before they absorbed anything, sketched to E channels; what
+            phase II compares.
+        cells: (F, m) int64, cell of the language grid.
+        mass: (F, m) float32, what each weighs: 1 and what it absorbed.
+        means: (F, E) float32, mean unit token of each frame.
+        salient: (F, m) float32 saliency, or None where nobody looks at it.
     """
 
     values: Tensor
-    width: int
-    valid: Tensor
+    units: Tensor
     cells: Tensor
     mass: Tensor
-    saliency: Tensor | None
+    means: Tensor
+    salient: Tensor | None
 
 
-def phase_one(method: AOT, tokens: VideoTokens, clips: Clips, *, weights: bool) -> Candidates:
-    """Choose each frame's anchors and let them absorb the rest of the frame."""
-    per_frame = clips.budget.anchors[clips.clip_of]
-    cpu = tokens.features.device.type == "cpu"
-    block = max(1, (CPU_BLOCK if cpu else DEVICE_BLOCK) // (tokens.cells * tokens.features.shape[2]))
-    found = [
-        _merge_frames(method, tokens, slice(first, first + block), per_frame[first : first + block], clips.budget.most)
-        for first in range(0, tokens.frames, block)
-    ]
-    mix, merged, valid, cells, mass, saliency = (torch.cat(parts) for parts in zip(*found, strict=True))
+def phase_one(method: AOT, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Candidates:
+    """Choose the candidates of each frame and let them absorb what is near them in it."""
+    frames, cells = tokens.frames, tokens.cells
+    count = cells if method.candidates is None else min(cells, math.ceil(method.candidates * total / frames))
+    block = _block(tokens.features, cells * tokens.features.shape[2])
+    found = [_frame_candidates(method, tokens, slice(at, at + block), count, weights) for at in range(0, frames, block)]
+    values, units, chosen, mass, means, *looked_at = (torch.cat(parts) for parts in zip(*found, strict=True))
     if weights:
-        merged = torch.cat([merged, lineage.spread(mix, clips.position, clips.cut.longest)], dim=2)
-    width = tokens.features.shape[2]
-    return Candidates(merged, width, valid, cells, mass, saliency if method.saliency_mass else None)
+        width = tokens.features.shape[2]
+        marks = lineage.spread(values[:, :, width:], clips.position, clips.longest)
+        values = torch.cat([values[:, :, :width], marks], dim=2)
+    mass = mass if method.carry_mass else torch.ones_like(mass)
+    return Candidates(values, units, chosen, mass, means, looked_at[0] if looked_at else None)
 
 
-def _merge_frames(
-    method: AOT, tokens: VideoTokens, frames: slice, per_frame: Tensor, most: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Anchors of some frames: what they are made of, merged; and as in `Candidates` valid, cells, mass, saliency."""
-    assert tokens.shallow is not None
-    assert tokens.deep is not None
-    features, grid, chosen, bound = tokens.features[frames], tokens.grid, per_frame, most
-    shallow, deep = tokens.shallow[frames].float(), tokens.deep[frames].float()
-    pooled_deep = tokens.pool(deep)
-    before_pooling = method.merge == "encoder"
-    if before_pooling:
-        patches = features.shape[1]
-        chosen = torch.where(per_frame > 0, (per_frame * patches) // tokens.cells, 0)
-        bound = min(patches, most * patches // tokens.cells)
-    else:
-        features, shallow, deep, grid = tokens.pool(features), tokens.pool(shallow), pooled_deep, tokens.language_grid
-
-    features = features.float()
-    local = ((1 - method.global_ratio) * chosen).floor().long()
-    mask = local_and_global(shallow, deep, grid, local, chosen, method.windows)
-    anchors, valid = _first_rows(mask, bound)
-    mix, mass = _mix_frame(method, features, mask, anchors, valid, deep, grid)
-
-    if before_pooling:
-        full_mass = torch.ones_like(deep).scatter(1, anchors, torch.where(valid, mass, 1.0))
-        survivors = _strongest_cells(tokens.pool(mask.float()), pooled_deep, per_frame)
-        cells, valid = _first_rows(survivors, most)
-        mix = surviving(pooling_matrix(tokens), cells, anchors, mix)
-        anchors, mass = cells, tokens.pool(full_mass).gather(1, cells)
-    return mix, mix @ features, valid, anchors, mass, pooled_deep.gather(1, anchors)
+def _frame_candidates(method: AOT, tokens: VideoTokens, frames: slice, count: int, weights: bool) -> tuple[Tensor, ...]:
+    """Values, units, cells, mass, means and, where it is looked at, saliency of some frames; see `Candidates`."""
+    features = tokens.pool(tokens.features[frames]).float()
+    lengths = torch.linalg.vector_norm(features, dim=2, keepdim=True).clamp_min(_SHORTEST)
+    units = (features if method.sketch is None else sketch(features, method.sketch)) / lengths
+    means = units.mean(1)
+    salient = saliency(tokens, frames) if method.needs else None
+    rows, cells = features.shape[:2]
+    if count == cells:
+        chosen = torch.arange(cells, device=units.device).expand(rows, -1)
+        mass = torch.ones_like(features[:, :, 0])
+        if weights:
+            features = torch.cat([features, torch.eye(cells, device=units.device).expand(rows, -1, -1)], dim=2)
+        return features, units, chosen, mass, means, *(() if salient is None else (salient,))
+    cost = _distance(units) / _scale(method, means)[:, None, None]
+    chosen = candidates(method, tokens, frames, cost, salient, count)
+    columns = cost.gather(2, chosen[:, None, :].expand(-1, cells, -1))
+    sends = torch.ones_like(cost[:, 0], dtype=torch.bool).scatter_(1, chosen, False)
+    plan = partial.shares(
+        method.intra, columns, sends.float(), torch.ones_like(chosen, dtype=torch.bool), method.intra_cap, method.rules
+    )
+    mix, mass = absorbing(method.intra_scale * plan, chosen)
+    values = mix @ features
+    if weights:
+        values = torch.cat([values, mix], dim=2)
+    looked_at = () if salient is None else (salient.gather(1, chosen),)
+    return values, gather_rows(units, chosen), chosen, mass, means, *looked_at
 
 
-def _mix_frame(
+def phase_two(method: AOT, tokens: VideoTokens, found: Candidates, clips: Clips, total: int) -> Reduction:
+    """Choose the support of each clip and let it absorb what the clip repeats."""
+    scale = _scale(method, clips.mean(found.means))
+    count, longest = found.cells.shape[1], clips.longest
+    slots = longest * count
+    most = clips.most if method.share == "equal" else 3 * clips.most + 1
+    block = _block(found.units, slots * slots)
+    choices = []
+    for at in range(0, len(clips.frames), block):
+        part = slice(at, at + block)
+        units = clips.rows(found.units, part)
+        cost = _distance(units) / scale[part, None, None]
+        choices.append(support(method, found, clips, part, cost, min(slots, most)))
+    order, gain, columns = (torch.cat(parts) for parts in zip(*choices, strict=True))
+    take, twice = taken(method, gain, clips)
+
+    present = clips.present(count)
+    kept = torch.zeros_like(present).scatter_(1, order, take)
+    mass = clips.rows(found.mass) * present
+    sent = partial.shares(method.inter, columns, mass * ~kept, take, method.inter_cap, method.rules)
+    sent = method.inter_scale * (mass * ~kept)[:, :, None] * sent
+    rows = clips.rows(found.values)
+    own, before = mass.gather(1, order), gather_rows(rows, order)
+    merged = (own[:, :, None] * before + sent.transpose(1, 2) @ rows) / (own + sent.sum(1)).clamp_min(1e-12)[:, :, None]
+    return _emit(method, tokens, found, clips, (order, take, twice, merged, before), total)
+
+
+def _emit(
     method: AOT,
-    features: Tensor,
-    mask: Tensor,
-    anchors: Tensor,
-    valid: Tensor,
-    deep: Tensor,
-    grid: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """What each merged anchor is made of (F, n, S), and its mass (F, n)."""
-    cost = cosine(features, gather_rows(features, anchors))
-    span = 2.0
-    if method.distance:
-        positions = grid_positions(grid, cost.device)
-        cost = cost + method.distance * grid_distance(positions, positions[anchors])
-        span += method.distance * math.sqrt(2)
-    has_both = (~mask).any(1, keepdim=True) & mask.any(1, keepdim=True)
-    weight = deep if method.saliency_mass else None
-    senders = uniform_mass(~mask & has_both, weight)
-    receivers = uniform_mass(valid & has_both, None if weight is None else weight.gather(1, anchors))
-    plan = _transport(method, cost, senders, receivers, span)
-
-    scale = 1 / (~mask).sum(1).clamp_min(1)[:, None, None] if method.intra_scale == "unit" else method.intra_scale
-    mix, mass = absorbing(scale * row_shares(plan), anchors)
-    if method.nearest:
-        nearest = nearest_shares(cost, valid) * ((~mask) & has_both)[:, :, None]
-        mix = torch.lerp(mix, absorbing(nearest, anchors)[0], method.nearest)
-    return mix, mass if method.carry_mass else torch.ones_like(mass)
-
-
-def phase_two(method: AOT, found: Candidates, clips: Clips) -> tuple[Tensor, Tensor]:
-    """Let the key frames' anchors absorb what later frames repeat, one step of all clips after the other.
-
-    Returns:
-        The merged anchors (C, n, D + marks) of each clip, and the rows (F, n) bool kept of the later frames.
-    """
-    starts, lengths, width = clips.cut.starts, clips.cut.lengths, found.width
-    frames, rows = found.valid.shape
-    # Longest first: at step `gap` no more than F / (gap + 1) clips can be that long, so the rest need not take part.
-    order = lengths.argsort(descending=True, stable=True)
-    starts, lengths = starts[order], lengths[order]
-    keys = starts.clamp_max(frames - 1)
-    merged, mass, valid = found.values[keys], found.mass[keys], found.valid[keys]
-    # One row more than there are frames takes what a clip that has ended would write.
-    kept = torch.zeros(frames + 1, rows, dtype=torch.bool, device=keys.device)
-    for gap in range(1, clips.cut.longest):
-        active = min(len(starts), frames // (gap + 1))
-        on = (lengths[:active] > gap)[:, None]
-        later = (starts[:active] + gap).clamp_max(frames - 1)
-        tokens, present = found.values[later], found.valid[later] & on
-        anchors, receiving = merged[:active], valid[:active] & on
-
-        cost = cosine(tokens[:, :, :width], anchors[:, :, :width])
-        if method.time_scale:
-            least = cost.masked_fill(~(present[:, :, None] & receiving[:, None, :]), torch.inf).amin(
-                (1, 2), keepdim=True
-            )
-            factor = 1 - math.exp(-(gap**2) / (2 * method.time_scale**2))
-            cost = (cost - torch.where(least.isinf(), 0.0, least)) * factor
-        senders, receivers = _inter_mass(method, found, present, receiving, later, keys[:active])
-        sent = row_shares(_transport(method, cost, senders, receivers, 2.0))
-
-        quota = clips.budget.kept_at(gap, clips.cut.lengths)[order[:active]]
-        strongest = sent.amax(2).masked_fill(~present, torch.inf)
-        stays = (descending_rank(-strongest) < quota[:, None]) & present
-        kept[torch.where(on[:, 0], later, frames)] = stays
-        sent = sent * (present & ~stays)[:, :, None] * (method.inter_scale * found.mass[later])[:, :, None]
-        merged[:active], grown = absorb(anchors, tokens, sent, mass[:active])
-        if method.carry_mass:
-            mass[:active] = grown
-    back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-    return merged[back], kept[:frames]
+    tokens: VideoTokens,
+    found: Candidates,
+    clips: Clips,
+    chosen: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    total: int,
+) -> Reduction:
+    """The K tokens in their order."""
+    order, take, twice, merged, before = chosen
+    count, width = found.cells.shape[1], tokens.features.shape[2]
+    slot = order + clips.longest * count * torch.arange(len(order), device=order.device)[:, None]
+    if method.emission == "double":
+        merged, slot = torch.cat([merged, before], dim=1), torch.cat([slot, slot], dim=1)
+        take = torch.cat([take, twice], dim=1)
+    place = slot if method.order == "time" else torch.arange(slot.numel(), device=slot.device).view_as(slot)
+    first = place.masked_fill(~take, _LAST).flatten().argsort(stable=True)[:total]
+    folded = merged.flatten(0, 1).index_select(0, first)
+    slot = slot.flatten()[first]
+    frame = clips.frames.flatten()[slot // count]
+    matrix = None
+    if folded.shape[1] > width:
+        starts = clips.starts[clips.clip_of[frame]]
+        matrix = lineage.matrix(folded[:, width:], starts, tokens.cells, tokens.frames)
+    return Reduction(
+        tokens=folded[:, :width].to(tokens.features.dtype),
+        frames=frame,
+        cells=found.cells[frame, slot % count],
+        grid=tokens.language_grid,
+        full=tokens.frames * tokens.cells,
+        weights=matrix,
+    )
 
 
-def _transport(method: AOT, cost: Tensor, senders: Tensor, receivers: Tensor, span: float) -> Tensor:
-    return sinkhorn(cost, senders, receivers, epsilon=method.epsilon, span=span, iterations=method.iterations).plan
+def _distance(units: Tensor) -> Tensor:
+    """Half squared distances of all pairs (B, n, n) of tokens (B, n, E), which is 1 - cos for unit tokens."""
+    halves = units.square().sum(2) / 2
+    cost = torch.baddbmm(halves[:, :, None], units, units.transpose(1, 2), alpha=-1)
+    return cost.add_(halves[:, None, :]).clamp_min_(0)
 
 
-def _inter_mass(
-    method: AOT, found: Candidates, present: Tensor, receiving: Tensor, later: Tensor, keys: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Marginals of one phase-II step: uniform, or in proportion to what tokens weigh and how salient they are."""
-    sides = []
-    for members, frame in ((present, later), (receiving, keys)):
-        weight = found.mass[frame] if method.carry_mass else None
-        if found.saliency is not None:
-            weight = found.saliency[frame] if weight is None else weight * found.saliency[frame]
-        sides.append(uniform_mass(members, weight))
-    return sides[0], sides[1]
+def _scale(method: AOT, means: Tensor) -> Tensor:
+    """The unit of cost (B,): the mean cost of two tokens, 1 - |mean unit token (B, D)|^2."""
+    if method.scale == "absolute":
+        return torch.ones_like(means[:, 0])
+    return (1 - means.square().sum(1)).clamp_min(_SMALLEST_SCALE)
 
 
-def _first_rows(mask: Tensor, bound: int) -> tuple[Tensor, Tensor]:
-    """Indices (F, bound) of the True entries of each row in order, padded with others, and which are not padding."""
-    order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :bound]
-    return order, mask.gather(1, order)
-
-
-def _strongest_cells(share: Tensor, saliency: Tensor, count: Tensor) -> Tensor:
-    """The ``count`` (F,) cells of largest anchor share (F, N), of equals the most salient: (F, N) bool."""
-    by_saliency = saliency.argsort(dim=1, descending=True, stable=True)
-    by_share = share.gather(1, by_saliency).argsort(dim=1, descending=True, stable=True)
-    order = by_saliency.gather(1, by_share)
-    ranks = torch.arange(share.shape[1], device=share.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, ranks) < count[:, None]
+def _block(like: Tensor, numbers: int) -> int:
+    return max(1, (CPU_BLOCK if like.device.type == "cpu" else DEVICE_BLOCK) // numbers)

@@ -64,7 +64,7 @@ class AOTReference(Reducer):
     segments: Segmenter | Sequence[tuple[int, int]] | str | None = None
 
     name = "aot-reference"
-    paper = "AOT, CVPR 2026, arXiv 2603.01400 (authors' implementation)"
+    published = "AOT, CVPR 2026, arXiv 2603.01400 (authors' implementation)"
     idea = "attention anchors absorb the rest by transport, in the frame, then along the clip; content-dependent count"
     needs = frozenset({"shallow", "deep"})
 

@@ -24,7 +24,7 @@ class AveragePool(BudgetedReducer):
     """
 
     name = "average"
-    paper = "none: a baseline"
+    published = "none: a baseline"
     idea = "means of blocks of cells, on the coarser grid nearest to the budget"
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:

@@ -19,17 +19,21 @@ from vidfold.tokens import Reduction, VideoTokens
 class Reducer(ABC):
     """One reduction method; its fields are its only configuration.
 
-    A method subclasses this as a frozen dataclass, names itself in the class variables, and implements `reduce`.
+    A method subclasses this as a frozen dataclass, names itself in the class variables, and implements `reduce`. One
+    that always needs the same optional fields sets ``needs`` as a class variable, too.
     """
 
     name: ClassVar[str]
     """Its name in the registry and on the command line."""
-    paper: ClassVar[str]
+    published: ClassVar[str]
     """Where it was published."""
     idea: ClassVar[str]
     """One line on what it does."""
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """Optional fields of `VideoTokens` that it cannot do without."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Optional fields of `VideoTokens` that, with these settings, it cannot do without."""
+        return frozenset()
 
     @property
     def exact(self) -> bool:

@@ -29,7 +29,7 @@ class DivPrune(BudgetedReducer):
     original: bool = False
 
     name = "divprune"
-    paper = "DivPrune, CVPR 2025, arXiv 2503.02175"
+    published = "DivPrune, CVPR 2025, arXiv 2503.02175"
     idea = "keeps the tokens farthest from one another, over the whole video"
 
     def count(self, frames: int, cells: int) -> int:

@@ -39,7 +39,7 @@ class DyCoke(BudgetedReducer):
     drop: float = 0.7
 
     name = "dycoke"
-    paper = "DyCoke, CVPR 2025, arXiv 2411.15024 (temporal token merging)"
+    published = "DyCoke, CVPR 2025, arXiv 2411.15024 (temporal token merging)"
     idea = "windows of frames: the first whole, of the others the tokens that differ most from an earlier frame"
 
     def __post_init__(self) -> None:

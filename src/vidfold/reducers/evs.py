@@ -30,7 +30,7 @@ class EVS(BudgetedReducer):
     original: bool = False
 
     name = "evs"
-    paper = "EVS, arXiv 2510.14624"
+    published = "EVS, arXiv 2510.14624"
     idea = "keeps the tokens that differ most from the same cell a frame earlier, and the first frame"
 
     def count(self, frames: int, cells: int) -> int:

@@ -24,7 +24,7 @@ class FastV(InnerReducer):
     layer: int = 2
 
     name = "fastv"
-    paper = "FastV, ECCV 2024, arXiv 2403.06764"
+    published = "FastV, ECCV 2024, arXiv 2403.06764"
     idea = "after an early decoder layer, keeps the tokens the prompt's last token attends to most"
 
     def __post_init__(self) -> None:

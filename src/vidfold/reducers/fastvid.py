@@ -62,7 +62,7 @@ class FastVID(BudgetedReducer):
     original: Literal[False, "ov", "lv", "qwen"] = False
 
     name = "fastvid"
-    paper = "FastVID, NeurIPS 2025, arXiv 2503.11187"
+    published = "FastVID, NeurIPS 2025, arXiv 2503.11187"
     idea = "dynamic segments; salient tokens of every frame, and density peaks that absorb their segment"
     needs = frozenset({"deep"})
 

@@ -61,7 +61,7 @@ class FlashVID(BudgetedReducer):
     expansion: float = 1.25
 
     name = "flashvid"
-    paper = "FlashVID, ICLR 2026 (stage before the language model)"
+    published = "FlashVID, ICLR 2026 (stage before the language model)"
     idea = "diverse attended tokens of every frame; trees of alike tokens over time, clustered in each frame"
     needs = frozenset({"deep"})
 

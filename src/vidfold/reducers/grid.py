@@ -22,7 +22,7 @@ class UniformGrid(BudgetedReducer):
     """
 
     name = "grid"
-    paper = "none: a baseline"
+    published = "none: a baseline"
     idea = "keeps evenly spaced cells of every frame"
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:

@@ -50,7 +50,7 @@ class HoliTom(BudgetedReducer):
     original: bool = False
 
     name = "holitom"
-    paper = "HoliTom, NeurIPS 2025, arXiv 2505.21334 (outer stage)"
+    published = "HoliTom, NeurIPS 2025, arXiv 2505.21334 (outer stage)"
     idea = "optimal segments; static cells merged over time and clustered, the most attended of the others"
     needs = frozenset({"deep"})
 

@@ -15,7 +15,7 @@ class Identity(Reducer):
     """Keeps every token where it was; the model must answer as if nothing had been folded."""
 
     name = "identity"
-    paper = "none: the baseline"
+    published = "none: the baseline"
     idea = "keeps every token"
 
     def count(self, frames: int, cells: int) -> int:

@@ -59,7 +59,7 @@ class OTTVid(BudgetedReducer):
     position_grid: Grid | None = None
 
     name = "ott-vid"
-    paper = "OTT-Vid (authors' implementation)"
+    published = "OTT-Vid (authors' implementation)"
     idea = "covers each frame's attended content, then merges along time where transport is cheap"
     needs = frozenset({"deep"})
 

@@ -47,7 +47,7 @@ class PruneVid(BudgetedReducer):
     cluster_ratio: float = 0.5
 
     name = "prunevid"
-    paper = "PruneVid, ACL Findings 2025, arXiv 2412.16117 (merging stage)"
+    published = "PruneVid, ACL Findings 2025, arXiv 2412.16117 (merging stage)"
     idea = "scenes by clustering frames; static cells merged over time; clusters of every set of tokens"
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ class PyramidDrop(InnerReducer):
     layers: tuple[int, ...] | None = None
 
     name = "pyramiddrop"
-    paper = "PyramidDrop, CVPR 2025, arXiv 2410.17247"
+    published = "PyramidDrop, CVPR 2025, arXiv 2410.17247"
     idea = "halves the tokens at every quarter of the decoder, by attention of the prompt's last token"
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ class Random(BudgetedReducer):
     seed: int = 0
 
     name = "random"
-    paper = "none: the baseline"
+    published = "none: the baseline"
     idea = "keeps tokens drawn at random"
 
     def __post_init__(self) -> None:

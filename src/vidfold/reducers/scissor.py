@@ -45,7 +45,7 @@ class LLaVAScissor(BudgetedReducer):
     tau: float = 0.95
 
     name = "llava-scissor"
-    paper = "LLaVA-Scissor, arXiv 2506.21862"
+    published = "LLaVA-Scissor, arXiv 2506.21862"
     idea = "one token a connected component of similar tokens, in the frame, then over time"
 
     def __post_init__(self) -> None:

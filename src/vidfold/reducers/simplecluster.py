@@ -44,7 +44,7 @@ class SimpleCluster(BudgetedReducer):
     original: bool = False
 
     name = "simplecluster"
-    paper = "SimpleCluster, arXiv 2609.35394"
+    published = "SimpleCluster, arXiv 2609.35394"
     idea = "k-means over the whole video on tokens with rotary positions"
 
     def __post_init__(self) -> None:

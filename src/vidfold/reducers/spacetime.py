@@ -26,7 +26,7 @@ class SpacetimeGrid(BudgetedReducer):
     every: int | None = None
 
     name = "spacetime-grid"
-    paper = "none: a baseline"
+    published = "none: a baseline"
     idea = "keeps evenly spaced cells of every n-th frame"
 
     def __post_init__(self) -> None:

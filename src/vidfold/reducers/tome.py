@@ -41,7 +41,7 @@ class ToMe(BudgetedReducer):
     tokens_per_frame: int = 20
 
     name = "tome"
-    paper = "ToMe, ICLR 2023, arXiv 2210.09461"
+    published = "ToMe, ICLR 2023, arXiv 2210.09461"
     idea = "merges the most similar pairs of every frame, half against half"
     needs = frozenset({"keys"})
 

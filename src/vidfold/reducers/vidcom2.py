@@ -37,7 +37,7 @@ class VidCom2(BudgetedReducer):
     variant: Literal["upstream", "vllm"] = "upstream"
 
     name = "vidcom2"
-    paper = "VidCom2, EMNLP 2025, arXiv 2505.14454"
+    published = "VidCom2, EMNLP 2025, arXiv 2505.14454"
     idea = "keeps the tokens least like their frame and the video, more of the frames that stand out"
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ class VisionZip(BudgetedReducer):
     tokens_per_frame: int = 20
 
     name = "visionzip"
-    paper = "VisionZip, CVPR 2025, arXiv 2412.04467 (video port)"
+    published = "VisionZip, CVPR 2025, arXiv 2412.04467 (video port)"
     idea = "most attended tokens of each frame, and evenly spaced ones that absorb the rest by keys"
     needs = frozenset({"deep", "keys"})
 

@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from vidfold import models, reducers
+from vidfold.budgets import check_count
 from vidfold.reducers import Reducer
 from vidfold.tiny.model import path
 from vidfold.tiny.questions import KINDS, questions
-from vidfold.tiny.scenes import RANGES, Clip, render, seeds
+from vidfold.tiny.scenes import FRAMES, RANGES, Clip, render, seeds
+from vidfold.tiny.worlds import WORLDS
 from vidfold.tokens import VideoTokens
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ class Score:
     """Answers under one setting, by clip and kind.
 
     ``right`` and ``asked`` are (clips, kinds) counts, kinds in the order of ``KINDS``; ``kept`` (clips,) is the share
-    of tokens the language model read.
+    of tokens the language model read.  A clip need not ask every kind; of a kind that no clip asks, all numbers are
+    NaN, and no mean counts it.
     """
 
     right: NDArray[np.int64]
@@ -77,27 +80,33 @@ class Score:
     @property
     def accuracy(self) -> NDArray[np.float64]:
         """(kinds,): share of right answers."""
-        share: NDArray[np.float64] = self.right.sum(0) / self.asked.sum(0)
+        share: NDArray[np.float64] = self.right.sum(0) / self._total
         return share
 
     @property
     def influence(self) -> NDArray[np.float64]:
         """(clips, kinds): how much each clip moves each accuracy; questions of one clip are not independent."""
-        moved: NDArray[np.float64] = (self.right - self.accuracy * self.asked) / self.asked.sum(0)
+        moved: NDArray[np.float64] = (self.right - self.accuracy * self.asked) / self._total
         return moved
+
+    @property
+    def _total(self) -> NDArray[np.float64]:
+        """(kinds,): questions of every kind, NaN for none."""
+        total = self.asked.sum(0)
+        return np.where(total > 0, total, np.nan)
 
     def standard_error(self) -> NDArray[np.float64]:
         """(kinds,): standard errors of ``accuracy`` over clips."""
         return _error(self.influence)
 
     def mean(self) -> tuple[float, float]:
-        """Mean accuracy over the kinds, each weighing the same, and its standard error."""
-        return float(self.accuracy.mean()), float(_error(self.influence.mean(1)))
+        """Mean accuracy over the kinds that were asked, each weighing the same, and its standard error."""
+        return float(np.nanmean(self.accuracy)), float(_error(np.nanmean(self.influence, 1)))
 
     def gain(self, other: Score) -> tuple[float, float]:
         """Difference of the means to another setting on the same clips, and its paired standard error."""
-        difference = (self.influence - other.influence).mean(1)
-        return float(self.accuracy.mean() - other.accuracy.mean()), float(_error(difference))
+        difference = np.nanmean(self.influence - other.influence, 1)
+        return float(np.nanmean(self.accuracy - other.accuracy)), float(_error(difference))
 
 
 def evaluate(
@@ -105,19 +114,21 @@ def evaluate(
     processor: LlavaOnevisionProcessor,
     settings: Sequence[Setting],
     clips: range,
+    frames: int = FRAMES,
 ) -> dict[Setting, Score]:
-    """Asks all questions about the clips of ``clips`` (seeds) under every setting.
+    """Asks all questions about the clips of ``clips`` (seeds), of so many frames each, under every setting.
 
     Each clip is encoded once; each setting folds it once and answers its questions in one batch.
 
     Raises:
-        ValueError: a method that needs what the model cannot give, or that works inside the language model.
+        ValueError: a method that needs what the model cannot give, or that works inside the language model; less than
+            one frame.
     """
-    needs = frozenset[str]().union(*(reducers.METHODS[setting.method].needs for setting in settings))
+    needs = frozenset[str]().union(*(reducers.get(setting.method).needs for setting in settings))
     rows: dict[Setting, list[tuple[NDArray[np.int64], float]]] = {setting: [] for setting in settings}
     asked = []
     for seed in clips:
-        clip = render(seed)
+        clip = render(seed, frames)
         kinds = [KINDS.index(question.kind) for question in questions(clip)]
         asked.append(np.bincount(kinds, minlength=len(KINDS)))
         inputs, truth = prompts(processor, clip)
@@ -146,7 +157,7 @@ def table(scores: dict[Setting, Score]) -> str:
             f"{setting.retention:.0%}",
             f"{score.kept.mean():.1%}",
             *(
-                f"{right:.3f} ± {error:.3f}"
+                f"{right:.3f} ± {error:.3f}" if not np.isnan(right) else "-"
                 for right, error in zip(score.accuracy, score.standard_error(), strict=True)
             ),
             "{:.3f} ± {:.3f}".format(*score.mean()),
@@ -188,19 +199,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=300, help="number of clips (default: 300)")
     parser.add_argument("--retention", type=float, nargs="+", default=[1.0, 0.25, 0.10], help="shares of the tokens")
     parser.add_argument("--method", nargs="+", default=["aot", "random"], help=", ".join(sorted(reducers.METHODS)))
-    parser.add_argument("--split", choices=sorted(set(RANGES) - {"train"}), default="test", help="(default: test)")
+    parser.add_argument("--split", choices=sorted(set(RANGES) - {"train"}), default="search", help="(default: search)")
+    parser.add_argument("--world", choices=WORLDS, default="first", help="(default: first)")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of every clip (default: {FRAMES})")
     parser.add_argument("--model", default=str(path()), help="folder of the model (default: the shipped one)")
     chosen = parser.parse_args(arguments)
     try:
         settings = [FULL] if 1.0 in chosen.retention else []
         settings += [Setting(name, share) for share in chosen.retention if share != 1.0 for name in chosen.method]
-        members = seeds(chosen.split, chosen.clips)
+        members = seeds(chosen.split, chosen.clips, world=chosen.world)
+        check_count("frames", chosen.frames)
     except ValueError as error:
         parser.error(str(error))
     model = LlavaOnevisionForConditionalGeneration.from_pretrained(chosen.model, dtype=torch.float32).eval()
     processor = AutoProcessor.from_pretrained(chosen.model)
     try:
-        scores = evaluate(model, processor, settings, members)
+        scores = evaluate(model, processor, settings, members, chosen.frames)
     except ValueError as error:
         parser.error(str(error))
     sys.stdout.write(table(scores) + "\n")

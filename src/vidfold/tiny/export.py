@@ -41,17 +41,18 @@ def export(model: LlavaOnevisionForConditionalGeneration, patch: int, folder: Pa
 
 
 def generation_agreement(folder: Path, clips: int = 12) -> float:
-    """Share of validation questions that ``generate()`` on the folder answers as packed scoring does."""
+    """Share of questions about search clips that ``generate()`` on the folder answers as packed scoring does."""
     from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
     model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     reader = AutoProcessor.from_pretrained(folder)
     same: list[Tensor] = []
-    for seed in seeds("validation", clips):
-        packed = answer(model, pack(range(seed, seed + 1), SIZE // model.config.vision_config.patch_size))[0]
+    for seed in seeds("search", clips):
+        packed = answer(model, pack([seed], SIZE // model.config.vision_config.patch_size))[0]
         clip = render(seed)
-        generated = ask(model, reader, clip.frames, [question.text for question in asked(clip)])
-        same.append(generated[:, 0] == packed)
+        put = {slot: question.text for slot, question in enumerate(asked(clip)) if question is not None}
+        generated = ask(model, reader, clip.frames, list(put.values()))
+        same.append(generated[:, 0] == packed[list(put)])
     return torch.cat(same).float().mean().item()
 
 

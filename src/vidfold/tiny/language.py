@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidfold.tiny.questions import NUMBERS, TEMPLATES
+from vidfold.tiny.questions import ENDS, NUMBERS, PLACES, TEMPLATES, WAYS
 from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ PAD, UNKNOWN, START, END, IMAGE, VIDEO = SPECIAL
 
 
 def _question_words() -> list[str]:
-    texts = (template.replace("{color}", "").replace("?", " ?") for template in TEMPLATES.values())
-    return sorted({word for text in texts for word in text.split()})
+    texts = (template.replace("?", " ?") for template in TEMPLATES.values())
+    return sorted({word for text in texts for word in text.split() if not word.startswith("{")})
 
 
-WORDS = ("system", "user", "assistant", *_question_words(), *COLORS, *SHAPES, *SCENES, *NUMBERS)
+_ANSWER_WORDS = (*COLORS, *SHAPES, *SCENES, *NUMBERS, *ENDS, *PLACES, *WAYS)
+WORDS = tuple(dict.fromkeys(("system", "user", "assistant", *_question_words(), *_ANSWER_WORDS)))
 VOCABULARY = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
 
 CHAT_TEMPLATE = (

@@ -11,16 +11,17 @@ from torch.nn import functional
 
 from vidfold.tiny.attention import use_chunked_attention
 from vidfold.tiny.language import END, VOCABULARY
-from vidfold.tiny.losses import FrameReader, PatchReader, WordAlignment
+from vidfold.tiny.losses import FrameReader, PatchReader, PlaceReader, WordAlignment
 from vidfold.tiny.model import TinyConfig, build
-from vidfold.tiny.packing import ASK, NAMED_SLOTS, NAMES, PLAN, Batch, by_kind, pool, project, read, see
+from vidfold.tiny.packing import ASK, NAMED_SLOTS, NAMES, Batch, by_kind, pool, project, read, see
 from vidfold.tiny.recipe import Stage, learning_rate
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
 
 _SHORTEST = 0.05
-_SLOT_WEIGHTS = torch.tensor([1.5 if kind == "shape" else 1.0 for kind in PLAN])
+_PLACE_WEIGHT = 3.0
+_MOST = 640  # tokens of longer clips are read all together less often, since time grows with them
 
 
 class Learner:
@@ -35,6 +36,7 @@ class Learner:
         self.reader = PatchReader(sizes.vision_width).to(device)
         self.alignment = WordAlignment().to(device)
         self.frame_reader = FrameReader(sizes.vision_width).to(device)
+        self.place_reader = PlaceReader(sizes.vision_width).to(device)
         self.parameters: list[nn.Parameter] = []
         self.optimizers: list[torch.optim.Optimizer] = []
 
@@ -48,7 +50,8 @@ class Learner:
         tables = {id(self.model.get_input_embeddings().weight), id(tower.embeddings.position_embedding.weight)}
         matrices = [parameter for parameter in learning if parameter.ndim == 2 and id(parameter) not in tables]
         others = [parameter for parameter in learning if parameter.ndim != 2 or id(parameter) in tables]
-        aids = [self.reader, self.frame_reader] if stage.trains == "vision" else [self.alignment]
+        seeing = [self.reader, self.frame_reader, self.place_reader]
+        aids = seeing if stage.trains == "vision" else [self.alignment]
         others += [parameter for aid in aids for parameter in aid.parameters()]
         self.parameters = [*matrices, *others]
         self.optimizers = [
@@ -58,7 +61,7 @@ class Learner:
         for optimizer, state in zip(self.optimizers, optimizers or [], strict=False):
             optimizer.load_state_dict(state)
 
-    def step(self, stage: Stage, number: int, batch: Batch, seed: int, world: int) -> dict[str, Tensor]:
+    def step(self, stage: Stage, number: int, batch: Batch, processes: int) -> dict[str, Tensor]:
         """One update from this process's clips and those of the others; losses and accuracies by name."""
         batch = batch.to(self.device)
         progress = number / stage.steps
@@ -67,10 +70,12 @@ class Learner:
                 group["lr"] = peak * learning_rate(progress, number)
         with self._precision():
             losses, right = (
-                self._see(batch, stage.presence) if stage.trains == "vision" else self._read(batch, progress, seed)
+                self._see(batch, stage.presence)
+                if stage.trains == "vision"
+                else self._read(batch, progress, stage.first + number, stage.whole)
             )
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
-        self._share_gradients(world)
+        self._share_gradients(processes)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -80,12 +85,14 @@ class Learner:
         """Weighted losses of the vision stage; it answers no questions."""
         states = see(self.model, batch.pixels.flatten(0, 1))
         shown = batch.patches.flatten(0, 1)
-        losses = {"patch": self.reader(states, shown)}
+        losses = {"patch": self.reader(states, shown), "place": _PLACE_WEIGHT * self.place_reader(states)}
         if presence:
             losses["presence"] = presence * self.frame_reader(states, shown)
         return losses, {}
 
-    def _read(self, batch: Batch, progress: float, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _read(
+        self, batch: Batch, progress: float, seed: int, whole: float
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Weighted losses of the language stage, and the accuracy of every kind."""
         clips, frames = batch.pixels.shape[:2]
         with torch.no_grad():
@@ -93,7 +100,7 @@ class Learner:
         tokens = project(self.model, states, clips)
         shown = (pool(batch.patches.flatten(0, 1).float()) > 0).view(*tokens.shape[:2], -1)
         rng = torch.Generator().manual_seed(seed)
-        chosen = select(clips, frames, self.sizes.cells, rng).to(self.device)[..., None]
+        chosen = select(clips, frames, self.sizes.cells, rng, whole).to(self.device)[..., None]
         tokens, shown = tokens.take_along_dim(chosen, 1), shown.take_along_dim(chosen, 1)
         losses, right = self._answers(tokens, batch)
         fading = 0.3 * max(0.0, 1 - progress / 0.8)
@@ -103,33 +110,31 @@ class Learner:
     def _answers(self, tokens: Tensor, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses of answer, end of turn and binding; accuracy of every kind.
 
-        Binding asks for the shape already at the word that names the object, half way through the layers.  Without
-        it the model settles on one shape for all colours.
+        Binding asks for the answer already at the word that names what the question is about, half way through the
+        layers.  Without it the model settles on one shape for all colours.
         """
         final, early = read(self.model, tokens, batch.ids)
         head, norm = self.model.lm_head, self.model.model.language_model.norm
-        logits, truth = head(final[:, ASK]).float(), batch.answers
-        answer = functional.cross_entropy(logits.mT, truth, reduction="none")
+        logits, truth, valid = head(final[:, ASK]).float(), batch.answers, batch.valid
         end = head(final[:, ASK + 1]).float()
         bound = head(norm(early[:, NAMES])).float()
         losses = {
-            "answer": (answer * _SLOT_WEIGHTS.to(answer.device)).mean(),
-            "end": 0.1 * functional.cross_entropy(end.mT, torch.full_like(truth, VOCABULARY[END])),
-            "bind": functional.cross_entropy(bound.mT, truth[:, NAMED_SLOTS]),
+            "answer": _mean_loss(logits, truth, valid),
+            "end": 0.1 * _mean_loss(end, torch.full_like(truth, VOCABULARY[END]), valid),
+            "bind": 0.5 * _mean_loss(bound, truth[:, NAMED_SLOTS], valid[:, NAMED_SLOTS]),
         }
-        right = (logits.argmax(-1) == truth).float().mean(0)
-        return losses, by_kind(right)
+        return losses, by_kind(logits.argmax(-1) == truth, valid)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def _share_gradients(self, world: int) -> None:
+    def _share_gradients(self, processes: int) -> None:
         """Means over processes, then clips the common norm to one."""
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        if world > 1:
+        if processes > 1:
             flat = torch.cat([grad.flatten() for grad in grads])
             distributed.all_reduce(flat)
-            flat /= world
+            flat /= processes
             for grad, mean in zip(grads, torch.split(flat, [grad.numel() for grad in grads]), strict=True):
                 grad.copy_(mean.view_as(grad))
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -141,6 +146,7 @@ class Learner:
             "reader": self.reader.state_dict(),
             "alignment": self.alignment.state_dict(),
             "frame_reader": self.frame_reader.state_dict(),
+            "place_reader": self.place_reader.state_dict(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -149,17 +155,19 @@ class Learner:
         self.reader.load_state_dict(state["reader"])
         self.alignment.load_state_dict(state["alignment"])
         self.frame_reader.load_state_dict(state["frame_reader"])
+        self.place_reader.load_state_dict(state["place_reader"])
 
 
-def select(clips: int, frames: int, cells: int, rng: torch.Generator) -> Tensor:
+def select(clips: int, frames: int, cells: int, rng: torch.Generator, whole: float) -> Tensor:
     """(clips, n) int64: which of ``frames * cells`` tokens the language model gets, ascending.
 
-    Half of the draws keep all.  The others keep 5 to 100 % (log-uniform), by chance alone: out of the whole clip, or
-    equally many in each frame.  Chance knows nothing of objects, so no way of folding is favoured in training.
+    A share ``whole`` of the draws keeps all: 1 always does, less does so less often for long clips.  The others keep
+    5 to 100 % (log-uniform), by chance alone: out of the whole clip, or equally many in each frame.  Chance knows
+    nothing of objects, so no way of folding is favoured in training.
     """
     total = frames * cells
     everything, share, by_frame = torch.rand(3, generator=rng).tolist()
-    if everything < 0.5:
+    if whole == 1 or everything < whole * min(1.0, _MOST / total):
         return torch.arange(total).expand(clips, -1)
     kept = max(1, round(total * math.exp(share * math.log(_SHORTEST))))
     if by_frame < 0.5:
@@ -167,3 +175,9 @@ def select(clips: int, frames: int, cells: int, rng: torch.Generator) -> Tensor:
     each = max(1, kept // frames)
     within = torch.rand(clips, frames, cells, generator=rng).topk(each).indices.sort().values
     return (within + torch.arange(frames)[:, None] * cells).flatten(1)
+
+
+def _mean_loss(logits: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Mean cross entropy of logits (B, slots, words) where ``valid``."""
+    loss = functional.cross_entropy(logits.mT, truth, reduction="none")
+    return (loss * valid).sum() / valid.sum().clamp_min(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +48,27 @@ class FrameReader(nn.Module):
         """A scalar for states (N, P, E) of patches that show ``shown`` (N, P, labels) bool."""
         anywhere = shown.any(1, keepdim=True).expand(-1, states.shape[1], -1)
         return _rare_labels(self.labels(self.norm(states)), anywhere).sum(-1).mean()
+
+
+class PlaceReader(nn.Module):
+    """Reads from the state of each patch where in the frame the patch lies, as large towers let one do.
+
+    Without it a tower of so few layers forgets where things are, and the language model cannot know once tokens are
+    missing.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.place = nn.Linear(width, 2)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """A scalar, the mean squared error of (row, column) in -1 ... 1, for states (N, G * G, E)."""
+        side = math.isqrt(states.shape[1])
+        along = torch.linspace(-1, 1, side, device=states.device)
+        truth = torch.cartesian_prod(along, along)
+        error: Tensor = self.place(self.norm(states)).float() - truth
+        return error.square().mean()
 
 
 class WordAlignment(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vidfold.tiny.language import END, IMAGE, PAD, VIDEO, VOCABULARY
 from vidfold.tiny.scenes import SIZE
@@ -39,10 +39,23 @@ class TinyConfig:
 SHIPPED = TinyConfig()
 """Sizes of the shipped weights."""
 
+FOLDERS = {"varied": "weights", "whole": "weights_whole"}
+"""Where the weights lie, by what their language model read in training."""
 
-def path() -> Path:
-    """Folder of the shipped weights, for ``AutoProcessor`` and ``LlavaOnevisionForConditionalGeneration``."""
-    return Path(__file__).parent / "weights"
+
+def path(read: Literal["varied", "whole"] = "varied") -> Path:
+    """Folder of the shipped weights, for ``AutoProcessor`` and ``LlavaOnevisionForConditionalGeneration``.
+
+    Args:
+        read: what the language model was trained to read: a "varied" share of each video's tokens, or, further on
+            from there, the "whole" video alone, which is all that published models have read.
+
+    Raises:
+        ValueError: another word.
+    """
+    if read not in FOLDERS:
+        raise ValueError(f"read must be one of {', '.join(FOLDERS)}; got {read!r}")
+    return Path(__file__).parent / FOLDERS[read]
 
 
 def architecture(sizes: TinyConfig) -> LlavaOnevisionConfig:

@@ -7,6 +7,7 @@ another, and positions start anew in every slot, so each question is read exactl
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,31 +16,39 @@ import torch
 from torch import Tensor
 
 from vidfold.tiny.language import END, START, VOCABULARY, encode
-from vidfold.tiny.questions import KINDS, TEMPLATES, Question, questions
+from vidfold.tiny.questions import ANSWERS, ENDS, TEMPLATES, Question, questions
 from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SHAPES, SIZE, Clip, render
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
 
-PLAN = ("scene", "tiny", "shape", "shape", "shape", "shape", "last", "leaves", "count")
-"""The kind asked in every slot; shapes have several, since they are the hardest to learn."""
+PLAN = (
+    *("scene", "next", "tiny", "shape", "shape", "behind", "where", "where"),
+    *("moves", "order", "order", "last", "count"),
+)
+"""The kind asked in every slot; what is hard to learn has two."""
 
 LABELS = (*COLORS, *SHAPES, "tiny", *SCENES)
 """What a patch can show, in the order of ``Batch.patches``."""
 
 _PREFIX = (VOCABULARY[START], VOCABULARY["user"])
 _TURN = (VOCABULARY[END], VOCABULARY[START], VOCABULARY["assistant"])
-_TEXTS = [encode(TEMPLATES[kind].format(color=COLORS[0])) for kind in PLAN]
+_SAMPLE = {"color": COLORS[0], "other": COLORS[1], "scene": SCENES[0], "end": ENDS[0]}
+_FILLERS = {kind: Question(kind, template.format(**_SAMPLE), ANSWERS[kind][0]) for kind, template in TEMPLATES.items()}
+_TEXTS = [encode(_FILLERS[kind].text) for kind in PLAN]
 _LENGTHS = [len(text) + len(_TURN) + 1 for text in _TEXTS]
 _STARTS = [sum(_LENGTHS[:slot]) for slot in range(len(PLAN))]
 _COVERED = 4  # pixels of a thing a patch must show to be labelled with it
+_NAMED = {"next": "scene", "tiny": "scene", "shape": "color", "behind": "color", "where": "color", "moves": "color"}
 
 LENGTH = sum(_LENGTHS)
 ASK = torch.tensor([start + length - 2 for start, length in zip(_STARTS, _LENGTHS, strict=True)])
 """Where each slot's answer is predicted; the answer itself stands one later and predicts the end of the turn."""
-NAMED_SLOTS = torch.tensor([slot for slot, kind in enumerate(PLAN) if kind == "shape"])
-NAMES = torch.tensor([_STARTS[slot] + _TEXTS[slot].index(VOCABULARY[COLORS[0]]) for slot in NAMED_SLOTS.tolist()])
-"""Where the slots that name an object name it."""
+NAMED_SLOTS = torch.tensor([slot for slot, kind in enumerate(PLAN) if kind in _NAMED])
+NAMES = torch.tensor(
+    [_STARTS[slot] + _TEXTS[slot].index(VOCABULARY[_SAMPLE[_NAMED[PLAN[slot]]]]) for slot in NAMED_SLOTS.tolist()]
+)
+"""Where the slots that are about one thing or scene name it."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +56,14 @@ class Batch:
     """Clips ready for training: B clips of F frames, G x G patches a frame.
 
     ``pixels`` (B, F, 96, 96, 3) uint8; ``patches`` (B, F, G * G, labels) bool, what each patch shows;
-    ``ids`` (B, LENGTH) int64, the packed questions with their answers.
+    ``ids`` (B, LENGTH) int64, the packed questions with their answers; ``valid`` (B, slots) bool, where there is a
+    question of the slot's kind.
     """
 
     pixels: Tensor
     patches: Tensor
     ids: Tensor
+    valid: Tensor
 
     @property
     def answers(self) -> Tensor:
@@ -61,37 +72,45 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(*(getattr(self, name).to(device) for name in ("pixels", "patches", "ids")))
+        return Batch(*(getattr(self, name).to(device) for name in ("pixels", "patches", "ids", "valid")))
 
 
-def pack(seeds: range, grid: int, frames: int = FRAMES) -> Batch:
-    """Renders the clips of ``seeds``; with fewer than 8 ``frames`` each clip shows evenly spaced ones of its own."""
-    if FRAMES % frames:
-        raise ValueError(f"frames must divide {FRAMES}; got {frames}")
-    stride = FRAMES // frames
-    pixels, patches, ids = [], [], []
+def pack(seeds: Sequence[int], grid: int, frames: int = FRAMES) -> Batch:
+    """Renders the clips of ``seeds`` with so many frames."""
+    pixels, patches, ids, valid = [], [], [], []
     for seed in seeds:
-        clip = render(seed)
-        chosen = slice(seed % stride, None, stride)
-        pixels.append(clip.frames[chosen])
-        patches.append(patch_labels(clip, grid)[chosen])
-        ids.append([token for question in asked(clip) for token in _question_ids(question)])
+        clip = render(seed, frames)
+        pixels.append(clip.frames)
+        patches.append(patch_labels(clip, grid))
+        slots = asked(clip)
+        ids.append(question_ids(slots))
+        valid.append([question is not None for question in slots])
     return Batch(
         torch.from_numpy(np.stack(pixels)),
         torch.from_numpy(np.stack(patches)),
         torch.tensor(ids),
+        torch.tensor(valid),
     )
 
 
-def asked(clip: Clip) -> list[Question]:
-    """The question in every slot of ``PLAN``; objects take turns in the slots about shapes."""
-    of_kind: dict[str, list[Question]] = {kind: [] for kind in KINDS}
-    for question in questions(clip):
+def asked(clip: Clip, turn: int = 0) -> list[Question | None]:
+    """The question in every slot of ``PLAN``, or None where the clip has none left of the kind.
+
+    A clip with more questions of a kind than slots asks the others in later turns.
+    """
+    of_kind: dict[str, list[Question]] = {kind: [] for kind in TEMPLATES}
+    for question in questions(clip, unlearned=True):
         of_kind[question.kind].append(question)
-    order = np.random.default_rng((clip.seed, 1)).permutation(len(clip.objects))
-    of_kind["shape"] = [of_kind["shape"][turn] for turn in order]
-    turns = [PLAN[:slot].count(kind) for slot, kind in enumerate(PLAN)]
-    return [of_kind[kind][turn % len(of_kind[kind])] for kind, turn in zip(PLAN, turns, strict=True)]
+    rng = np.random.default_rng((clip.seed, 1))
+    shuffled = {kind: [found[place] for place in rng.permutation(len(found))] for kind, found in of_kind.items()}
+    left = {kind: iter(found[turn * PLAN.count(kind) :]) for kind, found in shuffled.items()}
+    return [next(left[kind], None) for kind in PLAN]
+
+
+def question_ids(slots: Sequence[Question | None]) -> list[int]:
+    """The packed questions (LENGTH) with their answers; an empty slot holds some question, never to be counted."""
+    written = [slot or _FILLERS[kind] for slot, kind in zip(slots, PLAN, strict=True)]
+    return [token for question in written for token in _question_ids(question)]
 
 
 def read(
@@ -117,10 +136,14 @@ def read(
     return final[:, -LENGTH:], middle[:, -LENGTH:]
 
 
-def by_kind(slots: Tensor) -> dict[str, Tensor]:
-    """Means of the values (slots,) over the slots of every kind."""
-    kinds = dict.fromkeys(PLAN)
-    return {kind: slots[[slot for slot, other in enumerate(PLAN) if other == kind]].mean() for kind in kinds}
+def by_kind(right: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    """Of answers (B, slots) to ``valid`` questions, the share that is ``right``, for every kind."""
+    shares = {}
+    for kind in dict.fromkeys(PLAN):
+        slots = [slot for slot, other in enumerate(PLAN) if other == kind]
+        there = valid[:, slots].float()
+        shares[kind] = (right[:, slots].float() * there).sum() / there.sum().clamp_min(1)
+    return shares
 
 
 def see(model: LlavaOnevisionForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -160,13 +183,17 @@ def _question_ids(question: Question) -> list[int]:
 
 
 def patch_labels(clip: Clip, grid: int) -> np.ndarray:
-    """(8, G * G, labels) bool: the colours, shapes, tiny dot and scene each patch shows."""
-    side = SIZE // grid
-    cells = clip.labels.reshape(FRAMES, grid, side, grid, side)
-    shown = np.zeros((FRAMES, grid * grid, len(LABELS)), bool)
-    things = [(thing.color, thing.shape) for thing in clip.objects]
-    for label, names in enumerate([(clip.scene,), *things, (clip.dot.color, "tiny")]):
-        here = ((cells == label).sum((2, 4)) >= _COVERED).reshape(FRAMES, -1)
+    """(F, G * G, labels) bool: the colours, shapes, tiny dots and scene each patch shows."""
+    side, frames = SIZE // grid, len(clip.frames)
+    cells = clip.labels.reshape(frames, grid, side, grid, side)
+    shown = np.zeros((frames, grid * grid, len(LABELS)), bool)
+    things = [(thing.color, thing.shape) for thing in clip.objects] + [(dot.color, "tiny") for dot in clip.dots]
+    for label, names in enumerate(things, start=1):
+        here = ((cells == label).sum((2, 4)) >= _COVERED).reshape(frames, -1)
         for name in names:
             shown[..., LABELS.index(name)] |= here
+    ground = ((cells == 0).sum((2, 4)) >= _COVERED).reshape(frames, -1)
+    for shot in clip.shots:
+        during = slice(shot.first, shot.last + 1)
+        shown[during, :, LABELS.index(shot.scene)] |= ground[during]
     return shown

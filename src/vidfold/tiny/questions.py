@@ -1,59 +1,160 @@
-"""Questions about a clip of the little world, with the true answers from its facts."""
+"""Questions about a clip of the little worlds, with the true answers from its facts."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from functools import cache
 
-from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, Clip
+import numpy as np
+
+from vidfold.tiny.casting import Appearance, Object
+from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE, Clip
 
 TEMPLATES = {
-    "scene": "what is the scene?",
-    "tiny": "what color is the tiny dot?",
+    "scene": "what is the {end} scene?",
+    "next": "what scene follows the {scene}?",
+    "tiny": "what color is the tiny dot on the {scene}?",
     "shape": "what shape is the {color} object?",
+    "behind": "what scene is behind the {color} object?",
+    "where": "where is the {color} object?",
+    "moves": "where does the {color} object move?",
+    "order": "what comes first {color} or {other}?",
     "last": "which big color appears last?",
-    "leaves": "which big color leaves first?",
     "count": "how many big objects are there?",
 }
-"""The wording of every kind of question; ``shape`` names the object by its colour."""
+"""The wording of every kind of question."""
 
-KINDS = tuple(TEMPLATES)
+UNLEARNED = ("moves",)
+"""Kinds that training asks and the shipped model does not learn; nobody else asks them."""
+KINDS = tuple(kind for kind in TEMPLATES if kind not in UNLEARNED)
 GROUPS = {
     "scene": "gist",
+    "next": "time",
     "tiny": "detail",
     "shape": "detail",
+    "behind": "detail",
+    "where": "place",
+    "order": "time",
     "last": "time",
-    "leaves": "time",
     "count": "counting",
 }
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
-ANSWERS = {"scene": SCENES, "tiny": COLORS, "shape": SHAPES, "last": COLORS, "leaves": COLORS, "count": NUMBERS[2:]}
+PLACES = ("northwest", "northeast", "southwest", "southeast")
+WAYS = ("left", "right", "up", "down", "nowhere")
+ENDS = ("first", "last")
+ANSWERS = {
+    "scene": SCENES,
+    "next": SCENES,
+    "tiny": COLORS,
+    "shape": SHAPES,
+    "behind": SCENES,
+    "where": PLACES,
+    "moves": WAYS,
+    "order": COLORS,
+    "last": COLORS,
+    "count": NUMBERS[2:],
+}
 """The answers that occur for every kind."""
+
+_CLEAR_OF_MIDDLE = 4  # pixels between the middle of the frame and that of a thing that is said to be on one side
+_MOVED, _STOOD = 16, 3  # pixels on screen
+_SEEN = 3  # frames that show a thing whose motion is asked
+_LATER = 2  # frames between two events that are said to come one after the other
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question with its true answer, a single word."""
+    """One question with its true answer, a single word; ``named`` is the word that says what it is about, or empty."""
 
     kind: str
     text: str
     answer: str
+    named: str = ""
 
 
-def questions(clip: Clip) -> tuple[Question, ...]:
-    """All questions a clip answers: one of each kind, and one ``shape`` for every big object."""
-    latecomer = max(clip.objects, key=lambda thing: thing.first)
-    leaver = min(clip.objects, key=lambda thing: thing.last)
-    return (
-        Question("scene", TEMPLATES["scene"], clip.scene),
-        Question("tiny", TEMPLATES["tiny"], clip.dot.color),
-        *(Question("shape", _shape_text(thing.color), thing.shape) for thing in clip.objects),
-        Question("last", TEMPLATES["last"], latecomer.color),
-        Question("leaves", TEMPLATES["leaves"], leaver.color),
-        Question("count", TEMPLATES["count"], NUMBERS[len(clip.objects)]),
-    )
+def questions(clip: Clip, *, unlearned: bool = False) -> tuple[Question, ...]:
+    """All questions a clip answers without doubt, in the order of ``TEMPLATES``; each has at least scene and count.
+
+    With ``unlearned`` those of the kinds in ``UNLEARNED`` too.
+    """
+    asked = (_scenes(clip), _dots(clip), _objects(clip), _order(clip))
+    found = [question for part in asked for question in part if unlearned or question.kind in KINDS]
+    found.append(Question("count", TEMPLATES["count"], NUMBERS[len(clip.objects)]))
+    kinds = tuple(TEMPLATES)
+    return tuple(sorted(found, key=lambda question: kinds.index(question.kind)))
 
 
-@cache
-def _shape_text(color: str) -> str:
-    return TEMPLATES["shape"].format(color=color)
+def _put(kind: str, answer: str, named: str = "", **words: str) -> Question:
+    return Question(kind, TEMPLATES[kind].format(**words), answer, named)
+
+
+def _scenes(clip: Clip) -> list[Question]:
+    scenes = [shot.scene for shot in clip.shots]
+    found = [_put("scene", scenes[0], "first", end="first"), _put("scene", scenes[-1], "last", end="last")]
+    for before, after in itertools.pairwise(scenes):
+        if scenes.count(before) == 1:
+            found.append(_put("next", after, before, scene=before))
+    return found
+
+
+def _dots(clip: Clip) -> list[Question]:
+    """The dots that are the only ones in their scene."""
+    places = [clip.scene_at(dot.first) for dot in clip.dots]
+    return [
+        _put("tiny", dot.color, scene, scene=scene)
+        for dot, scene in zip(clip.dots, places, strict=True)
+        if places.count(scene) == 1
+    ]
+
+
+def _objects(clip: Clip) -> list[Question]:
+    """Shapes of all objects; scene, place and motion of those for which there is one."""
+    found = []
+    for thing in clip.objects:
+        color = thing.color
+        found.append(_put("shape", thing.shape, color, color=color))
+        scenes = {clip.scene_at(appearance.first) for appearance in thing.appearances}
+        if len(scenes) == 1:
+            found.append(_put("behind", scenes.pop(), color, color=color))
+        if (place := _place(thing)) is not None:
+            found.append(_put("where", place, color, color=color))
+        if len(thing.appearances) == 1 and (way := _way(thing.appearances[0])) is not None:
+            found.append(_put("moves", way, color, color=color))
+    return found
+
+
+def _place(thing: Object) -> str | None:
+    """The quarter of the frame in which a thing stays all the time."""
+    centers = np.concatenate([appearance.track for appearance in thing.appearances]) + (thing.size - SIZE) / 2
+    if abs(centers).min() < _CLEAR_OF_MIDDLE or (np.sign(centers) != np.sign(centers[0])).any():
+        return None
+    x, y = centers[0] > 0
+    return PLACES[2 * int(y) + int(x)]
+
+
+def _way(appearance: Appearance) -> str | None:
+    """Where a thing goes on screen, if clearly one way or nowhere."""
+    x, y = (appearance.track[-1] - appearance.track[0]).tolist()
+    if len(appearance.track) < _SEEN:
+        return None
+    if max(abs(x), abs(y)) <= _STOOD:
+        return "nowhere"
+    if max(abs(x), abs(y)) < _MOVED or max(abs(x), abs(y)) < 2.5 * min(abs(x), abs(y)):
+        return None
+    if abs(x) > abs(y):
+        return "right" if x > 0 else "left"
+    return "down" if y > 0 else "up"
+
+
+def _order(clip: Clip) -> list[Question]:
+    """Which of two objects comes first, for neighbours in time; and which comes last of all."""
+    ordered = sorted(clip.objects, key=lambda thing: thing.first)
+    found = []
+    for number, (before, after) in enumerate(itertools.pairwise(ordered)):
+        if after.first - before.first < _LATER:
+            continue
+        one, other = (before, after) if (clip.seed + number) % 2 else (after, before)
+        found.append(_put("order", before.color, one.color, color=one.color, other=other.color))
+    if ordered[-1].first - ordered[-2].first >= _LATER:
+        found.append(_put("last", ordered[-1].color))
+    return found

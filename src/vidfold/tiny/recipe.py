@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vidfold.tiny.scenes import FRAMES, seeds
+import numpy as np
+
+from vidfold.tiny.scenes import seeds
+from vidfold.tiny.worlds import WORLDS
 
 
 @dataclass(frozen=True)
@@ -15,9 +18,10 @@ class Stage:
     ``trains`` says which part learns: the tower, from what each patch shows, or all that reads the frozen tower.
     Questions never teach the tower: it would spread their answers over all tokens, and dropping tokens would cost
     nothing.  ``first`` is the stage's first training seed; stages must not share seeds.  ``clips`` and ``batch``
-    (clips a step) count all processes together, and of each clip the stage sees ``frames`` evenly spaced frames.
-    ``muon`` and ``adam`` are the learning rates of the matrices and of everything else.  ``presence`` weighs what a
-    vision stage asks of every patch about its whole frame, beside itself.
+    (clips a step) count all processes together; clips come from both worlds in turn.  Each step draws the length of
+    its clips from ``frames``.  ``muon`` and ``adam`` are the learning rates of the matrices and of everything else.
+    ``presence`` weighs what a vision stage asks of every patch about its whole frame, beside itself.  ``whole`` is
+    the share of the steps of a language stage that read all tokens; the others read fewer, drawn by chance.
     """
 
     trains: Literal["vision", "language"]
@@ -26,25 +30,34 @@ class Stage:
     batch: int
     muon: float
     adam: float
-    frames: int = FRAMES
+    frames: tuple[int, ...] = (4,)
     presence: float = 0.0
+    whole: float = 0.4
 
     @property
     def steps(self) -> int:
         """Number of updates."""
         return self.clips // self.batch
 
-    def seeds(self, step: int, rank: int, world: int) -> range:
+    def seeds(self, step: int, rank: int, processes: int) -> list[int]:
         """Training clips of one process in one step."""
-        share = self.batch // world
-        return seeds("train", share, self.first + step * self.batch + rank * share)
+        share = self.batch // processes
+        first = self.first + step * self.batch + rank * share
+        return [seeds("train", 1, number, WORLDS[number % len(WORLDS)])[0] for number in range(first, first + share)]
 
+    def length(self, step: int) -> int:
+        """Frames of the clips of one step."""
+        return int(np.random.default_rng((self.first, step)).choice(self.frames))
+
+
+LENGTHS = (4, 8, 8, 8, 12, 16, 16, 24, 32)
+"""Frames that the language stages draw from; those there twice are drawn twice as often."""
 
 RECIPE = (
-    Stage("vision", first=0, clips=32_000, batch=32, muon=0.01, adam=1e-3, frames=4),
-    Stage("language", first=100_000_000, clips=32_000, batch=16, muon=0.015, adam=2e-3),
-    Stage("vision", first=300_000_000, clips=8_000, batch=32, muon=0.005, adam=5e-4, frames=4, presence=0.5),
-    Stage("language", first=400_000_000, clips=16_000, batch=16, muon=0.008, adam=1e-3),
+    Stage("vision", first=0, clips=32_000, batch=32, muon=0.01, adam=1e-3),
+    Stage("language", first=100_000_000, clips=32_000, batch=16, muon=0.015, adam=2e-3, frames=LENGTHS),
+    Stage("vision", first=300_000_000, clips=16_000, batch=32, muon=0.006, adam=6e-4, presence=0.5),
+    Stage("language", first=400_000_000, clips=24_000, batch=16, muon=0.012, adam=1.5e-3, frames=LENGTHS),
 )
 """See and read; then the tower learns to look for things, so that attention tells where they are, and is read anew."""
 

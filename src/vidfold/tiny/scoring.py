@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vidfold.tiny.packing import ASK, Batch, by_kind, pack, project, read, see
-from vidfold.tiny.scenes import seeds
+from vidfold.tiny.scenes import FRAMES, seeds
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
@@ -29,12 +29,18 @@ def answer(model: LlavaOnevisionForConditionalGeneration, batch: Batch, share: f
 
 
 def accuracy(
-    model: LlavaOnevisionForConditionalGeneration, grid: int, clips: int, share: float = 1.0
+    model: LlavaOnevisionForConditionalGeneration,
+    grid: int,
+    clips: int,
+    share: float = 1.0,
+    frames: int = FRAMES,
+    world: str = "first",
 ) -> dict[str, float]:
-    """Share of right answers of every kind over the first validation clips."""
-    members = seeds("validation", clips)
-    right = []
+    """Share of right answers of every kind over the first clips of the search split."""
+    members = seeds("search", clips, world=world)
+    right, valid = [], []
     for start in range(0, clips, _CLIPS):
-        batch = pack(members[start : start + _CLIPS], grid).to(model.device)
-        right.append((answer(model, batch, share, seed=start) == batch.answers).float())
-    return {kind: mean.item() for kind, mean in by_kind(torch.cat(right).mean(0)).items()}
+        batch = pack(members[start : start + _CLIPS], grid, frames).to(model.device)
+        right.append(answer(model, batch, share, seed=start) == batch.answers)
+        valid.append(batch.valid)
+    return {kind: mean.item() for kind, mean in by_kind(torch.cat(right), torch.cat(valid)).items()}

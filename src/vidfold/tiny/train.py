@@ -20,11 +20,12 @@ from vidfold.tiny.model import SHIPPED, TinyConfig
 from vidfold.tiny.packing import pack
 from vidfold.tiny.recipe import RECIPE, Stage
 from vidfold.tiny.scoring import accuracy
+from vidfold.tiny.worlds import WORLDS
 
 CHECKPOINT = "checkpoint.pt"
 MODEL = "model"
 
-_SHOWN_SHARES = (1.0, 0.1)
+_SHOWN = ((8, 1.0), (32, 1.0), (32, 0.1))
 
 log = logging.getLogger("vidfold.tiny")
 
@@ -35,7 +36,7 @@ class Run:
 
     ``processes`` share every batch and use ``threads`` cores each.  ``init`` is a checkpoint whose weights to begin
     with; ``resume`` goes on with the one in ``out``.  ``stop`` ends the run after that many steps, leaving a
-    checkpoint; ``validation`` is the number of validation clips scored after each stage.
+    checkpoint; ``validation`` is the number of clips of each world's search split scored after a language stage.
     """
 
     out: Path
@@ -50,7 +51,7 @@ class Run:
     stop: int | None = None
     save_every: int = 200
     log_every: int = 25
-    validation: int = 320
+    validation: int = 160
 
     def __post_init__(self) -> None:
         for stage in self.recipe:
@@ -95,8 +96,8 @@ def _train(rank: int, run: Run) -> None:
         learner.enter(stage, optimizers)
         meter = _Meter(stage, run.log_every)
         while step < stage.steps and left != 0:
-            clips = stage.seeds(step, rank, run.processes)
-            measures = learner.step(stage, step, pack(clips, run.sizes.grid, stage.frames), clips.start, run.processes)
+            batch = pack(stage.seeds(step, rank, run.processes), run.sizes.grid, stage.length(step))
+            measures = learner.step(stage, step, batch, run.processes)
             step, left = step + 1, None if left is None else left - 1
             meter.add(step, measures)
             if rank == 0 and step % run.save_every == 0:
@@ -139,9 +140,10 @@ def _save(run: Run, learner: Learner, number: int, step: int) -> None:
 def _validate(run: Run, learner: Learner, stage: Stage) -> None:
     if stage.trains != "language" or not run.validation:
         return
-    for share in _SHOWN_SHARES:
-        right = accuracy(learner.model, run.sizes.grid, run.validation, share)
-        log.info("%s: validation at %.0f %% of the tokens: %s", stage.trains, 100 * share, _words(right))
+    for world in WORLDS:
+        for frames, share in _SHOWN:
+            right = accuracy(learner.model, run.sizes.grid, run.validation, share, frames, world)
+            log.info("%s world, %d frames, %.0f %% of the tokens: %s", world, frames, 100 * share, _words(right))
 
 
 class _Meter:

@@ -89,6 +89,8 @@ class _Case:
         notes += ways.uncounted(self.subject)
         self.step.expect(self._groups + 3 + (AUTHORS_TOWER in tower.ways))
         videos = tower.run(self.clock, (1 - TOWER_SHARE) * self.clock.seconds, self.step)
+        if AUTHORS_TOWER in tower.ways:
+            videos = ways.observed(self.subject, self.plan, tower, videos)
         language = LanguageTimes(self.subject.model, self.subject.family, inputs, videos, self.plan.new_tokens)
         routes = ways.routes(language, self.plan, AUTHORS_TOWER in tower.ways)
         samples = {name: Samples() for name in routes}

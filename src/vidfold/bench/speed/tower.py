@@ -115,6 +115,12 @@ class TowerTimes:
         self.seconds = sum(time for group in run for time in group.milliseconds.values()) / 1000
         return [joined(parts) for parts in zip(*made, strict=True)]
 
+    @torch.no_grad()
+    def encoded(self, encode: Callable[[Inputs], list[VideoTokens]]) -> list[VideoTokens]:
+        """The tokens of every video, as another way gives them; untimed."""
+        made = [encode(part) for _, part in self._parts(self.size)]
+        return [joined(parts) for parts in zip(*made, strict=True)]
+
     def _parts(self, size: int | None) -> Iterator[tuple[int, Inputs]]:
         """Numbers of frames, and inputs that hold those alone; all at once where pixels do not lie frame by frame."""
         pixels, grids, frames = self.inputs[PIXELS], self.inputs.get(GRIDS), self.case.frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -24,9 +25,9 @@ from vidfold.bench.speed.results import (
     UNFOLDED,
 )
 from vidfold.bench.speed.subject import Subject
-from vidfold.bench.speed.tower import Encode, stock, tapped
+from vidfold.bench.speed.tower import Encode, TowerTimes, stock, tapped
 from vidfold.models import LlavaOnevision
-from vidfold.reducers import AOT, Identity, select
+from vidfold.reducers import AOT, AOTPaper, Identity, select
 from vidfold.tokens import Reduction, VideoTokens
 
 ANCHORS, KEEP, AUTHORS_PATCHES = 126, 0.3, 27 * 27
@@ -45,7 +46,8 @@ def tower_ways(subject: Subject, plan: Plan) -> dict[str, Encode]:
 
 def routes(language: LanguageTimes, plan: Plan, with_authors: bool) -> dict[str, Route]:
     """What every way does after the tower; folds once for each, to know how many tokens the oracle is to keep."""
-    folded = Route(FOLDED, TAPPED, fold=plan.reducer)
+    # Where nothing is read off the tower, running it as the fold does is running it plainly.
+    folded = Route(FOLDED, TAPPED if plan.reducer.needs else PLAIN, fold=plan.reducer)
     free = tuple(spaced(video, len(plan.reducer(video))) for video in language.videos)
     everything = tuple(map(Identity(), language.videos))
     made = [
@@ -57,6 +59,14 @@ def routes(language: LanguageTimes, plan: Plan, with_authors: bool) -> dict[str,
         theirs = Authors(ANCHORS, KEEP)
         made.append(Route(AUTHORS, AUTHORS_TOWER, fold=theirs, aside=replace(theirs, gemm=True)))
     return {route.name: route for route in made}
+
+
+def observed(subject: Subject, plan: Plan, tower: TowerTimes, videos: Sequence[VideoTokens]) -> list[VideoTokens]:
+    """The videos with what the authors' way folds by, which the method may do without."""
+    if plan.reducer.needs >= ATTENTION:
+        return list(videos)
+    seen = tower.encoded(tapped(subject.family, ATTENTION))
+    return [replace(video, shallow=x.shallow, deep=x.deep) for video, x in zip(videos, seen, strict=True)]
 
 
 def spaced(video: VideoTokens, count: int) -> Reduction:
@@ -97,7 +107,7 @@ def papers_prefill(subject: Subject, samples: Samples) -> float:
 
 def has_authors_way(subject: Subject, plan: Plan) -> bool:
     """Whether the method's authors have a way of their own here: AOT's, on the grid that their setting is for."""
-    if not isinstance(plan.reducer, AOT) or not _is_counted(subject):
+    if not isinstance(plan.reducer, AOT | AOTPaper) or not _is_counted(subject):
         return False
     return Tower.of(subject.model.config).patches == AUTHORS_PATCHES
 

@@ -1,0 +1,182 @@
+"""How AOT's defaults were chosen: its design space and the settings of other methods, on the same clips.
+
+    .venv/bin/python benchmarks/aot.py choices --output OUT                  # AOT, one choice changed at a time
+    .venv/bin/python benchmarks/aot.py peers --output OUT                    # the knobs of the other methods
+    .venv/bin/python benchmarks/aot.py choices --split confirm --output OUT  # the same again on clips nobody chose by
+
+Settings are compared on clips of the first world of `vidfold.tiny` by the embedded model: mean accuracy over the kinds
+of question and over the retentions, and the paired difference to AOT's defaults with its standard error over clips.
+Results go to OUT/SPLIT-WORLD-MODEL.csv, setting by setting; what it holds is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidfold.bench.suites import Case, Entry, Estimate, Prepared, mean_accuracy, prepare, score
+from vidfold.bench.suites.statistics import same_clips
+from vidfold.loading import load
+from vidfold.reducers import get
+
+RETENTIONS = (0.25, 0.10, 0.05)
+DEFAULT = "aot"
+COLUMNS = ("setting", *(f"accuracy_{share:g}" for share in RETENTIONS), "mean", "difference", "error", "seconds")
+
+Setting = tuple[str, dict[str, Any]]
+
+
+def choices() -> dict[str, Setting]:
+    """AOT with one choice changed at a time."""
+    changes: dict[str, dict[str, Any]] = {
+        "anchors by attention, support by coverage": {"anchors": "attention"},
+        "anchors and support by attention": {"anchors": "attention", "support": "attention"},
+        "attention as a weight, power .5": {"attention_power": 0.5},
+        "support by farthest point": {"support": "farthest"},
+        "facility location, power 1": {"power": 1.0},
+        "facility location, power 3": {"power": 3.0},
+        "candidates 1.3 K/F": {"candidates": 1.3},
+        "candidates 2 K/F": {"candidates": 2.0},
+        "candidates 8 K/F": {"candidates": 8.0},
+        "all tokens candidates": {"candidates": None},
+        "no merging": {"intra": "none", "inter": "none"},
+        "no merging in the frame": {"intra": "none"},
+        "no merging along the clip": {"inter": "none"},
+        "nearest anchor, capped": {"intra": "nearest", "inter": "nearest"},
+        "nearest anchor, no cap": {"intra": "nearest", "inter": "nearest", "intra_cap": 9.0, "inter_cap": 9.0},
+        "balanced transport, capped": {"intra": "balanced", "inter": "balanced"},
+        "balanced transport, no cap": {"intra": "balanced", "inter": "balanced", "intra_cap": 9.0, "inter_cap": 9.0},
+        "unbalanced transport": {"intra": "unbalanced", "inter": "unbalanced"},
+        "no caps": {"intra_cap": 9.0, "inter_cap": 9.0},
+        "epsilon .05": {"epsilon": 0.05},
+        "epsilon .25": {"epsilon": 0.25},
+        "phase-I cap .2": {"intra_cap": 0.2},
+        "phase-I cap .6": {"intra_cap": 0.6},
+        "phase-II cap .5": {"inter_cap": 0.5},
+        "phase-II cap 1.5": {"inter_cap": 1.5},
+        "price .7": {"price": 0.7},
+        "absorbed tokens weigh half": {"intra_scale": 0.5, "inter_scale": 0.5},
+        "mass not carried": {"carry_mass": False},
+        "absolute costs": {"scale": "absolute", "epsilon": 0.05, "intra_cap": 0.1, "inter_cap": 0.3},
+        "clips of 4": {"clip": 4},
+        "clips of 8": {"clip": 8},
+        "clips of 16": {"clip": 16},
+        "one clip": {"clip": 10_000},
+        "dynamic clips": {"segments": "dynamic"},
+        "optimal clips": {"segments": "optimal"},
+        "budget by novelty": {"share": "novelty"},
+        "time cost .5": {"time_cost": 0.5},
+        "time cost 1": {"time_cost": 1.0},
+        "double emission": {"emission": "double"},
+        "order of choice": {"order": "choice"},
+        "a sketch of 64 of 192 channels": {"sketch": 64},
+    }
+    return {DEFAULT: ("aot", {}), **{label: ("aot", change) for label, change in changes.items()}}
+
+
+def peers() -> dict[str, Setting]:
+    """The other methods: their defaults, then every knob that decides what is kept, one at a time."""
+    knobs: dict[str, dict[str, tuple[Any, ...]]] = {
+        "simplecluster": {"iterations": (1, 5, 20), "theta": (1e2, 1e3, 1e5, 1e6)},
+        "holitom": {"threshold": (0.5, 0.65, 0.9, 0.95), "beta": (0.3, 0.8, 1.0)},
+        "flashvid": {"alpha": (0.3, 0.5, 0.9, 1.0), "temporal_threshold": (0.7, 0.9), "segments": (4, 16)},
+        "fastvid": {"context": (0.2, 0.6, 0.8, 1.0), "clips": (4, 16), "beta": (0.3, 0.9)},
+        "ott-vid": {
+            "temporal_share": (0.1, 0.5, 0.7),
+            "mass_temperature": (0.1, 1.0),
+            "budget_temperature": (0.1, 1.0),
+        },
+        "visionzip": {"dominant": (0.3, 0.5, 0.7, 1.0)},
+        "tome": {},
+        "divprune": {},
+        "diverse": {},
+        "random": {},
+        "aot-paper": {},
+    }
+    found: dict[str, Setting] = {DEFAULT: ("aot", {})}
+    for method, fields in knobs.items():
+        found[method] = (method, {})
+        for field, values in fields.items():
+            found |= {f"{method}, {field} {value:g}": (method, {field: value}) for value in values}
+    nearest = {"anchors": "attention", "support": "attention", "intra": "nearest", "inter": "nearest"}
+    for cap in (1.0, 9.0):
+        for candidates in (1.0, 2.0, 4.0):
+            fields = {"intra_cap": min(cap, 1 / 3) if cap == 1 else cap, "inter_cap": cap, "candidates": candidates}
+            found[f"attention + nearest, cap {cap:g}, candidates {candidates:g}"] = ("aot", nearest | fields)
+    return found
+
+
+def measure(model: Any, clips: Prepared, setting: Setting) -> list[Estimate]:
+    """Mean accuracy at every retention."""
+    method, fields = setting
+    entries = [Entry.of(f"{share:g}", get(method, retention=share, **fields)) for share in RETENTIONS]
+    scores = score(model, clips, entries)
+    return [mean_accuracy(scores[entry.label]) for entry in entries]
+
+
+def row(label: str, found: list[Estimate], default: list[Estimate], seconds: float) -> dict[str, str]:
+    """One line of the file."""
+    mean = same_clips(found)
+    gap = mean - same_clips(default)
+    values = [*(each.value for each in found), mean.value, gap.value, gap.error]
+    written = [label, *(f"{value:.4f}" for value in values), f"{seconds:.0f}"]
+    return dict(zip(COLUMNS, written, strict=True))
+
+
+def run(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
+    """Measures what the file does not hold yet, and prints all of it, best first."""
+    loaded = load("tiny" if chosen.model == "varied" else "tiny-whole")
+    case = Case(chosen.model, chosen.world, chosen.split, chosen.clips)
+    path = Path(chosen.output) / f"{case.split}-{case.world}-{case.model}-{case.clips}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {}
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = {line["setting"]: line for line in csv.DictReader(file)}
+    open_ = [label for label in trials if label not in rows]
+    if open_:
+        clips = prepare(loaded.model, case, ("shallow", "deep", "keys"))
+        print(f"all tokens: {mean_accuracy(clips.full).value:.4f} ± {mean_accuracy(clips.full).error:.4f}", flush=True)
+        default = measure(loaded.model, clips, trials[DEFAULT])
+        for label in open_:
+            start = time.perf_counter()
+            found = default if label == DEFAULT else measure(loaded.model, clips, trials[label])
+            rows[label] = row(label, found, default, time.perf_counter() - start)
+            print(", ".join(rows[label].values()), flush=True)
+            with path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows.values())
+    shown = sorted((rows[label] for label in trials), key=lambda line: -float(line["mean"]))
+    print(f"\n{path}\n")
+    for line in shown:
+        error = float(line["error"])
+        sigmas = float(line["difference"]) / error if error and math.isfinite(error) else 0.0
+        print(f"{line['setting']:48s} {line['mean']}  {float(line['difference']):+.4f} ± {error:.4f} ({sigmas:+.1f})")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", choices=("choices", "peers"))
+    parser.add_argument("--split", choices=("search", "confirm"), default="search")
+    parser.add_argument("--world", choices=("first", "second"), default="first")
+    parser.add_argument("--model", choices=("varied", "whole"), default="varied")
+    parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--output", default="out/aot")
+    chosen = parser.parse_args()
+    if chosen.split == "search" and chosen.world != "first":
+        parser.error("nothing is chosen by the second world: --world second goes with --split confirm")
+    torch.set_num_threads(1)
+    run({"choices": choices, "peers": peers}[chosen.trials](), chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The clips of a panel: which they are, and what a model sees of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from vidfold import models
+from vidfold.bench.suites.reading import Asked
+from vidfold.tiny.scenes import render, seeds
+from vidfold.tokens import Pooling, VideoTokens
+
+if TYPE_CHECKING:
+    from transformers import LlavaOnevisionForConditionalGeneration
+
+Read = Literal["varied", "whole"]
+"""What a model's language model read in training: a varied share of each video, or whole videos."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with clips of one world and split.
+
+    Attributes:
+        model: "varied" for the shipped model, "whole" for its twin that learnt from whole videos alone.
+        world: of the clips.
+        split: of the clips.
+        clips: how many.
+        frames: lengths that the clips take in turn.
+        first: place of the first one in the split.
+    """
+
+    model: Read = "varied"
+    world: str = "first"
+    split: str = "search"
+    clips: int = 200
+    frames: tuple[int, ...] = (8, 16, 32)
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if self.model not in ("varied", "whole"):
+            raise ValueError(f"model must be 'varied' or 'whole', got {self.model!r}")
+        if self.clips < 1 or not self.frames or min(self.frames) < 1:
+            raise ValueError(f"clips and frames must be at least 1, got {self.clips} and {self.frames}")
+        self.members()
+
+    def members(self) -> list[tuple[int, int]]:
+        """Seed and length of every clip."""
+        chosen = seeds(self.split, self.clips, self.first, self.world)
+        return list(zip(chosen, itertools.cycle(self.frames), strict=False))
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A clip that was encoded: its ``place`` among those of the case, its tokens and its questions."""
+
+    place: int
+    seed: int
+    tokens: VideoTokens
+    asked: Asked
+
+
+def encoded(model: LlavaOnevisionForConditionalGeneration, case: Case, needs: frozenset[str]) -> Iterator[Seen]:
+    """The clips of a case, those of equally many frames together, so that their folds fill batches."""
+    family = models.family(model)
+    family.check_needs(needs)
+    for place, (seed, frames) in sorted(enumerate(case.members()), key=lambda each: each[1][1]):
+        clip = render(seed, frames)
+        pixels = (torch.from_numpy(clip.frames) / 127.5 - 1).movedim(-1, 1)[None].to(model.device, model.dtype)
+        (tokens,) = family.encode({"pixel_values_videos": pixels}, needs)
+        yield Seen(place, seed, tokens, Asked.of(clip))
+
+
+def on_language_grid(tokens: VideoTokens) -> VideoTokens:
+    """The tokens with features, attention and keys pooled to the language grid, and nothing left to pool."""
+    maps = {name: getattr(tokens, name) for name in ("shallow", "deep", "keys", "head_attention")}
+    pooled: dict[str, Any] = {name: tokens.pool(values) for name, values in maps.items() if values is not None}
+    return replace(tokens, features=tokens.pooled(), grid=tokens.language_grid, pooling=Pooling.NONE, **pooled)

@@ -1,0 +1,43 @@
+"""Answers of every clip in one small file a case, so that any difference and its error can be computed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vidfold.tiny.evaluate import Score
+
+
+def save(path: Path, scores: Mapping[str, Score]) -> None:
+    """Write scores of the same clips as a compressed numpy archive, beside its place, and move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    every = list(scores.values())
+    with part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            labels=np.array(list(scores)),
+            asked=every[0].asked.astype(np.uint8),
+            right=np.stack([each.right for each in every]).astype(np.uint8),
+            kept=np.stack([each.kept for each in every]),
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def load(path: Path) -> dict[str, Score]:
+    """The scores of a file, by label; none where there is no file.
+
+    ``right`` (labels, clips, kinds) and ``asked`` (clips, kinds) count answers and questions, kinds in the order of
+    `vidfold.tiny.questions.KINDS`; ``kept`` (labels, clips) are shares of the tokens.
+    """
+    if not path.exists():
+        return {}
+    with np.load(path) as file:
+        asked = file["asked"].astype(np.int64)
+        rows = zip(file["labels"].tolist(), file["right"].astype(np.int64), file["kept"], strict=True)
+        return {label: Score(right, asked, kept) for label, right, kept in rows}

@@ -1,0 +1,164 @@
+"""Many settings on the same clips, quickly: a clip is encoded once, and all its questions are read in one sequence."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidfold.bench.measuring import OPTIONAL
+from vidfold.bench.suites.cases import Case, Seen, encoded, on_language_grid
+from vidfold.bench.suites.entries import Entry
+from vidfold.bench.suites.reading import Asked, right
+from vidfold.reducers import Identity
+from vidfold.tiny.evaluate import Score
+from vidfold.tiny.questions import KINDS
+from vidfold.tokens import Reduction
+
+if TYPE_CHECKING:
+    from transformers import LlavaOnevisionForConditionalGeneration
+
+FULL = "full"
+"""Label of the unfolded video, which every score has."""
+Watcher = Callable[[int, int], None]
+
+_FOLDS = 512  # held before the language model reads them
+_TOKENS = 8192  # that it reads at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The clips of a case, encoded, to be scored again and again.
+
+    Attributes:
+        clips: those of equally many frames together.
+        full: the score of all tokens.
+    """
+
+    clips: tuple[Seen, ...]
+    full: Score
+
+
+@torch.inference_mode()
+def prepare(
+    model: LlavaOnevisionForConditionalGeneration,
+    case: Case,
+    needs: Iterable[str] = ("shallow", "deep"),
+    *,
+    pooled: bool = False,
+    watch: Watcher | None = None,
+) -> Prepared:
+    """Encode all clips of a case, and answer their questions from all tokens.
+
+    Args:
+        model: the embedded model or its twin, in float32.
+        case: the clips; which model it names is not looked at.
+        needs: optional fields of `VideoTokens` to fill.
+        pooled: keep features and attention on the language grid alone, a quarter of the memory: the same for methods
+            that pool before anything else, and not for those that look at the encoder grid.
+        watch: called with (done, total) clips.
+    """
+    clips = []
+    for clip in encoded(model, case, frozenset(needs)):
+        clips.append(replace(clip, tokens=on_language_grid(clip.tokens)) if pooled else clip)
+        if watch is not None:
+            watch(len(clips), case.clips)
+    full = _score(model, clips, case.clips, [Entry.of(FULL, Identity())], None)
+    return Prepared(tuple(clips), full[FULL])
+
+
+@torch.inference_mode()
+def score(
+    model: LlavaOnevisionForConditionalGeneration,
+    clips: Case | Prepared,
+    entries: Sequence[Entry],
+    watch: Watcher | None = None,
+) -> dict[str, Score]:
+    """Fold every clip in every way, and ask all questions about it.
+
+    Args:
+        model: the embedded model or its twin, in float32.
+        clips: a case, whose clips are encoded one by one and forgotten, or what `prepare` made of it.
+        entries: the settings, each with a label of its own.
+        watch: called with (done, total) clips.
+
+    Returns:
+        Label -> score; that of all tokens, ``FULL``, comes first.
+
+    Raises:
+        ValueError: two entries of one label, or a need that the model cannot meet or `prepare` was not told.
+    """
+    labels = [FULL, *(entry.label for entry in entries)]
+    if twice := {label for label in labels if labels.count(label) > 1}:
+        raise ValueError(f"every entry needs a label of its own, and not {FULL!r}; given twice: {sorted(twice)[0]!r}")
+    if isinstance(clips, Prepared):
+        return {FULL: clips.full} | _score(model, clips.clips, len(clips.clips), entries, watch)
+    needs = frozenset[str]().union(*(entry.needs for entry in entries))
+    chosen = [Entry.of(FULL, Identity()), *entries]
+    return _score(model, encoded(model, clips, needs), clips.clips, chosen, watch)
+
+
+def _score(
+    model: LlavaOnevisionForConditionalGeneration,
+    clips: Iterable[Seen],
+    count: int,
+    entries: Sequence[Entry],
+    watch: Watcher | None,
+) -> dict[str, Score]:
+    shape = (len(entries), count)
+    correct = np.zeros((*shape, len(KINDS)), np.int64)
+    asked = np.zeros((count, len(KINDS)), np.int64)
+    kept = np.zeros(shape)
+    done, stream = 0, iter(clips)
+    while window := list(itertools.islice(stream, max(1, _FOLDS // max(1, len(entries))))):
+        folds = []
+        for clip in window:
+            asked[clip.place] = clip.asked.counts().numpy()
+            for number, entry in enumerate(entries):
+                reduction = _folded(entry, clip)
+                kept[number, clip.place] = reduction.retention
+                folds.append(_Fold(number, clip.place, reduction.tokens, clip.asked))
+        for batch in _batches(folds):
+            visual = torch.stack([fold.tokens for fold in batch])
+            counts = right(model, visual, [fold.asked for fold in batch])
+            for fold, found in zip(batch, counts, strict=True):
+                correct[fold.entry, fold.place] = found.numpy()
+        done += len(window)
+        if watch is not None:
+            watch(done, count)
+    return {entry.label: Score(correct[number], asked, kept[number]) for number, entry in enumerate(entries)}
+
+
+def _folded(entry: Entry, clip: Seen) -> Reduction:
+    """The clip as `vidfold.fold` would give it to the method: with those optional fields alone that it needs."""
+    spare: dict[str, Any] = dict.fromkeys(OPTIONAL - entry.needs)
+    tokens = replace(clip.tokens, **spare)
+    return entry.make(tokens, clip.seed)(tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """The (K, D) tokens that an entry, by its number, leaves of a clip, by its place."""
+
+    entry: int
+    place: int
+    tokens: Tensor
+    asked: Asked
+
+
+def _batches(folds: Sequence[_Fold]) -> Iterator[list[_Fold]]:
+    """Folds of equally many tokens, those with similarly many words together."""
+    batch: list[_Fold] = []
+    for fold in sorted(folds, key=lambda fold: (len(fold.tokens), len(fold.asked))):
+        rows = _TOKENS // (len(fold.tokens) + len(fold.asked))
+        if batch and (len(batch[0].tokens) != len(fold.tokens) or len(batch) >= rows):
+            yield batch
+            batch = []
+        batch.append(fold)
+    if batch:
+        yield batch

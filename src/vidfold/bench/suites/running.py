@@ -1,0 +1,191 @@
+"""A suite from start to end: what is not measured yet is measured, case by case, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from vidfold import tiny
+from vidfold.bench.provenance import provenance, weights_digest
+from vidfold.bench.records import Records, Row
+from vidfold.bench.suites import counts
+from vidfold.bench.suites.cases import Case, Read
+from vidfold.bench.suites.panel import FULL, Watcher, score
+from vidfold.bench.suites.plan import MODELS, UNFOLDED, Cell, Plan
+from vidfold.bench.suites.statistics import kind_accuracy, mean_accuracy
+from vidfold.bench.summary import written
+from vidfold.loading import VideoModel, load
+from vidfold.tiny.evaluate import Score
+from vidfold.tiny.questions import KINDS
+from vidfold.tokens import Pooling, VideoTokens
+
+FILE, COUNTS = "suite.csv", "counts"
+CASE = ("suite", "model", "weights", "dtype", "world", "split", "clips", "frames")
+KEY = (*CASE, "method", "asked", "settings")
+"""Columns that tell cells apart; ``asked`` is the retention asked for, ``settings`` all fields of the method."""
+COLUMNS = (
+    *KEY,
+    *("questions", "layer_retention", "accuracy_mean", "accuracy_mean_se"),
+    *(f"accuracy_{kind}{end}" for kind in KINDS for end in ("", "_se")),
+    *("counts", "vidfold", "code", "torch", "transformers", "numpy", "python"),
+    *("system", "processor", "threads", "device", "date"),
+)
+"""Columns of the file.  ``layer_retention`` is the measured share of the tokens; ``counts`` names the file with the
+answers of every clip and, behind a colon, the cell's label there: see `vidfold.bench.suites.counts`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A suite that was run: the scores of every case, by method and retention, and the rows of the file."""
+
+    plan: Plan
+    scores: Mapping[Case, Mapping[Cell, Score]]
+    rows: list[Row]
+
+
+def run(
+    plan: Plan,
+    output: str | Path,
+    *,
+    device: str | None = None,
+    models: Mapping[Read, VideoModel] | None = None,
+    watch: Watcher | None = None,
+) -> Results:
+    """Measure what a folder does not hold yet; every case is kept the moment it is finished.
+
+    Args:
+        plan: what to compare.
+        output: folder; made where it is missing.
+        device: of the models; None is a GPU where there is one.
+        models: loaded models to take instead of the shipped ones, under "varied" and "whole".
+        watch: called with (done, total) clips.
+
+    Raises:
+        ValueError: weights that are missing, a method that refuses a clip, or a folder with another version's file.
+    """
+    folder, cases = Path(output), plan.cases()
+    records = Records(folder / FILE, COLUMNS, KEY)
+    loaded = models or _load(dict.fromkeys(case.model for case in cases), device)
+    benches = [_Bench(plan, case, loaded[case.model], folder) for case in cases]
+    missing = [bench.missing(records) for bench in benches]
+    done, total = 0, sum(plan.clips for open_ in missing if open_)
+    for bench, open_ in zip(benches, missing, strict=True):
+        if open_:
+            for made in bench.measure(open_, _onward(watch, done, total)):
+                records.put(made)
+            done += plan.clips
+    return Results(
+        plan,
+        {bench.case: bench.scores() for bench in benches},
+        [row for bench in benches for cell in plan.cells() if (row := bench.row(records, cell))],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """One case of a plan with its model and what a folder holds of it."""
+
+    plan: Plan
+    case: Case
+    loaded: VideoModel
+    folder: Path
+
+    def missing(self, records: Records) -> list[Cell]:
+        """Cells without a row, or without the answers it stands for."""
+        there = counts.load(self.folder / self._file)
+        cells = self.plan.cells()
+        return [cell for cell in cells if self._label(cell) not in there or self.row(records, cell) is None]
+
+    def measure(self, cells: Iterable[Cell], watch: Watcher | None) -> list[Row]:
+        """Rows of these cells; their answers are kept."""
+        entries = {cell: entry for cell, entry in self.plan.entries().items() if cell in cells}
+        found = score(self.loaded.model, self.case, list(entries.values()), watch)
+        scores = {cell: found[FULL if cell == UNFOLDED else entries[cell].label] for cell in cells}
+        kept = counts.load(self.folder / self._file)
+        counts.save(self.folder / self._file, kept | {self._label(cell): each for cell, each in scores.items()})
+        shared = dict.fromkeys(COLUMNS, "") | provenance(self.loaded.model)
+        return [
+            shared | self._key(cell) | numbers(each) | {"counts": f"{self._file}:{self._label(cell)}"}
+            for cell, each in scores.items()
+        ]
+
+    def scores(self) -> dict[Cell, Score]:
+        """What the folder holds of all cells."""
+        there = counts.load(self.folder / self._file)
+        return {cell: there[self._label(cell)] for cell in self.plan.cells()}
+
+    def row(self, records: Records, cell: Cell) -> Row | None:
+        """The row of a cell, if there is one."""
+        return records.get(records.key_of(self._key(cell)))
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        """What tells this case from others."""
+        return {
+            "suite": self.plan.suite.name,
+            "model": self.case.model,
+            "weights": weights_digest(self.loaded.model),
+            "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
+            "world": self.case.world,
+            "split": self.case.split,
+            "clips": str(self.case.clips),
+            "frames": " ".join(map(str, self.case.frames)),
+        }
+
+    @cached_property
+    def _file(self) -> str:
+        return f"{COUNTS}/{self.case.model}-{self.case.world}-{_digest(self._own)}.npz"
+
+    def _label(self, cell: Cell) -> str:
+        method, asked = cell
+        return f"{method} {asked:g} {_digest(self._settings[cell])}"
+
+    def _key(self, cell: Cell) -> Row:
+        method, asked = cell
+        return self._own | {"method": method, "asked": written(asked), "settings": self._settings[cell]}
+
+    @cached_property
+    def _settings(self) -> dict[Cell, str]:
+        """All fields of every method; the seed is not one of them, since every clip has its own."""
+        vision = self.loaded.model.config.vision_config
+        side = vision.image_size // vision.patch_size
+        shape = VideoTokens(torch.zeros(1, side * side, 1), (side, side), Pooling.BILINEAR)
+        made = {cell: dataclasses.asdict(entry.make(shape, 0)) for cell, entry in self.plan.entries().items()}
+        told = {cell: {name: value for name, value in each.items() if name != "seed"} for cell, each in made.items()}
+        return {UNFOLDED: "{}"} | {cell: json.dumps(each, default=str, sort_keys=True) for cell, each in told.items()}
+
+
+def _load(names: Iterable[Read], device: str | None) -> dict[Read, VideoModel]:
+    for name in names:
+        folder = tiny.path(name)
+        if not (folder / "config.json").is_file():
+            raise ValueError(
+                f"the model {MODELS[name]!r}, which a suite asks as well, has no weights in {str(folder)!r}"
+            )
+    return {name: load(MODELS[name], device=device) for name in names}
+
+
+def numbers(score: Score) -> Row:
+    """What a row tells of a score."""
+    asked = [kind for kind, count in zip(KINDS, score.asked.sum(0), strict=True) if count]
+    estimates = {"mean": mean_accuracy(score)} | {kind: kind_accuracy(score, kind) for kind in asked}
+    row = {"questions": written(int(score.asked.sum())), "layer_retention": written(float(score.kept.mean()))}
+    for kind, each in estimates.items():
+        row |= {f"accuracy_{kind}": written(each.value), f"accuracy_{kind}_se": written(each.error)}
+    return row
+
+
+def _onward(watch: Watcher | None, before: int, total: int) -> Watcher | None:
+    """The watcher of one case, of a run that has ``before`` clips behind it."""
+    return None if watch is None else lambda done, _: watch(before + done, total)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
