@@ -170,12 +170,16 @@ def main() -> None:
     parser.add_argument("--world", choices=("first", "second"), default="first")
     parser.add_argument("--model", choices=("varied", "whole"), default="varied")
     parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--only", nargs="+", metavar="SETTING", help="these, as the output names them, and the default")
     parser.add_argument("--output", default="out/aot")
     chosen = parser.parse_args()
     if chosen.split == "search" and chosen.world != "first":
         parser.error("nothing is chosen by the second world: --world second goes with --split confirm")
     torch.set_num_threads(1)
-    run({"choices": choices, "peers": peers}[chosen.trials](), chosen)
+    trials = {"choices": choices, "peers": peers}[chosen.trials]()
+    if unknown := [label for label in chosen.only or () if label not in trials]:
+        parser.error(f"no setting {unknown[0]!r}; there are: {'; '.join(trials)}")
+    run({label: trials[label] for label in trials if label in (DEFAULT, *(chosen.only or trials))}, chosen)
 
 
 if __name__ == "__main__":

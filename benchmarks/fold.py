@@ -1,7 +1,7 @@
 """Time and memory of the fold by any methods, and how they grow with the video, in one run.
 
     .venv/bin/python benchmarks/fold.py [--frames 8 32 128 512] [--channels 3584]
-    .venv/bin/python benchmarks/fold.py --no-authors --methods aot simplecluster holitom flashvid --limit 60
+    .venv/bin/python benchmarks/fold.py --methods aot simplecluster holitom flashvid [--limit 60]
 
 Input: frames of 27x27 patches, a synthetic video with cuts; only the fold runs: attention and keys are given. The
 authors' way is that of AOT, `vidfold.bench.authors`: loops over frames, a broadcast cosine, a decision at a time asked
@@ -10,9 +10,9 @@ same tokens as both, all others their share of them. All are run in turns. The f
 without: reading the features once, and the product of all patches with the anchors. The authors' way is run three times
 at most, and once from 128 frames on, for it takes minutes: some twenty in all with the numbers of frames above.
 
-Methods whose time grows with the square of the video take minutes too: with --limit, no method is run again on a video
-when it has had so many seconds there, and none is given a video that is expected to take it longer, by how its times
-have grown so far: in proportion at least, by the square at most and after the first.
+Methods whose time grows with the square of the video would take minutes too: none but the authors' way is run again on
+a video when it has had --limit seconds there, and none is given a video that is expected to take it longer, by how its
+times have grown so far: in proportion at least, by the square at most and after the first.
 """
 
 from __future__ import annotations
@@ -192,11 +192,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32, 128, 512], help="(default: 8 32 128 512)")
     parser.add_argument("--channels", type=int, default=3584, help="(default: 3584, as LLaVA-OneVision-7B)")
     default = ["aot-reference", "aot-paper", "aot"]
-    parser.add_argument("--methods", nargs="+", default=default, help=f"(default: {' '.join(default)})")
+    parser.add_argument("--methods", nargs="+", help=f"(default: {' '.join(default)}, and the authors' way)")
     parser.add_argument("--retention", type=float, default=0.10, help="of methods that take it (default: 0.10)")
     parser.add_argument("--runs", type=int, default=5, help="after one to warm up (default: 5)")
-    parser.add_argument("--limit", type=float, default=math.inf, help="seconds a method and video (default: none)")
-    parser.add_argument("--no-authors", action="store_true", help="leave the way of AOT's authors out")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds a method and video (default: 60)")
+    parser.add_argument(
+        "--authors", action=argparse.BooleanOptionalAction, help="the way of AOT's authors (default: without --methods)"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="(default: float32 on a CPU, else bfloat16)")
     parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
@@ -206,10 +208,10 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
     ways: Ways = {}
-    if not options.no_authors:
+    if options.authors or (options.authors is None and options.methods is None):
         ways = {AUTHORS: Authors(ANCHORS, KEEP), WITH_GEMM: Authors(ANCHORS, KEEP, gemm=True)}
     try:
-        ways |= {name: reducer(name, options.retention) for name in options.methods}
+        ways |= {name: reducer(name, options.retention) for name in options.methods or default}
     except ValueError as error:
         parser.error(str(error))
     numbers = sorted(set(options.frames))
@@ -222,7 +224,7 @@ def main() -> None:
     measured: list[Measured] = []
     for frames in numbers:
         ahead = {name: expected([each for each in measured if each.way == name], frames) for name in ways}
-        skipped = [name for name in ways if ahead[name] > options.limit]
+        skipped = [name for name in ways if ahead[name] > options.limit and name not in THEIRS]
         tokens = synthetic_video(frames, options.channels, options.device, getattr(torch, dtype))
         left = {name: way for name, way in ways.items() if name not in skipped}
         found = measure(tokens, left, options.runs, options.limit)

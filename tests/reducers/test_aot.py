@@ -63,7 +63,7 @@ def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
         merged.append((frame[chosen] + sent.T @ frame[others]) / weight[:, None])
         raw.append(frame[chosen])
         mass.append(weight)
-    out, clip = [], method.clip or round(1 / method.retention)
+    out, clip = [], method.clip or math.ceil(frames / round(frames * method.retention))
     for start in range(0, frames, clip):
         end = min(frames, start + clip)
         here = total * end // frames - total * start // frames
@@ -96,13 +96,13 @@ def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
 @pytest.mark.parametrize(
     "choice",
     [
-        {},
-        {"support": "facility"},
+        {"clip": 4},
+        {"retention": 0.3, "support": "facility"},
         {"support": "farthest"},
         {"clip": 3, "retention": 0.4, "support": "farthest"},
         {"candidates": 1.5, "retention": 0.3, "support": "farthest"},
-        {"intra": "nearest", "inter": "nearest"},
-        {"inter": "unbalanced"},
+        {"intra": "nearest", "inter": "nearest", "clip": 4},
+        {"inter": "unbalanced", "clip": 4},
         {"time_cost": 0.5, "inter_cap": 0.5, "support": "farthest"},
     ],
 )
@@ -246,6 +246,15 @@ def test_no_host_sync():
     for choice in ({}, {"anchors": "attention"}, {"share": "novelty"}, {"emission": "double"}, {"inter": "unbalanced"}):
         method = AOT(retention=0.13, **choice)
         assert len(method.reduce(meta, weights=False)) == method.count(20, video.cells)
+
+
+def test_compiles_as_one_graph_with_equal_results():
+    """A graph without breaks has no step that waits for the device."""
+    video, method = make_video(frames=6, grid=(6, 6), pooling=Pooling.NONE), AOT(retention=0.2)
+    compiled = torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False)
+    expected = method(video)
+    assert torch.equal(compiled.cells, expected.cells)
+    torch.testing.assert_close(compiled.tokens, expected.tokens)
 
 
 @pytest.mark.parametrize(

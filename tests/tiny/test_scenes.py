@@ -225,7 +225,6 @@ def test_very_short_clips(world, frames):
         assert len(clip.objects) >= 2
 
 
-@pytest.mark.xfail(reason="an appearance of one frame cannot be drawn yet", raises=ValueError, strict=True)
 @pytest.mark.parametrize("world", WORLDS)
 def test_clips_of_one_frame(world):
     for seed in seeds("search", 60, world=world):

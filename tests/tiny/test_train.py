@@ -9,7 +9,7 @@ from vidfold.tiny.language import VOCABULARY
 from vidfold.tiny.learner import Learner, select
 from vidfold.tiny.model import TinyConfig
 from vidfold.tiny.packing import ASK, Batch, pack
-from vidfold.tiny.recipe import RECIPE, Stage, learning_rate
+from vidfold.tiny.recipe import RECIPE, TWIN, Stage, learning_rate
 from vidfold.tiny.scenes import RANGES, SECOND_WORLD, world_of
 from vidfold.tiny.train import CHECKPOINT, MODEL, Run, train
 
@@ -149,7 +149,7 @@ def test_processes_and_steps_never_share_a_clip():
     seeds = [seed for step in range(4) for rank in range(2) for seed in SHORT[0].seeds(step, rank, 2)]
     assert sorted(seed % SECOND_WORLD for seed in seeds) == list(range(8))
     assert sorted(world_of(seed) for seed in seeds) == 4 * ["first"] + 4 * ["second"]
-    spans = sorted((stage.first, stage.first + stage.clips) for stage in RECIPE)
+    spans = sorted((stage.first, stage.first + stage.clips) for stage in (*RECIPE, *TWIN))
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
     assert spans[-1][1] <= RANGES["train"].stop
 

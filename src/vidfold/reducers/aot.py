@@ -65,8 +65,8 @@ class AOT(BudgetedReducer):
         intra_scale: mass of an absorbed token in phase I, an anchor's own being 1.
         inter_scale: the same in phase II.
         carry_mass: whether a candidate weighs as much as it absorbed, when it is chosen, absorbed and absorbs.
-        clip: frames a clip, for uniform segments; the last clip takes what is left. None: round(1 / retention), so that
-            a clip keeps one frame's worth of tokens.
+        clip: frames a clip, for uniform segments; the last clip takes what is left. None: about 1 / retention, so that
+            a clip keeps one frame's worth of tokens, and all clips nearly alike.
         segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Where the content decides,
             the device is asked once how many clips there are.
         share: tokens of each clip: "equal", in proportion to its frames, or "novelty", where candidates are farthest
@@ -129,7 +129,7 @@ class AOT(BudgetedReducer):
             raise ValueError(f"candidates must be None or at least 1, got {self.candidates!r}")
         if self.sketch is not None:
             check_count("sketch", self.sketch)
-        self._cut()
+        self._cut(frames=1)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -145,12 +145,12 @@ class AOT(BudgetedReducer):
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; where clips are uniform or given, no step waits for the device unless weights are asked."""
         total = self.count(tokens.frames, tokens.cells)
-        clips = Clips.of(self._cut()(tokens), tokens.frames, total, 2 if self.emission == "double" else 1)
+        clips = Clips.of(self._cut(tokens.frames)(tokens), tokens.frames, total, 2 if self.emission == "double" else 1)
         found = phase_one(self, tokens, clips, total, weights=weights)
         return phase_two(self, tokens, found, clips, total)
 
-    def _cut(self) -> Segmenter:
+    def _cut(self, frames: int) -> Segmenter:
         clip = self.clip
         if clip is None and self.segments == "uniform":
-            clip = math.floor(1 / self.retention + 0.5)
+            clip = math.ceil(frames / max(1, math.floor(self.retention * frames + 0.5)))
         return segmenter(self.segments, clip)

@@ -130,7 +130,7 @@ def _place(
         if fate < 0.3:
             begin = int(rng.integers(1, max(2, length // 2 + 1)))
         elif fate < 0.55:
-            end = int(rng.integers(max(1, length // 2), length))
+            end = int(rng.integers(max(1, length // 2), max(2, length)))
         begin = min(begin, length - 1)
         end = max(end, begin + 1)
         steps = np.linspace(0, 1, end - begin)[:, None]

@@ -64,12 +64,11 @@ _LATER = 2  # frames between two events that are said to come one after the othe
 
 @dataclass(frozen=True)
 class Question:
-    """One question with its true answer, a single word; ``named`` is the word that says what it is about, or empty."""
+    """One question with its true answer, a single word."""
 
     kind: str
     text: str
     answer: str
-    named: str = ""
 
 
 def questions(clip: Clip, *, unlearned: bool = False) -> tuple[Question, ...]:
@@ -84,16 +83,16 @@ def questions(clip: Clip, *, unlearned: bool = False) -> tuple[Question, ...]:
     return tuple(sorted(found, key=lambda question: kinds.index(question.kind)))
 
 
-def _put(kind: str, answer: str, named: str = "", **words: str) -> Question:
-    return Question(kind, TEMPLATES[kind].format(**words), answer, named)
+def _put(kind: str, answer: str, **words: str) -> Question:
+    return Question(kind, TEMPLATES[kind].format(**words), answer)
 
 
 def _scenes(clip: Clip) -> list[Question]:
     scenes = [shot.scene for shot in clip.shots]
-    found = [_put("scene", scenes[0], "first", end="first"), _put("scene", scenes[-1], "last", end="last")]
+    found = [_put("scene", scenes[0], end="first"), _put("scene", scenes[-1], end="last")]
     for before, after in itertools.pairwise(scenes):
         if scenes.count(before) == 1:
-            found.append(_put("next", after, before, scene=before))
+            found.append(_put("next", after, scene=before))
     return found
 
 
@@ -101,7 +100,7 @@ def _dots(clip: Clip) -> list[Question]:
     """The dots that are the only ones in their scene."""
     places = [clip.scene_at(dot.first) for dot in clip.dots]
     return [
-        _put("tiny", dot.color, scene, scene=scene)
+        _put("tiny", dot.color, scene=scene)
         for dot, scene in zip(clip.dots, places, strict=True)
         if places.count(scene) == 1
     ]
@@ -112,14 +111,14 @@ def _objects(clip: Clip) -> list[Question]:
     found = []
     for thing in clip.objects:
         color = thing.color
-        found.append(_put("shape", thing.shape, color, color=color))
+        found.append(_put("shape", thing.shape, color=color))
         scenes = {clip.scene_at(appearance.first) for appearance in thing.appearances}
         if len(scenes) == 1:
-            found.append(_put("behind", scenes.pop(), color, color=color))
+            found.append(_put("behind", scenes.pop(), color=color))
         if (place := _place(thing)) is not None:
-            found.append(_put("where", place, color, color=color))
+            found.append(_put("where", place, color=color))
         if len(thing.appearances) == 1 and (way := _way(thing.appearances[0])) is not None:
-            found.append(_put("moves", way, color, color=color))
+            found.append(_put("moves", way, color=color))
     return found
 
 
@@ -154,7 +153,7 @@ def _order(clip: Clip) -> list[Question]:
         if after.first - before.first < _LATER:
             continue
         one, other = (before, after) if (clip.seed + number) % 2 else (after, before)
-        found.append(_put("order", before.color, one.color, color=one.color, other=other.color))
+        found.append(_put("order", before.color, color=one.color, other=other.color))
     if ordered[-1].first - ordered[-2].first >= _LATER:
         found.append(_put("last", ordered[-1].color))
     return found

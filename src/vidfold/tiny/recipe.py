@@ -51,15 +51,26 @@ class Stage:
 
 
 LENGTHS = (4, 8, 8, 8, 12, 16, 16, 24, 32)
-"""Frames that the language stages draw from; those there twice are drawn twice as often."""
-
 RECIPE = (
     Stage("vision", first=0, clips=32_000, batch=32, muon=0.01, adam=1e-3),
     Stage("language", first=100_000_000, clips=32_000, batch=16, muon=0.015, adam=2e-3, frames=LENGTHS),
-    Stage("vision", first=300_000_000, clips=16_000, batch=32, muon=0.006, adam=6e-4, presence=0.5),
-    Stage("language", first=400_000_000, clips=24_000, batch=16, muon=0.012, adam=1.5e-3, frames=LENGTHS),
+    Stage("vision", first=500_000_000, clips=16_000, batch=32, muon=0.006, adam=6e-4, presence=0.5),
+    Stage("language", first=600_000_000, clips=36_000, batch=16, muon=0.015, adam=2e-3, frames=LENGTHS),
 )
 """See and read; then the tower learns to look for things, so that attention tells where they are, and is read anew."""
+TWIN = (
+    Stage(
+        "language",
+        first=700_000_000,
+        clips=11_000,
+        batch=16,
+        muon=0.012,
+        adam=1.5e-3,
+        frames=(4, 8, 8, 8, 12, 16, 16, 32),
+        whole=1.0,
+    ),
+)
+"""What makes the twin of a finished model: reading whole videos alone."""
 
 
 def learning_rate(progress: float, step: int) -> float:

@@ -18,7 +18,7 @@ from vidfold.tiny.export import export
 from vidfold.tiny.learner import Learner
 from vidfold.tiny.model import SHIPPED, TinyConfig
 from vidfold.tiny.packing import pack
-from vidfold.tiny.recipe import RECIPE, Stage
+from vidfold.tiny.recipe import RECIPE, TWIN, Stage
 from vidfold.tiny.scoring import accuracy
 from vidfold.tiny.worlds import WORLDS
 
@@ -180,13 +180,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--stages", nargs="+", choices=("vision", "language"), help="only these; the same again with --resume"
     )
+    parser.add_argument("--twin", action="store_true", help="train on whole videos alone; begin with --init")
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out")
     parser.add_argument("--stop", type=int, help="end after this many steps, leaving a checkpoint")
     chosen = parser.parse_args(arguments)
+    if chosen.twin and chosen.init is None:
+        parser.error("--twin goes on from a finished model: give its checkpoint as --init")
+    recipe = TWIN if chosen.twin else RECIPE
     try:
         run = Run(
             out=chosen.out,
-            recipe=tuple(stage for stage in RECIPE if chosen.stages is None or stage.trains in chosen.stages),
+            recipe=tuple(stage for stage in recipe if chosen.stages is None or stage.trains in chosen.stages),
             device=chosen.device,
             processes=chosen.processes,
             threads=chosen.threads,
