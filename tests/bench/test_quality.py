@@ -12,7 +12,7 @@ from vidfold.bench.measuring import OPTIONAL, measure
 from vidfold.bench.provenance import provenance
 from vidfold.bench.quality import COLUMNS, MEASURED, plan
 from vidfold.bench.records import read
-from vidfold.bench.sources import REPORTED
+from vidfold.bench.sources import EVERYDAY
 from vidfold.reducers import METHODS as REGISTRY
 from vidfold.reducers import Random
 from vidfold.tiny import Question, questions, render, seeds
@@ -53,7 +53,7 @@ def test_one_tidy_file_holds_a_row_for_each_cell(bench):
         ("aot-reference", "0.25"),
     ]
     assert all(row["status"] == MEASURED for row in rows)
-    asked = {question.kind for seed in seeds(REPORTED, CLIPS) for question in questions(render(seed))}
+    asked = {question.kind for seed in seeds(EVERYDAY, CLIPS) for question in questions(render(seed))}
     optional = {"outcomes", "settings"}
     for name in set(COLUMNS) - optional:
         missing = any(f"_{kind}" in name for kind in set(KINDS) - asked)
@@ -64,16 +64,16 @@ def test_every_clip_of_a_cell_has_a_row_of_its_own(bench):
     folder, rows = bench
     for row in rows:
         clips = read(folder / row["outcomes"])
-        assert [clip["clip"] for clip in clips] == [str(seed) for seed in seeds(REPORTED, CLIPS)]
+        assert [clip["clip"] for clip in clips] == [str(seed) for seed in seeds(EVERYDAY, CLIPS)]
         nqe = sum(float(clip["quantisation_error"]) for clip in clips) / CLIPS
         assert float(row["quantisation_error"]) == pytest.approx(nqe, rel=1e-5)
         asked = sum(int(clip[f"asked_{kind}"]) for clip in clips for kind in KINDS)
-        assert asked == int(row["questions"]) == sum(len(questions(render(seed))) for seed in seeds(REPORTED, CLIPS))
+        assert asked == int(row["questions"]) == sum(len(questions(render(seed))) for seed in seeds(EVERYDAY, CLIPS))
 
 
 def test_answers_are_those_of_the_evaluation(bench, tiny):
     settings = [FULL, *(Setting(name, share) for name in METHODS for share in RETENTIONS)]
-    scores = evaluate(tiny.model, tiny.processor, settings, seeds(REPORTED, CLIPS))
+    scores = evaluate(tiny.model, tiny.processor, settings, seeds(EVERYDAY, CLIPS))
     for row in bench[1]:
         score = scores[Setting(row["method"], float(row["asked"]))]
         for kind, share in zip(KINDS, score.accuracy, strict=True):
@@ -183,7 +183,7 @@ def test_what_cannot_run_says_why_and_is_tried_again(tmp_path, tiny, monkeypatch
         "cannot run: llava_onevision cannot give VideoTokens.head_attention; beside the features it gives: deep, keys, "
         "shallow",
         MEASURED,
-        "cannot run: no fold, for seed 3000000001",
+        "cannot run: no fold, for seed 1000000001",
     ]
     assert rows[1]["accuracy_mean"] == rows[3]["accuracy_mean"] == rows[3]["outcomes"] == ""
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
@@ -203,7 +203,7 @@ def test_all_are_all_of_the_registry():
 
 def test_videos_without_true_answers(tmp_path, tiny):
     files = []
-    for seed in seeds(REPORTED, 2):
+    for seed in seeds(EVERYDAY, 2):
         files.append(str(tmp_path / f"{seed}.mp4"))
         write(files[-1], render(seed).frames, fps=2, scale=2, hold=2)
     videos = Videos(tuple(files), "what is the first scene?", frames=8)
@@ -253,7 +253,7 @@ def test_bad_input_is_refused(tmp_path, tiny):
         ((["aot"], [0.0], 1), r"retention must be in \(0, 1\], got 0.0"),
         ((["aot"], [], 1), r"methods and retentions must not be empty, got \['aot'\] and \[\]"),
         ((["aot"], [0.1], 0), "clips must be a whole number of at least 1, got 0"),
-        ((["aot"], [0.1], 10_000_000), "split 'final' has 1000000 seeds"),
+        ((["aot"], [0.1], 10_000_000), "split 'search' has 1000000 seeds"),
     ]
     for arguments, message in cases:
         with pytest.raises(ValueError, match=message):

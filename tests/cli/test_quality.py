@@ -48,8 +48,8 @@ def test_videos_of_ones_own(capsys, tmp_path):
 
 
 def test_other_worlds_splits_and_lengths(capsys, tmp_path):
-    assert run(tmp_path, "--world", "second", "--split", "search", "--frames", "4") == 0
-    assert "tiny, scenes 0-1 (search, second world, 4 frames), 25 %" in capsys.readouterr().out
+    assert run(tmp_path, "--world", "second", "--split", "confirm", "--frames", "4") == 0
+    assert "tiny, scenes 0-1 (confirm, second world, 4 frames), 25 %" in capsys.readouterr().out
     assert {row["tokens_before"] for row in read(tmp_path / "quality.csv")} == {"144"}
 
 

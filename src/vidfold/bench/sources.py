@@ -24,8 +24,8 @@ from vidfold.video import Frames, sample
 
 SCENE_RATE = 2.0
 """Frames a second of a rendered clip, as ``vidfold scene`` writes it."""
-REPORTED = "final"
-"""The split of the embedded model's worlds on which no setting was chosen."""
+EVERYDAY = "search"
+"""The split for everyday use, which any number of looks cannot wear out; the suites report on others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +71,14 @@ class Scenes:
     Attributes:
         count: number of clips.
         first: place of the first one among the clips of its split.
-        split: "final" to report on, where no setting was chosen; "search" to choose settings, "confirm" to check them.
+        split: "search" to choose settings by, "confirm" to check a choice, "final" to report on, once.
         world: "first" or "second".
         frames: of every clip.
     """
 
     count: int
     first: int = 0
-    split: str = REPORTED
+    split: str = EVERYDAY
     world: str = WORLDS[0]
     frames: int = FRAMES
 
@@ -91,7 +91,7 @@ class Scenes:
     @property
     def name(self) -> str:
         """Such as "scenes 0-63", or "scenes 0-63 (search, second world, 32 frames)"; defaults are not mentioned."""
-        facts = [self.split] if self.split != REPORTED else []
+        facts = [self.split] if self.split != EVERYDAY else []
         facts += [f"{self.world} world"] if self.world != WORLDS[0] else []
         facts += [f"{self.frames} frames"] if self.frames != FRAMES else []
         return f"scenes {self.first}-{self.first + self.count - 1}" + (f" ({', '.join(facts)})" if facts else "")

@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--split",
         choices=SUITES,
-        help="of the clips: to choose settings by, to confirm the choice, or to report (default)",
+        help="of the clips: to choose settings by (default), to confirm a choice, or to report, once",
     )
     parser.add_argument(
         "--suite",
@@ -72,7 +72,7 @@ def _quality(options: argparse.Namespace) -> str:
     plan(options.methods, retentions)
     frames = TINY_FRAMES if options.frames is None else options.frames
     count = 64 if options.clips is None else options.clips
-    clips: Source = Scenes(count, split=options.split or "final", world=options.world or "first", frames=frames)
+    clips: Source = Scenes(count, split=options.split or "search", world=options.world or "first", frames=frames)
     if options.videos:
         clips = Videos(tuple(options.videos), QUESTION if options.question is None else options.question, frames)
     return write_quality(
