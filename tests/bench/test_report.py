@@ -1,4 +1,5 @@
 from vidfold.bench.report import groups, markdown, mixed, overview
+from vidfold.tiny.questions import KINDS
 
 
 def test_rows_are_grouped_by_retention_the_best_first(bench):
@@ -24,7 +25,7 @@ def test_markdown_has_tables_of_one_shape(bench):
     lines = markdown(bench[1]).splitlines()
     tables = [line for line in lines if line.startswith("|")]
     assert len(tables) == 4 * (2 + 3)
-    assert {line.count("|") for line in tables} == {12, 8}
+    assert {line.count("|") for line in tables} == {12, 2 + len(KINDS)}
     assert any(line.startswith("Measured with vidfold ") for line in lines)
     assert "| all tokens | 288 | 100.0 % |" in tables[2]
 
