@@ -6,7 +6,7 @@
 
 Settings are compared on clips of the first world of `vidfold.tiny` by the embedded model: mean accuracy over the kinds
 of question and over the retentions, and the paired difference to AOT's defaults with its standard error over clips.
-Results go to OUT/SPLIT-WORLD-MODEL.csv, setting by setting; what it holds is not measured again.
+Results go to OUT/SPLIT-WORLD-MODEL-CLIPS.csv, setting by setting; what it holds is not measured again.
 """
 
 from __future__ import annotations

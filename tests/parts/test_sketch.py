@@ -23,3 +23,11 @@ def test_the_same_every_time():
     tokens = torch.rand(2, 3, 100)
     assert torch.equal(sketch(tokens, 32), sketch(tokens, 32))
     torch.testing.assert_close(sketch(tokens[1], 32), sketch(tokens, 32)[1])
+
+
+def test_signs_are_as_good_as_drawn():
+    tokens = torch.eye(4096)
+    signs = sketch(tokens, 2048).sum(1)
+    assert signs.abs().eq(1).all()
+    assert signs.sum().abs() < 4 * 64
+    assert (signs[1:] * signs[:-1]).sum().abs() < 4 * 64

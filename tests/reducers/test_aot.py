@@ -250,7 +250,7 @@ def test_no_host_sync():
 
 def test_compiles_as_one_graph_with_equal_results():
     """A graph without breaks has no step that waits for the device."""
-    video, method = make_video(frames=6, grid=(6, 6), pooling=Pooling.NONE), AOT(retention=0.2)
+    video, method = make_video(frames=6, grid=(6, 6), pooling=Pooling.NONE), AOT(retention=0.2, sketch=8)
     compiled = torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False)
     expected = method(video)
     assert torch.equal(compiled.cells, expected.cells)

@@ -22,10 +22,17 @@ def sketch(tokens: Tensor, width: int) -> Tensor:
     channels = tokens.shape[-1]
     if channels <= width:
         return tokens
-    rng = torch.Generator().manual_seed(0)
-    signs = (2.0 * torch.randint(2, (channels,), generator=rng) - 1).to(tokens.device)
+    signs = _signs(channels, tokens.device)
     sums = tokens[..., :width] * signs[:width]
     for first in range(width, channels, width):
         part = tokens[..., first : first + width]
         sums[..., : part.shape[-1]].addcmul_(part, signs[first : first + width])
     return sums
+
+
+def _signs(count: int, device: torch.device) -> Tensor:
+    """(count,) of 1 and -1 by an integer hash (the finaliser of MurmurHash3), so that nothing comes from the host."""
+    value = torch.arange(1, count + 1, device=device)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        value = ((value ^ (value >> shift)) * factor) & 0xFFFFFFFF
+    return 1.0 - 2.0 * ((value >> 16) & 1)
