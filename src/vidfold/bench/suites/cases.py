@@ -26,7 +26,7 @@ class Case:
     """A model with clips of one world and split.
 
     Attributes:
-        model: "varied" for the shipped model, "whole" for its twin that learnt from whole videos alone.
+        model: "varied" for the shipped model, "whole" for its twin, trained further on whole videos.
         world: of the clips.
         split: of the clips.
         clips: how many.

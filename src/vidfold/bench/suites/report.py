@@ -132,8 +132,8 @@ def _introduction(plan: Plan) -> str:
     return (
         f"Purpose: {plan.suite.purpose}.\n\n{plan.clips} clips of the {plan.suite.split} split of the {worlds} world"
         f"{'s' * (len(plan.suite.worlds) > 1)} each, of {frames} frames in turn. Model varied: the shipped one, whose "
-        "language model learnt from a varied share of every video's tokens. Model whole: its twin, which learnt from "
-        "whole videos alone."
+        "language model learnt from a varied share of every video's tokens. Model whole: its twin, which was "
+        "trained further on whole videos alone."
     )
 
 
