@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 Grid = tuple[int, int]
+
+OPTIONAL = frozenset({"shallow", "deep", "frame_features", "keys", "head_attention"})
+"""Fields of `VideoTokens` that a model family fills on demand."""
 
 
 class Pooling(enum.Enum):
@@ -139,6 +143,14 @@ class VideoTokens:
         if maps.ndim == 2:
             return self.pooling(maps[..., None], self.grid)[..., 0]
         return self.pooling(maps, self.grid)
+
+    def only(self, names: frozenset[str]) -> VideoTokens:
+        """The same tokens with these of the `OPTIONAL` fields alone, as folding gives them to a method with such needs.
+
+        Some methods use a field where it is there and another where it is not; a comparison must not give them more.
+        """
+        spare: dict[str, Any] = dict.fromkeys(OPTIONAL - names)
+        return replace(self, **spare)
 
     def pooled(self) -> Tensor:
         """All tokens of the language grid, (F, N, D): what the language model reads when nothing is folded."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
 from vidfold.bench import Scenes, Videos, quality, sources
-from vidfold.bench.measuring import OPTIONAL, measure
+from vidfold.bench.measuring import measure
 from vidfold.bench.provenance import provenance
 from vidfold.bench.quality import COLUMNS, MEASURED, plan
 from vidfold.bench.records import read
@@ -18,6 +18,7 @@ from vidfold.reducers import Random
 from vidfold.tiny import Question, questions, render, seeds
 from vidfold.tiny.evaluate import FULL, Setting, evaluate
 from vidfold.tiny.questions import KINDS
+from vidfold.tokens import OPTIONAL
 from vidfold.video import write
 
 CELLS = 1 + len(METHODS) * len(RETENTIONS)

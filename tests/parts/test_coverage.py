@@ -72,3 +72,8 @@ def test_a_batch_is_a_loop(choose):
     for item in range(len(cost)):
         alone, _ = choose(cost[item : item + 1], weight[item : item + 1], members[item : item + 1], 4)
         assert alone[0].tolist() == order[item].tolist()
+
+
+def test_locations_without_weight_are_still_different():
+    order, _ = facility(torch.rand(1, 6, 6), torch.zeros(1, 6), torch.ones(1, 6, dtype=torch.bool), 6)
+    assert sorted(order[0].tolist()) == list(range(6))

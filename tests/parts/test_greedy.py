@@ -52,24 +52,3 @@ def test_most_isolated_equals_all_pairs(tokens):
     units = make_units(1, tokens, 4)[0]
     similarity = (units @ units.T).fill_diagonal_(-torch.inf)
     assert greedy.most_isolated(units) == similarity.amax(1).argmin()
-
-
-def test_facility_location_equals_a_plain_loop():
-    units = make_units(3, 30)
-    similarity = units @ units.transpose(1, 2)
-    weight = torch.rand(3, 30, generator=torch.Generator().manual_seed(1))
-    before = similarity.clone()
-    chosen = greedy.facility_location(similarity, weight, 12)
-    assert torch.equal(similarity, before), "the input was changed"
-    for item in range(3):
-        covered, expected = torch.zeros(30), []
-        for _ in range(12):
-            gains = [(weight[item] * (similarity[item, :, j] - covered).clamp_min(0)).sum() for j in range(30)]
-            expected.append(max((j for j in range(30) if j not in expected), key=lambda j: gains[j]))
-            covered = torch.maximum(covered, similarity[item, :, expected[-1]])
-        assert chosen[item].tolist() == expected
-
-
-def test_facility_location_without_weight_still_chooses_different_tokens():
-    chosen = greedy.facility_location(torch.ones(1, 6, 6), torch.zeros(1, 6), 6)
-    assert sorted(chosen[0].tolist()) == list(range(6))

@@ -18,16 +18,12 @@ from vidfold.bench.answers import counts
 from vidfold.bench.features import features
 from vidfold.bench.sources import Sample
 from vidfold.loading import VideoModel
-from vidfold.reducers import Reducer
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tiny.evaluate import Setting
 from vidfold.tokens import VideoTokens
 
 DRAW_STRIDE = 1_000_003
 """Between the draws that a clip gets under one seed and the next; more than there are clips."""
-
-OPTIONAL = frozenset({"shallow", "deep", "frame_features", "keys", "head_attention"})
-"""Fields of `VideoTokens` that a model family fills on demand."""
 
 _T = TypeVar("_T")
 
@@ -105,7 +101,7 @@ def measure(clip: Prepared, setting: Setting, seed: int) -> Outcome:
         scores, share = clip.reference.folded_inside(reducer, clip.sample.video)
         facts = {"tokens_after": before, "layer_retention": share}
     else:
-        tokens = _as_folded(clip.tokens, reducer)
+        tokens = clip.tokens.only(reducer.needs)
         reduction, milliseconds = _timed(lambda: reducer(tokens), tokens.features.device)
         scores = clip.reference.folded(reduction)
         facts = {"tokens_after": len(reduction) - reduction.newlines, "layer_retention": reduction.retention}
@@ -117,15 +113,6 @@ def measure(clip: Prepared, setting: Setting, seed: int) -> Outcome:
         **dataclasses.asdict(clip.reference.agreement(scores)),
         **facts,
     )
-
-
-def _as_folded(tokens: VideoTokens, reducer: Reducer) -> VideoTokens:
-    """The tokens as `vidfold.fold` would give them: with those optional fields alone that the method needs.
-
-    Some methods use a field where it is there and another where it is not; they must not get more here.
-    """
-    spare: dict[str, Any] = dict.fromkeys(OPTIONAL - reducer.needs)
-    return dataclasses.replace(tokens, **spare)
 
 
 def _timed(call: Callable[[], _T], device: torch.device) -> tuple[_T, float]:

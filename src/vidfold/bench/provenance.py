@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
+import json
 import platform
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 
 import vidfold
+from vidfold.reducers import Reducer
 
 _SAMPLED = 256
 """Numbers looked at of each parameter: reading all of a large model would take longer than a cell."""
@@ -63,3 +66,9 @@ def _processor() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def settings_of(reducer: Reducer) -> str:
+    """All fields of a method as JSON; the seed is not one of them, since every clip has its own."""
+    fields = {name: value for name, value in dataclasses.asdict(reducer).items() if name != "seed"}
+    return json.dumps(fields, default=str, sort_keys=True)

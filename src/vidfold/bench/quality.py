@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 from vidfold import models as families
 from vidfold.bench import summary
 from vidfold.bench.measuring import Outcome, Prepared, measure
-from vidfold.bench.provenance import provenance, weights_digest
+from vidfold.bench.provenance import provenance, settings_of, weights_digest
 from vidfold.bench.records import Key, Records, Row, write
 from vidfold.bench.sources import Scenes, Source
 from vidfold.budgets import check_count, check_ratio
@@ -99,7 +97,11 @@ class _Bench:
         return (
             row
             | summary.summary(outcomes, clips, self.seed)
-            | {"status": MEASURED, "settings": _settings(setting, clips[0]), "outcomes": name}
+            | {
+                "status": MEASURED,
+                "settings": settings_of(setting.reducer(clips[0].tokens, clips[0].sample.draw)),
+                "outcomes": name,
+            }
             | {"seconds": summary.written(time.perf_counter() - start)}
         )
 
@@ -174,13 +176,6 @@ def _found(records: Records, bench: _Bench, setting: Setting) -> Row | None:
 def _finished(records: Records, bench: _Bench, setting: Setting) -> bool:
     row = _found(records, bench, setting)
     return row is not None and row["status"] == MEASURED
-
-
-def _settings(setting: Setting, clip: Prepared) -> str:
-    """All fields of the method; the seed is not one of them, since every clip has its own."""
-    fields = dataclasses.asdict(setting.reducer(clip.tokens, clip.sample.draw))
-    fields.pop("seed", None)
-    return json.dumps(fields, default=str, sort_keys=True)
 
 
 def _counter(total: int, watch: Watcher | None) -> Callable[[int], None]:

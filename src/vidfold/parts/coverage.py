@@ -38,8 +38,8 @@ def farthest(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple
 def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Choose one by one the token that lowers sum_i w_i min_j c_ij over the chosen j most (greedy k-median).
 
-    A step looks at all costs: O(count * n^2). Arguments and results as those of `farthest`; a gain is by how much the
-    sum falls, and the first one's is infinite.
+    A step looks at all costs: O(count * n^2). Arguments and results as those of `farthest`, but costs need not be
+    symmetric, and weights may be 0; a gain is by how much the sum falls, and the first one's is infinite.
     """
     items = torch.arange(len(cost), device=cost.device)
     mass = (weight * members)[:, None, :]

@@ -69,30 +69,6 @@ def most_isolated(units: Tensor) -> Tensor:
     return nearest.argmin()
 
 
-def facility_location(similarity: Tensor, weight: Tensor, count: int) -> Tensor:
-    """Choose tokens one by one, always the one that adds most to sum_i w_i max(0, s_ij over the chosen j).
-
-    Args:
-        similarity: (B, n, n) float32, s_ij of token i and candidate j.
-        weight: (B, n) float32, w_i, not negative.
-        count: how many to choose, at most n.
-
-    Returns:
-        (B, count) int64 in the order of choice; of equal gains the lowest index.
-    """
-    covered = similarity.clamp_min(0)
-    taken = torch.zeros(weight.shape, dtype=torch.bool, device=weight.device)
-    chosen: list[Tensor] = []
-    for _ in range(count):
-        # What is covered already is the same for every candidate and may stay in the sum.
-        gain = (weight[:, None, :] @ covered)[:, 0].masked_fill(taken, -torch.inf)
-        best = gain.argmax(1)[:, None]
-        taken.scatter_(1, best, True)
-        torch.maximum(covered, covered.gather(2, best[:, None, :].expand(-1, covered.shape[1], 1)), out=covered)
-        chosen.append(best[:, 0])
-    return torch.stack(chosen, dim=1)
-
-
 def _similarities(units: Tensor, index: Tensor) -> Tensor:
     """Cosines (B, m, n) of tokens ``index`` (B, m) to all tokens of their item."""
     return gather_rows(units, index) @ units.transpose(1, 2)

@@ -36,10 +36,11 @@ class AOT(BudgetedReducer):
     moves only onto anchors that are near, in a soft closed-form plan, and what is like nothing else is dropped rather
     than smeared. Phase I: in each frame, candidates cover the frame and absorb what is near them. Phase II: in each
     clip, a support of K_c candidates covers all its candidates and absorbs the others. Output in order of time, then
-    raster. Costs are cosine costs in units of their own mean (1 - |mean unit token|^2), so that no setting depends on
-    how spread a model's features are.
+    raster. Costs are cosine costs in units of their mean in the frame, then in the clip (1 - |mean unit token|^2), so
+    that no setting depends on how spread a model's features are.
 
-    Time is linear in the number of frames; steps are serial in a clip's tokens only, all clips side by side.
+    Time and memory are linear in the number of frames, and quadratic in the length of a clip; steps are serial in the
+    tokens of a clip only, all clips side by side.
 
     `AOT.paper(...)` is the paper's method on an exact budget, `AOT.reference(...)` the authors' program, number for
     number.
@@ -56,7 +57,7 @@ class AOT(BudgetedReducer):
         intra: plan of phase I: "semi-relaxed" (closed form), "balanced" (Sinkhorn, as in the paper), "unbalanced"
             (capacities at a price), "nearest", or "none"; see `vidfold.transport.partial.shares`.
         inter: plan of phase II, likewise.
-        epsilon: entropic regularisation of both, in units of the mean cost, as the next three are.
+        epsilon: entropic regularisation of both, in units of the mean cost, as the next four are.
         intra_cap: largest cost at which phase I moves anything.
         inter_cap: the same in phase II.
         price: of a unit of mass that is not moved.
@@ -67,8 +68,8 @@ class AOT(BudgetedReducer):
         carry_mass: whether a candidate weighs as much as it absorbed, when it is chosen, absorbed and absorbs.
         clip: frames a clip, for uniform segments; the last clip takes what is left. None: about 1 / retention, so that
             a clip keeps one frame's worth of tokens, and all clips nearly alike.
-        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Where the content decides,
-            the device is asked once how many clips there are.
+        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Of clips of very
+            unequal lengths, as those found in the content are, the device is asked once how many there are.
         share: tokens of each clip: "equal", in proportion to its frames, or "novelty", where candidates are farthest
             from those chosen already, over all clips.
         time_cost: added to the cost of two tokens a clip apart, in proportion, where the support is chosen.
@@ -119,12 +120,12 @@ class AOT(BudgetedReducer):
         for name in ("intra", "inter"):
             if getattr(self, name) not in KINDS:
                 raise ValueError(f"{name} must be one of {', '.join(KINDS)}, got {getattr(self, name)!r}")
-        for name in ("attention_power", "power", "intra_cap", "inter_cap", "price", "capacity"):
+        for name in ("attention_power", "intra_cap", "inter_cap", "price", "capacity", "intra_scale", "inter_scale"):
             check_weight(name, getattr(self, name))
-        for name in ("intra_scale", "inter_scale", "time_cost", "epsilon"):
-            check_weight(name, getattr(self, name))
-        if not self.epsilon:
-            raise ValueError(f"epsilon must be positive, got {self.epsilon!r}")
+        check_weight("time_cost", self.time_cost)
+        for name in ("epsilon", "power"):
+            if not check_weight(name, getattr(self, name)):
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
         if self.candidates is not None and check_weight("candidates", self.candidates) < 1:
             raise ValueError(f"candidates must be None or at least 1, got {self.candidates!r}")
         if self.sketch is not None:
@@ -143,7 +144,7 @@ class AOT(BudgetedReducer):
         return Rules(self.epsilon, self.price, self.capacity)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; where clips are uniform or given, no step waits for the device unless weights are asked."""
+        """Fold in float32; where clips are uniform, no step waits for the device unless weights are asked for."""
         total = self.count(tokens.frames, tokens.cells)
         clips = Clips.of(self._cut(tokens.frames)(tokens), tokens.frames, total, 2 if self.emission == "double" else 1)
         found = phase_one(self, tokens, clips, total, weights=weights)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.anchors import local_and_global, window_ids
+from vidfold.anchors import descending_rank, local_and_global, window_ids
 from vidfold.parts import coverage
 from vidfold.reducers.aot_clips import Clips
 from vidfold.tokens import VideoTokens
@@ -77,8 +77,7 @@ def taken(method: AOT, gain: Tensor, clips: Clips) -> tuple[Tensor, Tensor]:
     if method.share == "equal":
         place = torch.arange(gain.shape[1], device=gain.device)
         return place < clips.unique[:, None], place < twice[:, None]
-    best = gain.flatten().argsort(descending=True, stable=True)
-    rank = torch.empty_like(best).scatter_(0, best, torch.arange(len(best), device=gain.device)).view_as(gain)
+    rank = descending_rank(gain.flatten()).view_as(gain)
     return rank < clips.unique.sum(), rank < twice.sum()
 
 

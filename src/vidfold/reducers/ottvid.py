@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from vidfold.anchors import descending_rank
 from vidfold.budgets import check_count, check_ratio
+from vidfold.parts import coverage
 from vidfold.parts.aggregation import gather_rows
-from vidfold.parts.greedy import facility_location
 from vidfold.parts.grouping import by_first_member, merge_groups
 from vidfold.parts.merging import sum_rows
 from vidfold.reducers.base import BudgetedReducer
@@ -103,7 +103,9 @@ class OTTVid(BudgetedReducer):
         similarity = unit @ unit.transpose(1, 2)
         places = torch.arange(cells, device=device).expand(frames, cells)
         if chosen < cells:
-            places = facility_location(similarity, saliency, chosen).sort(dim=1).values
+            everyone = torch.ones_like(saliency, dtype=torch.bool)
+            places, _ = coverage.facility(1 - similarity.clamp_min(0), saliency, everyone, chosen)
+            places = places.sort(dim=1).values
 
         own = torch.arange(frames * chosen, device=device).view(frames, chosen)
         parents, dropped = own, torch.zeros_like(own, dtype=torch.bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
     from transformers.models.llava_onevision import LlavaOnevisionProcessor
 
-_OPTIONAL = frozenset({"shallow", "deep", "frame_features", "keys", "head_attention"})
 _REFERENCE_SHARE = 126 / 729 / 0.10  # anchors a patch, for each unit of retention, in the authors' setting
 
 
@@ -136,7 +135,7 @@ def evaluate(
         (tokens,) = models.encode(model, inputs, needs)
         for setting in settings:
             reducer = setting.reducer(tokens, seed)
-            reduction = reducer(_with_only(tokens, reducer.needs))
+            reduction = reducer(tokens.only(reducer.needs))
             spliced = models.splice(model, inputs, [reduction] * len(truth))
             output = model.generate(**spliced, max_new_tokens=1, do_sample=False)
             right = np.array(kinds)[(output[:, -1].cpu() == truth).numpy()]
@@ -165,12 +164,6 @@ def table(scores: dict[Setting, Score]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _with_only(tokens: VideoTokens, needs: frozenset[str]) -> VideoTokens:
-    """The tokens as folding gives them to one method, without what others need: some use what they find."""
-    others: dict[str, Any] = dict.fromkeys(_OPTIONAL - needs)
-    return replace(tokens, **others)
 
 
 def prompts(processor: LlavaOnevisionProcessor, clip: Clip) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

@@ -31,12 +31,13 @@ PLAN = (
 LABELS = (*COLORS, *SHAPES, "tiny", *SCENES)
 """What a patch can show, in the order of ``Batch.patches``."""
 
-_PREFIX = (VOCABULARY[START], VOCABULARY["user"])
-_TURN = (VOCABULARY[END], VOCABULARY[START], VOCABULARY["assistant"])
+PREFIX = (VOCABULARY[START], VOCABULARY["user"])
+TURN = (VOCABULARY[END], VOCABULARY[START], VOCABULARY["assistant"])
+"""Words before the visual tokens, and between a question and its answer."""
 _SAMPLE = {"color": COLORS[0], "other": COLORS[1], "scene": SCENES[0], "end": ENDS[0]}
 _FILLERS = {kind: Question(kind, template.format(**_SAMPLE), ANSWERS[kind][0]) for kind, template in TEMPLATES.items()}
 _TEXTS = [encode(_FILLERS[kind].text) for kind in PLAN]
-_LENGTHS = [len(text) + len(_TURN) + 1 for text in _TEXTS]
+_LENGTHS = [len(text) + len(TURN) + 1 for text in _TEXTS]
 _STARTS = [sum(_LENGTHS[:slot]) for slot in range(len(PLAN))]
 _COVERED = 4  # pixels of a thing a patch must show to be labelled with it
 _NAMED = {"next": "scene", "tiny": "scene", "shape": "color", "behind": "color", "where": "color", "moves": "color"}
@@ -93,17 +94,14 @@ def pack(seeds: Sequence[int], grid: int, frames: int = FRAMES) -> Batch:
     )
 
 
-def asked(clip: Clip, turn: int = 0) -> list[Question | None]:
-    """The question in every slot of ``PLAN``, or None where the clip has none left of the kind.
-
-    A clip with more questions of a kind than slots asks the others in later turns.
-    """
+def asked(clip: Clip) -> list[Question | None]:
+    """The question in every slot of ``PLAN``, or None where the clip has none left of the kind."""
     of_kind: dict[str, list[Question]] = {kind: [] for kind in TEMPLATES}
     for question in questions(clip, unlearned=True):
         of_kind[question.kind].append(question)
     rng = np.random.default_rng((clip.seed, 1))
     shuffled = {kind: [found[place] for place in rng.permutation(len(found))] for kind, found in of_kind.items()}
-    left = {kind: iter(found[turn * PLAN.count(kind) :]) for kind, found in shuffled.items()}
+    left = {kind: iter(found) for kind, found in shuffled.items()}
     return [next(left[kind], None) for kind in PLAN]
 
 
@@ -120,7 +118,7 @@ def read(
     after ``early`` layers."""
     embed = model.get_input_embeddings()
     batch, count = tokens.shape[:2]
-    prefix = embed(torch.tensor(_PREFIX, device=ids.device)).expand(batch, -1, -1)
+    prefix = embed(torch.tensor(PREFIX, device=ids.device)).expand(batch, -1, -1)
     newline = model.model.image_newline.expand(batch, 1, -1)
     parts = (prefix, tokens, newline, embed(ids))
     mask, positions = _layout(count, tokens.dtype, ids.device)
@@ -169,7 +167,7 @@ def pool(patches: Tensor) -> Tensor:
 
 def _layout(visual: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Additive attention mask (1, 1, S, S) and positions (1, S) for ``visual`` tokens and the packed slots."""
-    shared = len(_PREFIX) + visual + 1
+    shared = len(PREFIX) + visual + 1
     slot = torch.cat([torch.full((length,), number) for number, length in enumerate(_LENGTHS)])
     slot = torch.cat([torch.full((shared,), -1), slot])
     seen = (slot[None, :] == -1) | (slot[:, None] == slot[None, :])
@@ -179,7 +177,7 @@ def _layout(visual: int, dtype: torch.dtype, device: torch.device) -> tuple[Tens
 
 
 def _question_ids(question: Question) -> list[int]:
-    return [*encode(question.text), *_TURN, VOCABULARY[question.answer]]
+    return [*encode(question.text), *TURN, VOCABULARY[question.answer]]
 
 
 def patch_labels(clip: Clip, grid: int) -> np.ndarray:

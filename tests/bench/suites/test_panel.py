@@ -8,12 +8,11 @@ from vidfold import models
 from vidfold.bench.suites import FULL, Case, Entry, prepare, score
 from vidfold.bench.suites.cases import encoded
 from vidfold.bench.suites.reading import Asked
-from vidfold.reducers import FastV, Random, SimpleCluster, VisionZip
+from vidfold.reducers import FastV, Random, VisionZip
 from vidfold.tiny.evaluate import Setting, prompts
 from vidfold.tiny.language import processor
 from vidfold.tiny.questions import KINDS, questions
 from vidfold.tiny.scenes import render
-from vidfold.tokens import Pooling
 
 CASE = Case(clips=5, frames=(4, 8))
 ENTRIES = [Entry.named("aot-reference", 0.2), Entry.named("random", 0.2), Entry.of("zip", VisionZip(retention=0.1))]
@@ -62,14 +61,6 @@ def test_prepared_clips_give_the_same_scores(small, scores):
     for label, each in scores.items():
         np.testing.assert_array_equal(again[label].right, each.right)
         np.testing.assert_array_equal(again[label].kept, each.kept)
-
-
-def test_pooled_clips_serve_methods_that_pool_first(small):
-    whole, pooled = (prepare(small, CASE, pooled=pooled) for pooled in (False, True))
-    assert pooled.clips[0].tokens.pooling is Pooling.NONE
-    for one, other in zip(whole.clips, pooled.clips, strict=True):
-        for method in (Random(retention=0.2), SimpleCluster(retention=0.2)):
-            torch.testing.assert_close(method(other.tokens).tokens, method(one.tokens).tokens)
 
 
 def test_no_entries_leave_all_tokens(small):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from vidfold import models
 from vidfold.bench.suites.reading import Asked
 from vidfold.tiny.scenes import render, seeds
-from vidfold.tokens import Pooling, VideoTokens
+from vidfold.tokens import VideoTokens
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
@@ -73,10 +73,3 @@ def encoded(model: LlavaOnevisionForConditionalGeneration, case: Case, needs: fr
         pixels = (torch.from_numpy(clip.frames) / 127.5 - 1).movedim(-1, 1)[None].to(model.device, model.dtype)
         (tokens,) = family.encode({"pixel_values_videos": pixels}, needs)
         yield Seen(place, seed, tokens, Asked.of(clip))
-
-
-def on_language_grid(tokens: VideoTokens) -> VideoTokens:
-    """The tokens with features, attention and keys pooled to the language grid, and nothing left to pool."""
-    maps = {name: getattr(tokens, name) for name in ("shallow", "deep", "keys", "head_attention")}
-    pooled: dict[str, Any] = {name: tokens.pool(values) for name, values in maps.items() if values is not None}
-    return replace(tokens, features=tokens.pooled(), grid=tokens.language_grid, pooling=Pooling.NONE, **pooled)

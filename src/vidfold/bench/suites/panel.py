@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vidfold.bench.measuring import OPTIONAL
-from vidfold.bench.suites.cases import Case, Seen, encoded, on_language_grid
+from vidfold.bench.suites.cases import Case, Seen, encoded
 from vidfold.bench.suites.entries import Entry
 from vidfold.bench.suites.reading import Asked, right
 from vidfold.reducers import Identity
 from vidfold.tiny.evaluate import Score
 from vidfold.tiny.questions import KINDS
-from vidfold.tokens import Reduction
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
@@ -49,8 +47,6 @@ def prepare(
     model: LlavaOnevisionForConditionalGeneration,
     case: Case,
     needs: Iterable[str] = ("shallow", "deep"),
-    *,
-    pooled: bool = False,
     watch: Watcher | None = None,
 ) -> Prepared:
     """Encode all clips of a case, and answer their questions from all tokens.
@@ -59,13 +55,11 @@ def prepare(
         model: the embedded model or its twin, in float32.
         case: the clips; which model it names is not looked at.
         needs: optional fields of `VideoTokens` to fill.
-        pooled: keep features and attention on the language grid alone, a quarter of the memory: the same for methods
-            that pool before anything else, and not for those that look at the encoder grid.
         watch: called with (done, total) clips.
     """
     clips = []
     for clip in encoded(model, case, frozenset(needs)):
-        clips.append(replace(clip, tokens=on_language_grid(clip.tokens)) if pooled else clip)
+        clips.append(clip)
         if watch is not None:
             watch(len(clips), case.clips)
     full = _score(model, clips, case.clips, [Entry.of(FULL, Identity())], None)
@@ -120,7 +114,8 @@ def _score(
         for clip in window:
             asked[clip.place] = clip.asked.counts().numpy()
             for number, entry in enumerate(entries):
-                reduction = _folded(entry, clip)
+                tokens = clip.tokens.only(entry.needs)
+                reduction = entry.make(tokens, clip.seed)(tokens)
                 kept[number, clip.place] = reduction.retention
                 folds.append(_Fold(number, clip.place, reduction.tokens, clip.asked))
         for batch in _batches(folds):
@@ -132,13 +127,6 @@ def _score(
         if watch is not None:
             watch(done, count)
     return {entry.label: Score(correct[number], asked, kept[number]) for number, entry in enumerate(entries)}
-
-
-def _folded(entry: Entry, clip: Seen) -> Reduction:
-    """The clip as `vidfold.fold` would give it to the method: with those optional fields alone that it needs."""
-    spare: dict[str, Any] = dict.fromkeys(OPTIONAL - entry.needs)
-    tokens = replace(clip.tokens, **spare)
-    return entry.make(tokens, clip.seed)(tokens)
 
 
 @dataclass(frozen=True, eq=False)

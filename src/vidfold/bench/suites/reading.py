@@ -16,15 +16,13 @@ from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
-from vidfold.tiny.language import END, START, VOCABULARY, encode
+from vidfold.tiny.language import VOCABULARY, encode
+from vidfold.tiny.packing import PREFIX, TURN
 from vidfold.tiny.questions import KINDS, questions
 from vidfold.tiny.scenes import Clip
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration, Qwen2Model
-
-_PREFIX = (VOCABULARY[START], VOCABULARY["user"])
-_TURN = (VOCABULARY[END], VOCABULARY[START], VOCABULARY["assistant"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Asked:
     def of(cls, clip: Clip) -> Asked:
         """All questions about a clip."""
         asked = questions(clip)
-        texts = [(*encode(question.text), *_TURN) for question in asked]
+        texts = [(*encode(question.text), *TURN) for question in asked]
         lengths = torch.tensor([len(text) for text in texts])
         return cls(
             ids=torch.tensor([token for text in texts for token in text]),
@@ -80,7 +78,7 @@ def scores(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked:
     """Logits (Q, words) of the answers to the questions of every row over ``visual`` tokens (B, K, D)."""
     embed = model.get_input_embeddings()
     device = visual.device
-    prefix = embed(torch.tensor(_PREFIX, device=device)).expand(len(asked), -1, -1)
+    prefix = embed(torch.tensor(PREFIX, device=device)).expand(len(asked), -1, -1)
     newline = model.model.image_newline.expand(len(asked), 1, -1).to(visual)
     shared = torch.cat([prefix, visual, newline], 1)
     ids, slots, offsets, ends = (

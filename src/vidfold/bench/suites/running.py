@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +11,7 @@ from pathlib import Path
 import torch
 
 from vidfold import tiny
-from vidfold.bench.provenance import provenance, weights_digest
+from vidfold.bench.provenance import provenance, settings_of, weights_digest
 from vidfold.bench.records import Records, Row
 from vidfold.bench.suites import counts
 from vidfold.bench.suites.cases import Case, Read
@@ -153,13 +151,11 @@ class _Bench:
 
     @cached_property
     def _settings(self) -> dict[Cell, str]:
-        """All fields of every method; the seed is not one of them, since every clip has its own."""
+        """The settings of every method."""
         vision = self.loaded.model.config.vision_config
         side = vision.image_size // vision.patch_size
         shape = VideoTokens(torch.zeros(1, side * side, 1), (side, side), Pooling.BILINEAR)
-        made = {cell: dataclasses.asdict(entry.make(shape, 0)) for cell, entry in self.plan.entries().items()}
-        told = {cell: {name: value for name, value in each.items() if name != "seed"} for cell, each in made.items()}
-        return {UNFOLDED: "{}"} | {cell: json.dumps(each, default=str, sort_keys=True) for cell, each in told.items()}
+        return {UNFOLDED: "{}"} | {cell: settings_of(each.make(shape, 0)) for cell, each in self.plan.entries().items()}
 
 
 def _load(names: Iterable[Read], device: str | None) -> dict[Read, VideoModel]:
