@@ -486,11 +486,12 @@ def test_a_folded_cache_is_not_continued_with_the_full_prompt(small):
         output = small.generate(**inputs, **GREEDY, return_dict_in_generate=True)
         longer = torch.cat([output.sequences, torch.tensor([[20, 21]])], 1)
         cache = output.past_key_values
-        with pytest.raises(ValueError, match="past_key_values holds"):
-            small.generate(input_ids=longer, past_key_values=cache, **GREEDY)
-        with pytest.raises(ValueError, match="past_key_values holds"):
-            small.generate(
-                input_ids=longer, past_key_values=cache, pixel_values_videos=inputs["pixel_values_videos"], **GREEDY
-            )
-        again = small.generate(input_ids=longer, pixel_values_videos=inputs["pixel_values_videos"], **GREEDY)
+        pixels = inputs["pixel_values_videos"]
+        for name in ("past_key_values", "cache"):
+            for call in (small.generate, small):
+                for video in ({}, {"pixel_values_videos": pixels}):
+                    if call is small.generate or video:  # without pixels a decoding step looks the same
+                        with pytest.raises(ValueError, match="cache of the call holds"):
+                            call(input_ids=longer, **{name: cache}, **video)
+        again = small.generate(input_ids=longer, pixel_values_videos=pixels, **GREEDY)
     assert again.shape[1] == longer.shape[1] + 5

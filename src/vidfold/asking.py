@@ -16,6 +16,7 @@ from vidfold import models
 from vidfold.budgets import check_count
 from vidfold.folding import fold
 from vidfold.loading import VideoModel
+from vidfold.models.cache import cache_of
 from vidfold.reducers import Reducer
 from vidfold.video import Frames, sample
 from vidfold.video.decoding import Decoder
@@ -97,7 +98,7 @@ def ask(
         before, after, stages = sum(report.before), sum(report.after), report.milliseconds
         inside = report.layer_retention
     spent |= stages | {"generate": total - sum(stages.values())}
-    cache = output.past_key_values
+    cache = cache_of(output)
     return Answer(
         text=loaded.processor.decode(output.sequences[0, length:], skip_special_tokens=True).strip(),
         tokens_before=before,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vidfold.models.base import Inputs
+from vidfold.models.cache import cache_of
 
 
 def named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dic
 
 def cached(inputs: Inputs) -> int:
     """Tokens in the cache that a call brings along."""
-    cache = inputs.get("past_key_values")
+    cache = cache_of(inputs)
     return 0 if cache is None else int(cache.get_seq_length())
 
 

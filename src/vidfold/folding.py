@@ -18,6 +18,7 @@ from vidfold.calls import cached, lengths, named, restore
 from vidfold.layers import kept_by_layer
 from vidfold.models import Family
 from vidfold.models.base import Inputs
+from vidfold.models.cache import cache_of
 from vidfold.models.hooks import Hook
 from vidfold.models.inner import Dropper, decoder_layers
 from vidfold.models.run import Run
@@ -156,8 +157,8 @@ class Folded:
         ids = inputs.get("input_ids")
         if length > 0 and (self.family.has_video(inputs) or (ids is not None and self.family.holds_places(ids))):
             raise ValueError(
-                f"past_key_values holds {length} tokens: a folded cache is shorter than its prompt and cannot be "
-                "continued with one; give the whole conversation and the video, without past_key_values"
+                f"the cache of the call holds {length} tokens: a folded cache is shorter than its prompt and cannot be "
+                "continued with one; give the whole conversation and the video, without a cache"
             )
 
     def _before_forward(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -170,7 +171,7 @@ class Folded:
         encoded = (inputs.get("mm_encoder_outputs") or {}).get("video")
         if encoded is not None and self._dropper is not None and not self._dropper.active:
             raise ValueError(f"mm_encoder_outputs holds a video, but {self.reducer!r} needs its pixels: give those")
-        if inputs.get("past_key_values") is None and not inputs.get("mm_encoder_outputs"):
+        if cache_of(inputs) is None and not inputs.get("mm_encoder_outputs"):
             self.pass_through(inputs)
         return args, kwargs
 
@@ -204,7 +205,7 @@ class _Generate:
         spliced |= lengths(spliced, folded.model.generation_config, full.shape[1] - short.shape[1])
         with ExitStack() as stack:
             if folded._dropper is not None and run is not None:
-                run.trims = spliced.get("past_key_values") is None
+                run.trims = cache_of(spliced) is None
                 stack.enter_context(folded._dropper.reading(run))
                 spliced["disable_compile"] = True  # a decoder compiled before would run without its new hooks
             output = self.stock(**spliced)

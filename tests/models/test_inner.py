@@ -7,6 +7,7 @@ from tests.models import builders, oracles
 from tests.test_folding import GREEDY, row, shape_of, two_rows
 from vidfold import Identity, models
 from vidfold.layers import Drop
+from vidfold.models.cache import cache_of
 from vidfold.models.inner import Dropper, decoder_layers
 from vidfold.models.run import Run
 
@@ -38,7 +39,7 @@ def test_states_rotary_embeddings_positions_mask_and_cache_are_shorter_after_the
 
     def look(_, args, kwargs):
         cos, sin = kwargs["position_embeddings"]
-        mask, cache = kwargs["attention_mask"], kwargs["past_key_values"]
+        mask, cache = kwargs["attention_mask"], cache_of(kwargs)
         positions = kwargs["position_ids"]
         sizes = {args[0].shape[1], cos.shape[1], sin.shape[1], positions.shape[1], *mask.shape[2:]}
         seen.append((sizes, positions, cache))

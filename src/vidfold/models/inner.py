@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vidfold.layers import Drop
+from vidfold.models.cache import cache_of
 from vidfold.models.hooks import Hook
 from vidfold.models.ranking import attention_of, check_layer, take
 from vidfold.models.run import Run
@@ -99,7 +100,7 @@ class Dropper:
             self._local.once = run
 
     def _before_decoder(self, _: nn.Module, __: tuple[Any, ...], kwargs: Kwargs) -> None:
-        cache = kwargs.get("past_key_values")
+        cache = cache_of(kwargs)
         run = self._local.once or self._local.reading
         begins = run is not None and (cache is None or not run.stages)
         if run is None and cache is not None:
@@ -171,7 +172,7 @@ class _Pass:
             self._stage, kept = self._run.drop(index, self._stage, self._scores, more)
             hidden = take(hidden, kept)
             self._changes = self._shortened(index, hidden, kwargs)
-        elif self._changes and (cache := kwargs.get("past_key_values")) is not None:
+        elif self._changes and (cache := cache_of(kwargs)) is not None:
             self._trim(index, cache)
         return hidden, self._changes
 
@@ -183,7 +184,7 @@ class _Pass:
                 layer.max_cache_len -= self._length - self._stage.columns.shape[1]
 
     def _shortened(self, index: int, hidden: Tensor, kwargs: Kwargs) -> Kwargs:
-        stage, cache = self._stage, kwargs.get("past_key_values")
+        stage, cache = self._stage, cache_of(kwargs)
         if cache is not None:
             self._dropper.runs[cache] = self._run
             self._trim(index, cache)
@@ -214,7 +215,7 @@ class _Step:
 
     def _mask(self, index: int, hidden: Tensor, kwargs: Kwargs) -> Any:
         stage, limit = self._run.stages[index], self._run.limits[index]
-        mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
+        mask, cache = kwargs.get("attention_mask"), cache_of(kwargs)
         if mask is None and not stage.padded:
             return None
         prompt = self._run.real(stage)[:, : limit.width]

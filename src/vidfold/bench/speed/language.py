@@ -17,6 +17,7 @@ from vidfold.bench.speed.results import FOLD, FOLD_ASIDE, PREFILL, SPLICE, STEP
 from vidfold.bench.speed.stopwatch import Stopwatch, timed
 from vidfold.models import Family
 from vidfold.models.base import Inputs
+from vidfold.models.cache import cache_argument, cache_of
 from vidfold.tokens import Reduction, VideoTokens
 
 _T = TypeVar("_T")
@@ -96,7 +97,7 @@ class LanguageTimes:
             samples.milliseconds[SPLICE].append(spent)
         prefill = partial(self.model, **spliced, use_cache=True, logits_to_keep=1)
         output = self._timed(PREFILL, prefill, samples)
-        cache, first = output.past_key_values, output.logits[:, -1].argmax(-1, keepdim=True)
+        cache, first = cache_of(output), output.logits[:, -1].argmax(-1, keepdim=True)
         del output
         samples.tokens = tuple(len(each) for each in reductions)
         samples.positions = int(cache.get_seq_length())
@@ -113,7 +114,7 @@ class LanguageTimes:
         mask = torch.ones_like(spliced["input_ids"]) if mask is None else mask
         # Where prompts bring positions of their own, those of the next token follow them, as in generate.
         positions = spliced.get("position_ids")
-        settings: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+        settings: dict[str, Any] = {**cache_argument(self.model, cache), "use_cache": True, "logits_to_keep": 1}
         watch = Stopwatch(self._device)
         for _ in range(self.new_tokens):
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
