@@ -1,4 +1,4 @@
-"""The key-value cache of a call, under either of its names: transformers 5.24 renamed ``past_key_values`` to ``cache``."""
+"""The key-value cache of a call, by either of its names: transformers 5.24 calls ``past_key_values`` ``cache``."""
 
 from __future__ import annotations
 
