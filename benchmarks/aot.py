@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
+from vidfold.app.loading import load
 from vidfold.bench.suites import Case, Entry, Estimate, Prepared, mean_accuracy, prepare, score
 from vidfold.bench.suites.statistics import same_clips
-from vidfold.loading import load
 from vidfold.reducers import get
 
 RETENTIONS = (0.25, 0.10, 0.05)

@@ -18,8 +18,8 @@ import time
 import torch
 
 from vidfold import Pooling, VideoTokens, __version__
+from vidfold.app.tables import table
 from vidfold.reducers import METHODS, InnerReducer, Reducer
-from vidfold.tables import table
 
 ORIGINAL_CPU_MS = {
     "holitom": 91,

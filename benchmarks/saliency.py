@@ -17,9 +17,9 @@ import torch
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from vidfold import __version__
+from vidfold.app.tables import table
 from vidfold.bench.speed.stopwatch import timed
-from vidfold.models.saliency import received
-from vidfold.tables import table
+from vidfold.models.attention.received import received
 
 TOKENS, HEADS, CHANNELS, LAYERS, OBSERVED = 729, 16, 72, 26, 2
 

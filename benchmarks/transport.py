@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from vidfold import __version__
-from vidfold.tables import table
+from vidfold.app.tables import table
 from vidfold.transport import cosine, sinkhorn
 
 EPSILON = 0.1

@@ -22,8 +22,8 @@ from transformers.models.internvl.video_processing_internvl import InternVLVideo
 from transformers.video_utils import VideoMetadata
 
 from vidfold import AOT, Pooling, fold
+from vidfold.app.tables import table
 from vidfold.models import llava_video
-from vidfold.tables import table
 
 FRAMES, SECONDS, SIDE = 16, 8.0, 112
 PATCH = 14

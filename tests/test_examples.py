@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vidfold import AOT, Identity, fold
-from vidfold.asking import ask
-from vidfold.loading import VideoModel
+from vidfold.app.asking import ask
+from vidfold.app.loading import VideoModel
 from vidfold.models import FAMILIES
 from vidfold.video import Frames
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from vidfold.app.loading import VideoModel, load
 from vidfold.bench import quality
-from vidfold.loading import VideoModel, load
 
 METHODS = ("random", "aot-reference")
 RETENTIONS = (0.25, 0.10)

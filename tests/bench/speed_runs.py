@@ -1,6 +1,7 @@
 """Runs made up of given samples, and a small model to measure."""
 
-from vidfold import models, random_inputs
+from vidfold import models
+from vidfold.bench import random_inputs
 from vidfold.bench.speed import Results, Subject
 from vidfold.bench.speed.flops import Work
 from vidfold.bench.speed.results import Group, Measured, Way

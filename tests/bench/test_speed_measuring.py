@@ -10,7 +10,8 @@ from tests.bench.speed_runs import subject
 from tests.conftest import make_video
 from tests.models import qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
-from vidfold import AOT, Pooling, Random, models, random_inputs
+from vidfold import AOT, Pooling, Random, models
+from vidfold.bench import random_inputs
 from vidfold.bench.speed import Plan, Results, Subject, measure, overview
 from vidfold.bench.speed.memory import Peak
 from vidfold.bench.speed.plan import Case, Clock

@@ -102,7 +102,7 @@ def test_bad_questions_and_files(capsys, clip, tmp_path):
 
 
 def test_features_that_are_not_finite(capsys, clip, tmp_path):
-    from vidfold.loading import load
+    from vidfold.app.loading import load
 
     loaded = load(device="cpu")
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_missing_extras_are_named(capsys, clip, monkeypatch, module, extra):
 
 
 def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
-    monkeypatch.setattr("vidfold.console.PATIENCE", 0.0)
+    monkeypatch.setattr("vidfold.app.console.PATIENCE", 0.0)
     assert main(["ask", clip, QUESTION.text, "--json"]) == 0
     captured = capsys.readouterr()
     json.loads(captured.out)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.models import publishing
-from vidfold.loading import load
+from vidfold.app.loading import load
 from vidfold.tiny import questions, render, seeds
 from vidfold.video import write
 

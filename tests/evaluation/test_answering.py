@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vidfold import AOT, fold
-from vidfold.asking import ask
+from vidfold.app.asking import ask
 from vidfold.evaluation.answering import Evaluator, Request
 from vidfold.evaluation.calling import generation
 from vidfold.evaluation.records import Records

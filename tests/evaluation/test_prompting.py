@@ -8,7 +8,7 @@ import pytest
 from vidfold.evaluation.frames import load
 from vidfold.evaluation.prompting import Prompter, every_second
 from vidfold.models.llava_video import time_instruction
-from vidfold.models.published_processor import CHAT_TEMPLATE
+from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 
 TRAINED = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"

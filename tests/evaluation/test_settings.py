@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vidfold import AOT
+from vidfold.app.parsing import literal
 from vidfold.evaluation.settings import Settings
-from vidfold.literals import literal
 from vidfold.reducers import METHODS
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.models import builders
-from vidfold.layers import Drop
+from vidfold.drops import Drop
 
 NEVER = [builders.EOS, builders.IMAGE, builders.VIDEO]
 """Tokens that answers in tests do without."""

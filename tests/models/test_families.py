@@ -58,8 +58,8 @@ import torch
 from torch import Tensor
 
 from vidfold import AOT, Identity, Random, Reduction, VideoTokens, fold, models
-from vidfold.budgets import kept_tokens
 from vidfold.models import FAMILIES
+from vidfold.ops.shares import kept_tokens
 from vidfold.reducers import AOTReference, FastV
 from vidfold.reducers.base import Reducer, select
 

@@ -15,7 +15,7 @@ from tests.models import internvl_model as tiny
 from tests.models.test_families import Keep, greedy
 from vidfold import AOT, Identity, Pooling, Random, Reduction, fold, models
 from vidfold.models import InternVL
-from vidfold.models.tiles import visuals
+from vidfold.models.prompts.tiles import visuals
 from vidfold.reducers import FastV
 
 ALL = frozenset({"shallow", "deep", "keys"})

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from tests.models import builders
-from tests.models.test_saliency import Largest
+from tests.models.attention.test_received import Largest
 from vidfold import Identity, Pooling, models
 from vidfold.models import LlavaOnevision
-from vidfold.models.saliency import CPU_BLOCK
+from vidfold.models.attention.received import CPU_BLOCK
 
 ALL = frozenset({"shallow", "deep", "keys"})
 
@@ -108,8 +108,8 @@ def test_unneeded_attention_is_not_computed(monkeypatch):
         raise AssertionError("computed")
 
     model = builders.shared(6, 8)
-    monkeypatch.setattr("vidfold.models.observing.received", refuse)
-    monkeypatch.setattr("vidfold.models.observing._observed", refuse)
+    monkeypatch.setattr("vidfold.models.attention.observing.received", refuse)
+    monkeypatch.setattr("vidfold.models.attention.observing._observed", refuse)
     assert models.encode(model, {"pixel_values_videos": builders.pixels(model)})
 
 
@@ -131,7 +131,7 @@ def test_encoding_leaves_the_model_as_it_was_even_after_an_error(monkeypatch):
         raise RuntimeError("stop")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vidfold.models.observing.received", fail)
+        patch.setattr("vidfold.models.attention.observing.received", fail)
         with pytest.raises(RuntimeError, match="stop"):
             models.encode(model, inputs, ALL)
     models.encode(model, inputs, ALL)

@@ -18,8 +18,8 @@ from transformers import (
 from tests.models import qwen2_5_vl_model, qwen2_vl_model, qwen3_vl_model, qwen3_vl_moe_model, qwen_vl_model
 from tests.models.qwen_vl_model import PATCH
 from vidfold import AOT, Identity, fold, models
-from vidfold.asking import ask, processed
-from vidfold.loading import VideoModel
+from vidfold.app.asking import ask, processed
+from vidfold.app.loading import VideoModel
 from vidfold.video import Frames
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]

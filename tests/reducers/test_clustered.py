@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_video
 from tests.peers import peer_video
 from vidfold import Pooling, VideoTokens
-from vidfold.parts import clustering, still
+from vidfold.ops import clusters, still
 from vidfold.reducers import fastvid, fastvid_budgets
 from vidfold.reducers.dycoke import DyCoke
 from vidfold.reducers.fastvid import FastVID
@@ -53,7 +53,7 @@ def test_padding_changes_nothing(method, retention, monkeypatch):
     """Where the host cannot look at sizes, batches are as wide as they could have to be."""
     video = peer_video(9)
     tight = method(retention)(video)
-    for module in (clustering, still, fastvid, fastvid_budgets):
+    for module in (clusters, still, fastvid, fastvid_budgets):
         monkeypatch.setattr(module, "host_bound", lambda values, bound: bound)
     padded = method(retention)(video)
     assert torch.equal(padded.cells, tight.cells)

@@ -6,7 +6,7 @@ import torch
 from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling, VideoTokens
-from vidfold.parts.greedy import farthest_first, most_isolated
+from vidfold.ops.greedy import farthest_first, most_isolated
 from vidfold.reducers.divprune import DivPrune
 
 CASES = peer_cases("divprune")

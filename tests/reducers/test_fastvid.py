@@ -11,7 +11,7 @@ from torch.nn.functional import cosine_similarity
 from tests import by_hand
 from tests.peers import peer_cases, peer_video
 from vidfold import VideoTokens
-from vidfold.parts.still import Spans
+from vidfold.ops.still import Spans
 from vidfold.reducers.fastvid import FastVID
 from vidfold.reducers.fastvid_budgets import exact_quota
 from vidfold.segments import DySeg, Fixed

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.conftest import make_video
-from vidfold.layers import Drop
+from vidfold.drops import Drop
 from vidfold.reducers.fastv import FastV
 from vidfold.reducers.pyramiddrop import PyramidDrop
 

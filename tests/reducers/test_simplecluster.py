@@ -6,7 +6,7 @@ import torch
 from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling, VideoTokens
-from vidfold.parts.greedy import farthest_first
+from vidfold.ops.greedy import farthest_first
 from vidfold.reducers.simplecluster import SimpleCluster, _fill_empty, rotated
 
 CASES = peer_cases("simplecluster")

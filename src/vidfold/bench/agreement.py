@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from vidfold import models
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.folding import fold
 from vidfold.models.base import Inputs
-from vidfold.models.prompt import FILL
+from vidfold.models.prompts.shorten import FILL
 from vidfold.reducers import Identity
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tokens import Reduction, VideoTokens

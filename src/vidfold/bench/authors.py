@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.budgets import check_count, check_ratio, check_weight
+from vidfold.checks import check_count, check_ratio, check_weight
 from vidfold.segments import default_clip
 from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import cosine, sinkhorn
 

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from vidfold import models
+from vidfold.app.loading import VideoModel
 from vidfold.bench.agreement import Reference
 from vidfold.bench.answers import counts
 from vidfold.bench.features import features
 from vidfold.bench.sources import Sample
-from vidfold.loading import VideoModel
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tiny.evaluate import Setting
 from vidfold.tokens import VideoTokens

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from vidfold import models as families
+from vidfold.app.loading import VideoModel, load
 from vidfold.bench import summary
 from vidfold.bench.measuring import Outcome, Prepared, measure
 from vidfold.bench.provenance import provenance, settings_of, weights_digest
 from vidfold.bench.records import Key, Records, Row, write
 from vidfold.bench.sources import Scenes, Source
-from vidfold.budgets import check_count, check_ratio
-from vidfold.loading import VideoModel, load
+from vidfold.checks import check_count, check_ratio
 from vidfold.reducers import METHODS, get
 from vidfold.tiny.evaluate import FULL, Setting
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from vidfold.app.tables import table
 from vidfold.bench.quality import MEASURED
 from vidfold.bench.records import Row
 from vidfold.bench.summary import RATED
 from vidfold.reducers import Identity
-from vidfold.tables import table
 
 BASELINE = Identity.name
 

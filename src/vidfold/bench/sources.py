@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidfold.asking import processed
+from vidfold.app.asking import processed
+from vidfold.app.loading import VideoModel
 from vidfold.bench.answers import check_held_out
-from vidfold.budgets import check_count
-from vidfold.loading import VideoModel
+from vidfold.checks import check_count
 from vidfold.models.base import Inputs
 from vidfold.tiny import questions, render, seeds
 from vidfold.tiny.scenes import FRAMES

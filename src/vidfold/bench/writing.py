@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidfold import extras
+from vidfold.app.loading import VideoModel
 from vidfold.bench.pictures import draw
 from vidfold.bench.quality import FILE, Watcher, quality
 from vidfold.bench.report import markdown, overview
 from vidfold.bench.sources import Source
-from vidfold.loading import VideoModel
 
 MARKDOWN = "quality.md"
 

@@ -7,13 +7,13 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from vidfold.app.console import patiently, quiet_libraries
+from vidfold.app.tables import described, duration, side_by_side, table
 from vidfold.cli.files import decode
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
-from vidfold.console import patiently, quiet_libraries
-from vidfold.tables import described, duration, side_by_side, table
 
 if TYPE_CHECKING:
-    from vidfold.asking import Answer
+    from vidfold.app.asking import Answer
 
 DEFAULT_FRAMES = 32
 
@@ -35,9 +35,9 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Answer, and print the answer with its costs."""
-    from vidfold.asking import ask, check_question
-    from vidfold.budgets import check_count
-    from vidfold.loading import EMBEDDED
+    from vidfold.app.asking import ask, check_question
+    from vidfold.app.loading import EMBEDDED
+    from vidfold.checks import check_count
     from vidfold.models import family
     from vidfold.video import available
 

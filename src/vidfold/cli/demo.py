@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vidfold.app.console import patiently, quiet_libraries
+from vidfold.app.tables import side_by_side, table, typical
 from vidfold.cli.files import decode, film
 from vidfold.cli.options import Commands, command
-from vidfold.console import patiently, quiet_libraries
-from vidfold.tables import side_by_side, table, typical
 
 FRAMES = 16
 """Enough for cuts and for things that come back."""
@@ -25,8 +25,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Film a clip, ask a question of each kind both ways, and print answers and times."""
-    from vidfold.asking import ask
-    from vidfold.loading import load
+    from vidfold.app.asking import ask
+    from vidfold.app.loading import load
     from vidfold.reducers import get
     from vidfold.tiny import questions, render
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from vidfold.app.tables import table
 from vidfold.cli.options import Commands, command
-from vidfold.tables import table
 
 
 def add(commands: Commands) -> None:

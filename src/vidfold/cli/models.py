@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vidfold import extras
+from vidfold.app.tables import table
 from vidfold.cli.options import Commands, command
-from vidfold.tables import table
 
 if TYPE_CHECKING:
     from vidfold.models import Family
@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
 def run(_: argparse.Namespace) -> None:
     """Print a table of the families."""
     from vidfold.models import FAMILIES
+    from vidfold.models.attention.observing import DEEP_LAYER, REFERENCE_DEPTH, SHALLOW_LAYER
     from vidfold.models.base import Family
-    from vidfold.models.observing import DEEP_LAYER, REFERENCE_DEPTH, SHALLOW_LAYER
     from vidfold.reducers import METHODS
 
     rows = [("family", "class", "folds", "attention received", "cannot serve")]

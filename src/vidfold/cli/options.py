@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vidfold.console import patiently
-from vidfold.literals import literal
+from vidfold.app.console import patiently
+from vidfold.app.parsing import literal
 
 if TYPE_CHECKING:
-    from vidfold.loading import VideoModel
+    from vidfold.app.loading import VideoModel
     from vidfold.reducers import Reducer
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
@@ -56,7 +56,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def load_model(options: argparse.Namespace) -> VideoModel:
     """The model that the options of `add_model` name."""
-    from vidfold.loading import load
+    from vidfold.app.loading import load
 
     with patiently(f"loading {options.model}"):
         return load(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from vidfold.app.console import Progress, quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number
-from vidfold.console import Progress, quiet_libraries
 
 QUESTION = "what happens in this video?"
 SUITES = ("search", "confirm", "final")

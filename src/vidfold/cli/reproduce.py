@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidfold.app.tables import table
 from vidfold.cli.options import Commands, command
-from vidfold.tables import table
 
 if TYPE_CHECKING:
     from vidfold.evaluation.recipe import Recipe
@@ -49,7 +49,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run or print the rows."""
-    from vidfold.budgets import check_count
+    from vidfold.checks import check_count
     from vidfold.evaluation.plan import Plan
     from vidfold.evaluation.recipe import read
     from vidfold.evaluation.reproducing import reproduce

@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 import json
 
+from vidfold.app.tables import table
 from vidfold.cli.files import film
 from vidfold.cli.options import TINY_FRAMES, Commands, command
-from vidfold.tables import table
 
 
 def add(commands: Commands) -> None:

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidfold.app.console import Progress, patiently, quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
-from vidfold.console import Progress, patiently, quiet_libraries
 
 if TYPE_CHECKING:
     from vidfold.bench.speed import Subject
@@ -53,9 +53,9 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, and print the tables."""
+    from vidfold.app.loading import EMBEDDED, TINY
     from vidfold.bench.speed import Plan, measure, overview, write
     from vidfold.bench.speed.writing import as_json
-    from vidfold.loading import EMBEDDED, TINY
 
     start = time.monotonic()
     if options.random_weights and options.model:

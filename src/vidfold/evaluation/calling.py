@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from vidfold import models
-from vidfold.asking import encoding_timed, timed
+from vidfold.app.asking import encoding_timed, timed
+from vidfold.app.loading import VideoModel
 from vidfold.evaluation.prompting import Prompter
 from vidfold.folding import Folded, fold
-from vidfold.loading import VideoModel
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames
 

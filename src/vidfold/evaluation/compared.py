@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vidfold.app.tables import table
 from vidfold.evaluation.compare import Beside, Comparison
 from vidfold.evaluation.described import Run
 from vidfold.evaluation.measured import Measurement
 from vidfold.evaluation.published import Number, Row
 from vidfold.evaluation.tables import percent, plain, remarks, source_legend, source_letters, wrapped
 from vidfold.reducers import METHODS
-from vidfold.tables import table
 
 PUBLISHED = tuple(field.name for field in dataclasses.fields(Number))
 MEASURED = (

@@ -44,12 +44,12 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 
 from vidfold import extras
-from vidfold.console import Progress
+from vidfold.app.console import Progress
+from vidfold.app.loading import load
 from vidfold.evaluation.answering import Evaluator, Request
 from vidfold.evaluation.calling import Result
 from vidfold.evaluation.records import Records
 from vidfold.evaluation.settings import Settings
-from vidfold.loading import load
 
 
 class Vidfold(lmms):  # type: ignore[misc]

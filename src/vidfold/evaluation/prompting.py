@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidfold import models
-from vidfold.asking import video_metadata
+from vidfold.app.asking import video_metadata
+from vidfold.app.loading import VideoModel
 from vidfold.evaluation.settings import Template
-from vidfold.loading import VideoModel
 from vidfold.models.llava_video import LlavaVideo, time_instruction
-from vidfold.models.published_processor import CHAT_TEMPLATE
+from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 from vidfold.video import Frames
 
 LLAVA = ("llava_onevision", "llava_video")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vidfold.budgets import check_count, check_ratio
-from vidfold.literals import literal
-from vidfold.loading import EMBEDDED, TINY
+from vidfold.app.loading import EMBEDDED, TINY
+from vidfold.app.parsing import literal
+from vidfold.checks import check_count, check_ratio
 from vidfold.reducers import METHODS, Reducer, get
 
 FRAMES, TINY_FRAMES = 32, 8
@@ -37,7 +37,7 @@ class Settings:
             LLaVA-Video asks without, though the checkpoint was trained with it.
         template: of prompts. "qwen_1_5" is that of lmms-eval's LLaVA models, "own" the processor's; "auto": the first
             for LLaVA models on Qwen2, the second for all others.
-        dtype: as in `vidfold.loading.load`.
+        dtype: as in `vidfold.app.loading.load`.
         attention: the same.
         quantization: the same.
         device: the same.

@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vidfold.app.tables import table
 from vidfold.evaluation.published import Number, Published, load, names, rows, sources
-from vidfold.tables import table
 
 
 def listing() -> str:

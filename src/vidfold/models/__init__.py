@@ -9,7 +9,7 @@ from vidfold.models.base import Family, Inputs
 from vidfold.models.internvl import InternVL
 from vidfold.models.llava_onevision import LlavaOnevision
 from vidfold.models.llava_video import RECORD, LlavaVideo
-from vidfold.models.published import is_published, load
+from vidfold.models.loading.published import is_published, load
 from vidfold.models.qwen2_5_vl import Qwen2_5VL
 from vidfold.models.qwen2_vl import Qwen2VL
 from vidfold.models.qwen3_vl import Qwen3VL, Qwen3VLMoe

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vidfold.models import prompt
+from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Reduction, VideoTokens
 
 OLDEST = (5, 19)

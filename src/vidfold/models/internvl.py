@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from vidfold.models.attention.observing import Attended, Observer, chosen_layers, layer_index, observe
 from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots, check_build
-from vidfold.models.observing import Attended, Observer, chosen_layers, layer_index, observe
-from vidfold.models.tiles import Visuals, visuals
+from vidfold.models.prompts.tiles import Visuals, visuals
 from vidfold.tokens import Reduction, VideoTokens
 
 
@@ -26,9 +26,9 @@ class InternVL(Family):
 
     The model knows no videos: prompts and pixels hold pictures, and the text tells which are frames. A video is two or
     more runs of one picture each with little text between them, as the processor writes ``Frame1: <img>...</img>``, a
-    new line, ``Frame2: <img>...</img>``; every other run is an image (`vidfold.models.tiles.visuals`). So a video of a
-    single frame counts as an image, and small images in the form of frames (``Image-1: <img>...</img>``, a new line,
-    ``Image-2: ...``) as a video: say otherwise in ``frames``. The text of frames that lose all tokens stays.
+    new line, ``Frame2: <img>...</img>``; every other run is an image (`prompts.tiles.visuals`). So a video
+    of a single frame counts as an image, and small images in the form of frames (``Image-1: <img>...</img>``, a new
+    line, ``Image-2: ...``) as a video: say otherwise in ``frames``. The text of frames that lose all tokens stays.
 
     Images are tiles one above the other: a video of one frame.
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from vidfold.models.attention.observing import Attended, Observer, chosen_layers, layer_index, observe
 from vidfold.models.base import Family, Inputs, accepted, check_build
-from vidfold.models.observing import Attended, Observer, chosen_layers, layer_index, observe
 from vidfold.newlines import with_newlines
 from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
 

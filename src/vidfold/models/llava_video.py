@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.models.llava_onevision import LlavaOnevision
 from vidfold.newlines import full_rows, with_newlines
 from vidfold.tokens import Grid, Pooling, Reduction

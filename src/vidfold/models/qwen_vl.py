@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidfold.models import mrope
+from vidfold.models.attention.observing import Attended, Observer, chosen_layers, observe
 from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots, check_build
-from vidfold.models.observing import Attended, Observer, chosen_layers, observe
+from vidfold.models.prompts import mrope
 from vidfold.tokens import Pooling, Reduction, VideoTokens
 
 Shape = tuple[int, int, int]

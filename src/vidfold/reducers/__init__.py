@@ -5,11 +5,9 @@ from __future__ import annotations
 import difflib
 from dataclasses import fields
 
-from vidfold.reducers.aot import AOT
-from vidfold.reducers.aot_paper import AOTPaper
-from vidfold.reducers.aot_reference import AOTReference
-from vidfold.reducers.average import AveragePool
+from vidfold.reducers.aot import AOT, AOTPaper, AOTReference
 from vidfold.reducers.base import BudgetedReducer, Reducer, select
+from vidfold.reducers.baselines import AveragePool, Identity, Random, SpacetimeGrid, UniformGrid
 from vidfold.reducers.diverse import Diverse
 from vidfold.reducers.divprune import DivPrune
 from vidfold.reducers.dycoke import DyCoke
@@ -17,17 +15,13 @@ from vidfold.reducers.evs import EVS
 from vidfold.reducers.fastv import FastV
 from vidfold.reducers.fastvid import FastVID
 from vidfold.reducers.flashvid import FlashVID
-from vidfold.reducers.grid import UniformGrid
 from vidfold.reducers.holitom import HoliTom
-from vidfold.reducers.identity import Identity
 from vidfold.reducers.inner import InnerReducer
 from vidfold.reducers.ottvid import OTTVid
 from vidfold.reducers.prunevid import PruneVid
 from vidfold.reducers.pyramiddrop import PyramidDrop
-from vidfold.reducers.random import Random
 from vidfold.reducers.scissor import LLaVAScissor
 from vidfold.reducers.simplecluster import SimpleCluster
-from vidfold.reducers.spacetime import SpacetimeGrid
 from vidfold.reducers.tome import ToMe
 from vidfold.reducers.vidcom2 import VidCom2
 from vidfold.reducers.visionzip import VisionZip

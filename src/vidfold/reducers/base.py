@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vidfold.budgets import check_ratio, kept_tokens
-from vidfold.parts import lineage
+from vidfold.checks import check_ratio
+from vidfold.ops import lineage
+from vidfold.ops.shares import kept_tokens
 from vidfold.tokens import Reduction, VideoTokens
 
 

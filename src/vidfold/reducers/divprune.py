@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from vidfold.parts.greedy import farthest_first, most_isolated
+from vidfold.ops.greedy import farthest_first, most_isolated
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 

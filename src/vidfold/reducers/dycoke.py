@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.anchors import descending_rank
-from vidfold.budgets import check_ratio
-from vidfold.parts.apportion import evenly
-from vidfold.parts.merging import reading_order
+from vidfold.checks import check_ratio
+from vidfold.ops.merging import reading_order
+from vidfold.ops.ranks import descending_rank
+from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from vidfold.reducers.base import BudgetedReducer, select
-from vidfold.reducers.grid import spread_cells
+from vidfold.reducers.baselines import spread_cells
 from vidfold.tokens import Reduction, VideoTokens
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vidfold.budgets import check_count, check_ratio
-from vidfold.layers import Drop
+from vidfold.checks import check_count, check_ratio
+from vidfold.drops import Drop
 from vidfold.reducers.inner import InnerReducer
 
 

@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.anchors import descending_rank
-from vidfold.budgets import check_count, check_ratio
-from vidfold.parts.aggregation import gather_rows
-from vidfold.parts.apportion import host_bound
-from vidfold.parts.clustering import density_peaks
-from vidfold.parts.merging import fold_edges, occurrences, reading_order
-from vidfold.parts.still import Spans
+from vidfold.checks import check_count, check_ratio, check_threshold
+from vidfold.ops.aggregation import gather_rows
+from vidfold.ops.clusters import density_peaks
+from vidfold.ops.merging import fold_edges, occurrences, reading_order
+from vidfold.ops.ranks import descending_rank
+from vidfold.ops.shares import host_bound
+from vidfold.ops.still import Spans
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.reducers.fastvid_budgets import Quota, exact_quota, original_quota
 from vidfold.segments import DySeg
-from vidfold.segments.optimal import check_threshold
 from vidfold.tokens import Reduction, VideoTokens
 
 _REPEATED = 0.95

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold.parts.apportion import host_bound
-from vidfold.parts.still import Spans
+from vidfold.ops.shares import host_bound
+from vidfold.ops.still import Spans
 
 
 @dataclass(frozen=True, eq=False)

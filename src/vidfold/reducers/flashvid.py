@@ -10,15 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold.budgets import check_count, check_ratio, check_weight
-from vidfold.parts.apportion import apportion, evenly
-from vidfold.parts.clustering import density_peaks
-from vidfold.parts.merging import Merge, fold_merged, occurrences, reading_order, sum_rows
-from vidfold.parts.still import Spans
+from vidfold.checks import check_count, check_ratio, check_threshold, check_weight
+from vidfold.ops.clusters import density_peaks
+from vidfold.ops.merging import Merge, fold_merged, occurrences, reading_order, sum_rows
+from vidfold.ops.shares import apportion, evenly
+from vidfold.ops.still import Spans
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
 from vidfold.segments import DySeg
-from vidfold.segments.optimal import check_threshold
 from vidfold.tokens import Reduction, VideoTokens
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.parts.still import Spans
+from vidfold.ops.still import Spans
 
 
 def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats: bool = False) -> Tensor:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.anchors import descending_rank
-from vidfold.budgets import check_count, check_ratio
+from vidfold.checks import check_count, check_ratio
 from vidfold.newlines import with_newlines
-from vidfold.parts.apportion import apportion
-from vidfold.parts.clustering import density_peaks
-from vidfold.parts.merging import Merge, fold_merged, reading_order
-from vidfold.parts.still import Spans, Still
+from vidfold.ops.clusters import density_peaks
+from vidfold.ops.merging import Merge, fold_merged, reading_order
+from vidfold.ops.ranks import descending_rank
+from vidfold.ops.shares import apportion
+from vidfold.ops.still import Spans, Still
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments.optimal import OptimalSeg, similarities
 from vidfold.tokens import Reduction, VideoTokens

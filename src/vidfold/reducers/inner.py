@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NoReturn
 
-from vidfold.layers import Drop, check_drops
+from vidfold.drops import Drop, check_drops
 from vidfold.reducers.base import Reducer
 from vidfold.tokens import VideoTokens
 

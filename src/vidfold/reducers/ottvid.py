@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.anchors import descending_rank
-from vidfold.budgets import check_count, check_ratio
-from vidfold.parts import coverage
-from vidfold.parts.aggregation import gather_rows
-from vidfold.parts.grouping import by_first_member, merge_groups
-from vidfold.parts.merging import sum_rows
+from vidfold.checks import check_count, check_ratio
+from vidfold.ops import cover as coverage
+from vidfold.ops.aggregation import gather_rows
+from vidfold.ops.grouping import by_first_member, merge_groups
+from vidfold.ops.merging import sum_rows
+from vidfold.ops.ranks import descending_rank
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Grid, Reduction, VideoTokens
 from vidfold.transport import grid_distance, sinkhorn

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.budgets import check_count, check_ratio
-from vidfold.parts.apportion import apportion
-from vidfold.parts.clustering import density_peaks
-from vidfold.parts.merging import Merge, fold_merged, reading_order, weighted_sums
-from vidfold.parts.still import Spans, Still
+from vidfold.checks import check_count, check_ratio, check_threshold
+from vidfold.clips import Segments
+from vidfold.ops.clusters import density_peaks
+from vidfold.ops.merging import Merge, fold_merged, reading_order, weighted_sums
+from vidfold.ops.shares import apportion
+from vidfold.ops.still import Spans, Still
 from vidfold.reducers.base import BudgetedReducer
-from vidfold.segments import Segments
-from vidfold.segments.optimal import check_threshold
 from vidfold.tokens import Reduction, VideoTokens
 
 _SMALL = 14

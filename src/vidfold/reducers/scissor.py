@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.parts.components import SpanningTree
-from vidfold.parts.grouping import by_first_member, first_members, group_matrix, group_sizes, group_sums
+from vidfold.ops.components import SpanningTree
+from vidfold.ops.grouping import by_first_member, first_members, group_matrix, group_sizes, group_sums
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.budgets import check_count
-from vidfold.parts.greedy import farthest_first
-from vidfold.parts.grouping import by_first_member, group_sizes, group_sums, merge_groups
+from vidfold.checks import check_count
+from vidfold.ops.greedy import farthest_first
+from vidfold.ops.grouping import by_first_member, group_sizes, group_sums, merge_groups
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 

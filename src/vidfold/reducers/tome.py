@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.budgets import check_count
-from vidfold.parts.grouping import by_first_member, first_members, merge_groups
-from vidfold.parts.merging import sum_rows
+from vidfold.checks import check_count
+from vidfold.ops.grouping import by_first_member, first_members, merge_groups
+from vidfold.ops.merging import sum_rows
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Reduction, VideoTokens
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.anchors import descending_rank
-from vidfold.budgets import check_count, check_ratio
+from vidfold.checks import check_count, check_ratio
 from vidfold.newlines import with_newlines
-from vidfold.parts.aggregation import gather_rows
-from vidfold.parts.apportion import evenly
-from vidfold.parts.merging import Merge, fold_merged, reading_order
+from vidfold.ops.aggregation import gather_rows
+from vidfold.ops.merging import Merge, fold_merged, reading_order
+from vidfold.ops.ranks import descending_rank
+from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Reduction, VideoTokens
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidfold.segments.base import Segmenter, Segments
+from vidfold.clips import Segmenter, Segments
 from vidfold.segments.dynamic import DySeg
 from vidfold.segments.optimal import OptimalSeg
 from vidfold.segments.uniform import Fixed, Uniform, default_clip

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.budgets import check_count
-from vidfold.segments.base import Segments
+from vidfold.checks import check_count, check_threshold
+from vidfold.clips import Segments
 from vidfold.tokens import VideoTokens
 
 
@@ -62,17 +61,6 @@ def similarities(pooled: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
     alike: Tensor = torch.linalg.vecdot(pooled[:-1], pooled[1:]) / (norm[:-1] * norm[1:])
     return alike
-
-
-def check_threshold(name: str, value: object) -> float:
-    """``value`` as a float in [-1, 1], a cosine similarity.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not -1 <= float(value) <= 1:
-        raise ValueError(f"{name} must be a cosine similarity in [-1, 1], got {value!r}")
-    return float(value)
 
 
 def _gains(still: Tensor) -> Tensor:

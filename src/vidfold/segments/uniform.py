@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from vidfold.budgets import check_count
-from vidfold.segments.base import Segments
+from vidfold.checks import check_count
+from vidfold.clips import Segments
 from vidfold.tokens import VideoTokens
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidfold import models, reducers
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.reducers import Reducer
 from vidfold.tiny.model import path
 from vidfold.tiny.questions import KINDS, questions

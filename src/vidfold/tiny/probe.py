@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.models import LlavaOnevision
 from vidfold.reducers import select
 from vidfold.tiny.evaluate import prompts

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfold import extras
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.video.containers import Timeline
 from vidfold.video.decoding import Decoder
 

@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from vidfold.app.loading import VideoModel
 from vidfold.bench.records import read
 from vidfold.bench.suites import Plan, run, running, write_suite
 from vidfold.bench.suites.plan import UNFOLDED
 from vidfold.bench.suites.statistics import mean_accuracy
-from vidfold.loading import VideoModel
 
 PLAN = Plan.of("confirm", ["random", "aot-reference"], [0.25], clips=3, frames=(4, 8))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from vidfold.app.tables import described
 from vidfold.bench.provenance import provenance
 from vidfold.bench.speed import clip, ways
 from vidfold.bench.speed.language import LanguageTimes, Route, Samples
@@ -20,7 +21,6 @@ from vidfold.bench.speed.results import AUTHORS_TOWER, FOLDED, Measured, Results
 from vidfold.bench.speed.stopwatch import timed
 from vidfold.bench.speed.subject import SEED, Subject, check_device
 from vidfold.bench.speed.tower import TowerTimes
-from vidfold.tables import described
 from vidfold.video import available, sample
 
 Watcher = Callable[[int, int], None]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
-from vidfold.budgets import check_count
+from vidfold.checks import check_count
 from vidfold.reducers import InnerReducer, Reducer
 
 GROUP = 2

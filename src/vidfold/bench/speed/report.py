@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vidfold.app.tables import table
 from vidfold.bench.speed.quantities import amount
 from vidfold.bench.speed.results import AUTHORS, Results
 from vidfold.bench.speed.rows import Rows, side_by_side, times, work
 from vidfold.bench.speed.sentences import sentences
-from vidfold.tables import table
 
 _WAYS = (
     "Unfolded: the untouched model. Oracle: as many tokens chosen for free, evenly spaced, without a look into the "

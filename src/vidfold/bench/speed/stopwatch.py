@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from vidfold.accounting import Clock
+from vidfold.folding.report import Clock
 
 _T = TypeVar("_T")
 

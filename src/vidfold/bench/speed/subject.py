@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from vidfold import models
-from vidfold.asking import processed
+from vidfold.app.asking import processed
+from vidfold.app.loading import VideoModel
 from vidfold.bench.provenance import weights_digest
-from vidfold.loading import VideoModel
 from vidfold.models import Family
 from vidfold.video import Frames
 
@@ -71,7 +71,7 @@ class Subject:
         Raises:
             ValueError: no such model, or a device that is not there.
         """
-        from vidfold import random_inputs, random_weights
+        from vidfold.bench import random_inputs, random_weights
 
         if device is not None:
             check_device(device)

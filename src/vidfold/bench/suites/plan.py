@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vidfold.app.loading import EMBEDDED
 from vidfold.bench.suites.cases import Case
 from vidfold.bench.suites.entries import Entry
-from vidfold.budgets import check_count, check_ratio
-from vidfold.loading import EMBEDDED
+from vidfold.checks import check_count, check_ratio
 from vidfold.reducers import METHODS, Identity
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tiny.worlds import WORLDS
@@ -24,7 +24,7 @@ FRAMES = (8, 16, 32)
 CLIPS = 200
 """Of every world."""
 MODELS = {read: name for name, read in EMBEDDED.items()}
-"""What the language model read in training -> the model's name in `vidfold.loading`."""
+"""What the language model read in training -> the model's name in `vidfold.app.loading`."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from vidfold.app.tables import table
 from vidfold.bench.report import mixed
 from vidfold.bench.suites.plan import UNFOLDED, Cell, Plan
 from vidfold.bench.suites.running import Results
 from vidfold.bench.suites.statistics import Estimate
 from vidfold.bench.suites.views import BY_KIND, LEVEL, MEAN, Signs, View, signs, views
-from vidfold.tables import table
 
 KINDS_AT = 0.10
 """The retention at which kinds of question are told apart."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from vidfold import tiny
+from vidfold.app.loading import VideoModel, load
 from vidfold.bench.provenance import provenance, settings_of, weights_digest
 from vidfold.bench.records import Records, Row
 from vidfold.bench.suites import counts
@@ -19,7 +20,6 @@ from vidfold.bench.suites.panel import FULL, Watcher, score
 from vidfold.bench.suites.plan import MODELS, UNFOLDED, Cell, Plan
 from vidfold.bench.suites.statistics import kind_accuracy, mean_accuracy
 from vidfold.bench.summary import written
-from vidfold.loading import VideoModel, load
 from vidfold.tiny.evaluate import Score
 from vidfold.tiny.questions import KINDS
 from vidfold.tokens import Pooling, VideoTokens

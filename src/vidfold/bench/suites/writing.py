@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vidfold import extras
+from vidfold.app.loading import VideoModel
 from vidfold.bench.suites.cases import Read
 from vidfold.bench.suites.drawing import draw
 from vidfold.bench.suites.panel import Watcher
 from vidfold.bench.suites.plan import Plan
 from vidfold.bench.suites.report import markdown, overview
 from vidfold.bench.suites.running import COUNTS, FILE, run
-from vidfold.loading import VideoModel
 
 MARKDOWN = "suite.md"
 

@@ -1,0 +1,191 @@
+"""Ask a model about a video: one call from sampled frames to an answer with its tokens, cache and times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidfold import models
+from vidfold.app.loading import VideoModel
+from vidfold.checks import check_count
+from vidfold.folding import fold
+from vidfold.models.cache import cache_of
+from vidfold.reducers import Reducer
+from vidfold.video import Frames, sample
+from vidfold.video.decoding import Decoder
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said, and what that took.
+
+    Attributes:
+        text: the answer.
+        tokens_before: visual tokens of the video, newlines of the model's own not counted.
+        tokens_after: those of them that the language model read.
+        cache_positions: positions in the key-value cache at the end: prompt and answer.
+        cache_bytes: memory of that cache.
+        milliseconds: stage -> time; preprocess, encode, fold, splice, generate.
+        layer_retention: share of the visual tokens that a layer of the language model read, on average; less than
+            `retention` where a method drops tokens between layers.
+    """
+
+    text: str
+    tokens_before: int
+    tokens_after: int
+    cache_positions: int
+    cache_bytes: int
+    milliseconds: dict[str, float]
+    layer_retention: float
+
+    @property
+    def retention(self) -> float:
+        """Share of the visual tokens that the language model read."""
+        return self.tokens_after / self.tokens_before
+
+    @property
+    def total(self) -> float:
+        """Milliseconds of all stages together."""
+        return sum(self.milliseconds.values())
+
+
+def ask(
+    loaded: VideoModel,
+    frames: Frames,
+    question: str,
+    reducer: Reducer | None = None,
+    *,
+    max_new_tokens: int = 64,
+) -> Answer:
+    """Answer a question about a video, greedily.
+
+    Args:
+        loaded: the model.
+        frames: of the video; all of them are used.
+        question: in words.
+        reducer: folds the video; None leaves the model untouched.
+        max_new_tokens: length of the answer at most.
+
+    Raises:
+        ValueError: an empty question, no room for an answer, or a video, model and reducer that do not fit together.
+    """
+    check_question(question)
+    check_count("max_new_tokens", max_new_tokens)
+    start = time.perf_counter()
+    inputs = processed(loaded, frames, [question])
+    spent = {"preprocess": 1000 * (time.perf_counter() - start)}
+    settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "return_dict_in_generate": True}
+    model, length = loaded.model, inputs["input_ids"].shape[1]
+    if reducer is None:
+        before = after = models.family(model).visual_tokens(inputs["input_ids"])
+        inside = 1.0
+        with encoding_timed(model) as encoded:
+            output, total = timed(model.generate, **inputs, **settings)
+        stages = {"encode": encoded()}
+    else:
+        with fold(model, reducer) as folded:
+            output, total = timed(model.generate, **inputs, **settings)
+        report = folded.last
+        if report is None or not report.reductions:
+            raise ValueError(f"the processor of {loaded.name!r} passed no video on to the model")
+        before, after, stages = sum(report.before), sum(report.after), report.milliseconds
+        inside = report.layer_retention
+    spent |= stages | {"generate": total - sum(stages.values())}
+    cache = cache_of(output)
+    return Answer(
+        text=loaded.processor.decode(output.sequences[0, length:], skip_special_tokens=True).strip(),
+        tokens_before=before,
+        tokens_after=after,
+        cache_positions=int(cache.get_seq_length()),
+        cache_bytes=sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values)),
+        milliseconds=spent,
+        layer_retention=inside,
+    )
+
+
+def check_question(question: str) -> None:
+    """Raise a ValueError where the question is empty."""
+    if not question.strip():
+        raise ValueError(f"question must not be empty, got {question!r}")
+
+
+def sampled(loaded: VideoModel, path: str | PathLike[str], frames: int) -> Frames:
+    """Frames of a video file as the model is shown them: evenly taken, and at most ``frames``.
+
+    Models that were trained on one frame a second get as many as there are seconds; see `Family.shown_frames`.
+
+    Raises:
+        ValueError: what `vidfold.video.sample` refuses.
+    """
+    check_count("frames", frames)
+    with Decoder(Path(path)) as decoder:
+        wanted = models.family(loaded.model).shown_frames(decoder.timeline.duration, frames)
+    return sample(path, wanted)
+
+
+def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> dict[str, Any]:
+    """Prompts and frames as the processor makes them, on the model's device in its dtype: each with its own video."""
+    family, times = models.family(loaded.model), frames.timestamps.tolist()
+    texts = [family.asked(text, frames.duration, times) for text in questions]
+    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
+    prompts = [loaded.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+    inputs = loaded.processor(
+        text=prompts,
+        videos=[frames.pixels] * len(prompts),
+        video_metadata=[video_metadata(frames)] * len(prompts),
+        do_sample_frames=False,
+        padding=True,
+        return_tensors="pt",
+    )
+    return dict(inputs.to(loaded.model.device, loaded.model.dtype))
+
+
+def video_metadata(frames: Frames) -> dict[str, Any]:
+    """What a processor is told about a video whose frames it is given."""
+    height, width = frames.pixels.shape[1:3]
+    return {
+        "total_num_frames": frames.total,
+        "fps": frames.fps,
+        "duration": frames.duration,
+        "width": width,
+        "height": height,
+        "frames_indices": (frames.timestamps * frames.fps).round().astype(int).tolist(),
+    }
+
+
+def timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
+    """What the call returns, and its milliseconds."""
+    start = _now()
+    result = call(**settings)
+    return result, _now() - start
+
+
+@contextmanager
+def encoding_timed(model: Any) -> Iterator[Callable[[], float]]:
+    """Gives the milliseconds from here to the decoder's first call, in which an untouched model encodes the video."""
+    reached: list[float] = []
+    start = _now()
+
+    def note(*_: object) -> None:
+        if not reached:
+            reached.append(_now())
+
+    hook = model.get_decoder().register_forward_pre_hook(note)
+    try:
+        yield lambda: reached[0] - start
+    finally:
+        hook.remove()
+
+
+def _now() -> float:
+    """Milliseconds, after all that a GPU was given to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return 1000 * time.perf_counter()

@@ -1,0 +1,94 @@
+"""Results as text: aligned tables and readable quantities."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidfold.app.asking import Answer
+    from vidfold.reducers import Reducer
+
+STAGES = ("preprocess", "encode", "fold", "splice", "generate")
+UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3), ("bytes", 1))
+NARROWEST = 20
+"""Characters below which no column of a table is squeezed."""
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in aligned columns, two spaces apart; where the terminal is too narrow, the widest columns are wrapped."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = shutil.get_terminal_size((120, 24)).columns - 2 * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    lines: list[str] = []
+    for row in rows:
+        wrapped = [textwrap.wrap(cell, width) if cell else [""] for cell, width in zip(row, widths, strict=True)]
+        aligned = (
+            [f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)]
+            for cells in zip_longest(*wrapped, fillvalue="")
+        )
+        lines += ["  ".join(cells).rstrip() for cells in aligned]
+    return "\n".join(lines)
+
+
+def duration(milliseconds: float) -> str:
+    """Milliseconds, or seconds where there are many."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def memory(count: int) -> str:
+    """Bytes in the unit that suits them."""
+    # What three digits would round up to the next unit is given in that one.
+    unit, size = next(((unit, size) for unit, size in UNITS if count >= 0.9995 * size), UNITS[-1])
+    return f"{count / size:.3g} {unit}"
+
+
+def side_by_side(answers: Mapping[str, Answer], decoding: float, *, texts: bool = True) -> str:
+    """Answers side by side, one column each."""
+    every = list(answers.values())
+    rows = [["", *answers]] if len(answers) > 1 else []
+    if texts:
+        rows.append(["answer", *(answer.text for answer in every)])
+        rows.append(["tokens", *(_tokens(answer) for answer in every)])
+    rows.append(["cache", *(f"{answer.cache_positions} positions, {memory(answer.cache_bytes)}" for answer in every)])
+    rows.append(["decode", *(duration(decoding) for _ in every)])
+    for stage in STAGES:
+        times = [answer.milliseconds.get(stage) for answer in every]
+        if any(time is not None for time in times):
+            rows.append([stage, *("-" if time is None else duration(time) for time in times)])
+    rows.append(["together", *(duration(decoding + answer.total) for answer in every)])
+    return table(rows)
+
+
+def _tokens(answer: Answer) -> str:
+    if answer.layer_retention == 1:
+        return str(answer.tokens_before)
+    if answer.layer_retention < answer.retention:
+        return f"{answer.tokens_before}, {100 * answer.layer_retention:.1f} % inside on average"
+    return f"{answer.tokens_before} -> {answer.tokens_after} ({100 * answer.retention:.1f} %)"
+
+
+def described(reducer: Reducer) -> str:
+    """The method's name with its retention and what else was set."""
+    told = [
+        f"{field.name}={getattr(reducer, field.name)!r}"
+        for field in dataclasses.fields(reducer)
+        if field.name == "retention" or getattr(reducer, field.name) != field.default
+    ]
+    return f"{reducer.name}({', '.join(told)})"
+
+
+def typical(answers: Sequence[Answer]) -> Answer:
+    """One answer with the median of every stage and of the sizes."""
+    stages = {
+        stage: statistics.median(answer.milliseconds[stage] for answer in answers) for stage in answers[0].milliseconds
+    }
+    return dataclasses.replace(
+        sorted(answers, key=lambda each: each.cache_positions)[len(answers) // 2], milliseconds=stages
+    )

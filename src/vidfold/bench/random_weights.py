@@ -1,0 +1,189 @@
+"""Models of real architectures at real size with random weights: nothing to download.
+
+What such a model says means nothing. Operations and memory are those of the real one, but where a method's count of
+tokens depends on the content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidfold import extras
+from vidfold.app.loading import checked_device
+
+_BLOCK = 1_048_573
+"""Random numbers that are drawn; weights repeat them. A prime, so that no two rows of a matrix are alike."""
+
+
+def _llava_onevision(**text: Any) -> Any:
+    """Config of the checkpoints that transformers loads: 26 layers of SigLIP SO400M, and a Qwen2."""
+    transformers = extras.load("transformers", "models")
+    vision = transformers.SiglipVisionConfig(
+        hidden_size=1152,
+        intermediate_size=4304,
+        num_hidden_layers=26,
+        num_attention_heads=16,
+        image_size=384,
+        patch_size=14,
+        vision_use_head=False,
+    )
+    language = transformers.Qwen2Config(
+        max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6, pad_token_id=151643, **text
+    )
+    return transformers.LlavaOnevisionConfig(
+        vision_config=vision,
+        text_config=language,
+        image_token_id=151646,
+        video_token_id=151647,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        tie_word_embeddings=language.tie_word_embeddings,
+    )
+
+
+def _qwen2_5_vl(**text: Any) -> Any:
+    """Config of Qwen2.5-VL with the tower that all its sizes share."""
+    transformers = extras.load("transformers", "models")
+    vision = {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "tokens_per_second": 2,
+        "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+        "out_hidden_size": text["hidden_size"],
+    }
+    language = {
+        "max_position_embeddings": 128000,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+        "rms_norm_eps": 1e-6,
+        "pad_token_id": 151643,
+    }
+    return transformers.Qwen2_5_VLConfig(
+        vision_config=vision,
+        text_config=language | text,
+        image_token_id=151655,
+        video_token_id=151656,
+        vision_start_token_id=151652,
+        vision_end_token_id=151653,
+        tie_word_embeddings=text["tie_word_embeddings"],
+    )
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "llava-onevision-0.5b": partial(
+        _llava_onevision,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        vocab_size=152000,
+        tie_word_embeddings=True,
+    ),
+    "llava-onevision-7b": partial(
+        _llava_onevision,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        vocab_size=152128,
+        tie_word_embeddings=False,
+    ),
+    "qwen2.5-vl-3b": partial(
+        _qwen2_5_vl,
+        hidden_size=2048,
+        intermediate_size=11008,
+        num_hidden_layers=36,
+        num_attention_heads=16,
+        num_key_value_heads=2,
+        vocab_size=151936,
+        tie_word_embeddings=True,
+    ),
+}
+"""Name -> config."""
+
+
+def build(
+    name: str, *, device: str | None = None, dtype: str = "bfloat16", attention: str | None = None, seed: int = 0
+) -> Any:
+    """A model of `MODELS` with random weights, in evaluation mode; see `from_config`.
+
+    Raises:
+        ValueError: no such name; the message lists those there are.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; there are: {', '.join(sorted(MODELS))}")
+    return from_config(MODELS[name](), device=device, dtype=dtype, attention=attention, seed=seed)
+
+
+def from_config(
+    config: Any, *, device: str | None = None, dtype: str = "bfloat16", attention: str | None = None, seed: int = 0
+) -> Any:
+    """A model with random weights, in evaluation mode.
+
+    Matrices and embeddings are normal with variance 1 / fan-in, norms 1 and biases 0, so that outputs are finite at
+    any depth. Only a million numbers are drawn: each weight repeats them from a place of its own, which makes seven
+    billion a matter of memory bandwidth. It decodes as long as it is told to: it knows no end of text.
+
+    Args:
+        config: of a model that transformers loads as ``AutoModelForImageTextToText``.
+        device: such as "cpu" or "cuda:1", or "meta" for shapes alone; None: a GPU where there is one.
+        dtype: of the weights, name of a floating torch dtype.
+        attention: attention implementation of transformers; None: its default.
+        seed: of the weights.
+
+    Raises:
+        ValueError: a dtype or device that there is not.
+        MissingExtra: transformers or accelerate is not installed.
+    """
+    transformers, accelerate = extras.load("transformers", "models"), extras.load("accelerate", "models")
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise ValueError(f"dtype must name a floating torch dtype, such as 'bfloat16', got {dtype!r}")
+    place = checked_device(device)
+    settings = {} if attention is None else {"attn_implementation": attention}
+    # Parameters have no memory yet; buffers, such as rotary frequencies, are computed as always.
+    with torch.random.fork_rng(devices=[]), accelerate.init_empty_weights(include_buffers=False):
+        model = transformers.AutoModelForImageTextToText.from_config(config, dtype=kind, **settings)
+    _fill(model, place, seed)
+    model.tie_weights()
+    pad = config.get_text_config().pad_token_id
+    model.generation_config = transformers.GenerationConfig(pad_token_id=0 if pad is None else pad)
+    return model.to(place).eval()
+
+
+@torch.no_grad()
+def _fill(model: nn.Module, device: str, seed: int) -> None:
+    """Put parameters of random values in the place of empty ones."""
+    generator = torch.Generator().manual_seed(seed)
+    block = torch.randn(_BLOCK, generator=generator).to(device)
+    for module in model.modules():
+        for name, empty in list(module.named_parameters(recurse=False)):
+            if empty.ndim == 1 and name in ("weight", "bias"):
+                value = torch.full_like(empty, float(name == "weight"), device=device)
+            else:
+                fan_in = empty[0].numel() if empty.ndim > 1 else empty.numel()
+                offset = int(torch.randint(_BLOCK, (), generator=generator))
+                value = _repeated((block.roll(offset) * fan_in**-0.5).to(empty.dtype), empty.shape)
+            setattr(module, name, nn.Parameter(value))
+
+
+def _repeated(block: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor of the shape that reads, row after row, as the block again and again."""
+    result = block.new_empty(shape)
+    flat = result.view(-1)
+    whole = len(flat) // len(block) * len(block)
+    flat[:whole].view(-1, len(block)).copy_(block)
+    flat[whole:].copy_(block[: len(flat) - whole])
+    return result

@@ -1,0 +1,1 @@
+"""What vision layers attend with, and the attention that every token receives."""

@@ -1,0 +1,201 @@
+"""Showing what chosen attention modules attend with while a tower runs on its own attention path.
+
+Queries and keys are seen where the tower hands them to its attention function (SDPA, flash or eager, as it was
+loaded), after rotary embedding and query/key norm, so one function serves every tower of transformers that attends
+through its registry.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from vidfold.models.attention.received import received
+
+
+@dataclass(frozen=True, eq=False)
+class Attended:
+    """What one call of an attention function attended with; the fields are the arguments of `received`.
+
+    Attributes:
+        query: (F, H, M, E).
+        key: (F, H, N, E), or of fewer heads that divide those of the queries.
+        scale: of their products.
+        mask: which keys each query may attend to, boolean or additive, broadcastable to (F, H, M, N), or None.
+        lengths: (W,) integer lengths of the windows that lie one after the other in a single row, or None. Towers that
+            attend in windows hand over either all of them in one call of a flash function, as here, or one window a
+            call, in order.
+    """
+
+    query: Tensor
+    key: Tensor
+    scale: float
+    mask: Tensor | None = None
+    lengths: Tensor | None = None
+
+    def received(self) -> Tensor:
+        """Attention each key receives, (F, N) float32; see `vidfold.models.attention.received.received`."""
+        return received(self.query, self.key, self.scale, mask=self.mask, lengths=self.lengths)
+
+
+Observer = Callable[[Attended], None]
+"""Called before every call of an observed module's attention function."""
+
+BEYOND = ("position_bias", "softcap", "s_aux", "sliding_window", "cache")
+"""Arguments of transformers' attention functions that change its weights and that `Attended` does not show."""
+
+SHALLOW_LAYER, DEEP_LAYER = 5, -2
+REFERENCE_DEPTH = 26
+"""Layers of the tower for which the shallow one was chosen: LLaVA-OneVision's."""
+
+# Observed modules are changed for as long as they are observed: one thread at a time.
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
+    """Show what attention modules of one tower attend with while the block runs.
+
+    In this thread, a module under observation finds in its config an attention implementation of its own name, which
+    is its former one with the observer in front. Everything else in the tower, in the model and in the process runs as
+    before, in other threads the module too, and at the end, also after an exception, config and registry are as they
+    were. A second observation in another thread waits until the first has ended.
+
+    Args:
+        observers: pairs of an attention module and what to call with what it attends with; a module may come twice.
+
+    Raises:
+        ValueError: a module that does not attend through the registry of transformers, and, once it attends, one whose
+            weights follow from more than `Attended` shows: a causal order without a mask, or one of `BEYOND`.
+    """
+    with ExitStack() as stack:
+        if observers:
+            stack.enter_context(_LOCK)
+        for module, observer in observers:
+            stack.enter_context(_observed(module, observer))
+        yield
+
+
+@contextmanager
+def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    config: Any = getattr(module, "config", None)
+    name = getattr(config, "_attn_implementation", None)
+    if name is None:
+        raise ValueError(f"{type(module).__name__} names no attention implementation in its config: cannot observe it")
+    attend = _eager(module) if name == "eager" else ALL_ATTENTION_FUNCTIONS[name]
+    # Attention functions read the config too: they are handed the module as it was.
+    former = copy.copy(module)
+
+    # Arguments are named as transformers names them: some towers pass the mask by keyword.
+    def attention(
+        _: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
+    ) -> Any:
+        observer(_attended(former, name, query, key, attention_mask, settings))
+        return attend(former, query, key, value, attention_mask, **settings)
+
+    # The former name stays part of the new one: towers look for "flash" in it.
+    observed = f"{name}_observed_{id(attention)}"
+    ALL_ATTENTION_FUNCTIONS[observed] = attention
+    view: Any = _Config(config, observed)
+    module.config = view
+    try:
+        yield
+    finally:
+        module.config = config
+        del ALL_ATTENTION_FUNCTIONS[observed]
+
+
+def _attended(
+    module: Any, implementation: str, query: Tensor, key: Tensor, mask: Tensor | None, settings: Mapping[str, Any]
+) -> Attended:
+    flash = "flash" in implementation
+    beyond = [name for name in BEYOND if settings.get(name) is not None]
+    # Eager functions attend as the mask says; the others take a missing one for the module's own order.
+    causal = settings.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    if causal and implementation != "eager" and (mask is None or flash):
+        beyond.append("is_causal")
+    if beyond or not (mask is None or isinstance(mask, Tensor)):
+        what = " and ".join(beyond) or f"a mask of type {type(mask).__name__}"
+        raise ValueError(
+            f"{type(module).__name__} attends with {what}, which attention received does not know: observe a vision "
+            "tower that attends in both directions, or load the model with attn_implementation='sdpa'"
+        )
+    if mask is not None and mask.ndim == 2:
+        # Flash functions take the padding itself, (F, N) with ones at tokens, where others take it spread out.
+        mask = mask[:, None, None, :].bool()
+    scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if flash else None
+    return Attended(
+        query,
+        key,
+        query.shape[-1] ** -0.5 if scale is None else scale,
+        mask,
+        None if ends is None else ends.diff(),
+    )
+
+
+class _Config:
+    """A module's config that names another attention implementation to the thread that made it."""
+
+    def __init__(self, config: Any, implementation: str) -> None:
+        self._config, self._implementation, self._thread = config, implementation, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._config, name)
+
+    @property
+    def _attn_implementation(self) -> str:
+        mine = threading.get_ident() == self._thread
+        return self._implementation if mine else str(self._config._attn_implementation)
+
+
+def _eager(module: nn.Module) -> Callable[..., Any]:
+    """The eager attention function, which transformers defines beside the module and keeps out of its registry."""
+    function: Callable[..., Any] | None = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    if function is None:
+        raise ValueError(
+            f"{type(module).__name__} is loaded with eager attention, but {type(module).__module__} has no "
+            "eager_attention_forward: load the model with attn_implementation='sdpa'"
+        )
+    return function
+
+
+def chosen_layers(shallow: int | None, deep: int | None, depth: int) -> dict[str, int]:
+    """Positions 0..depth-1 of the two layers that saliency is taken from.
+
+    Args:
+        shallow: index of the shallow layer; None is index 5, and in a tower of fewer layers the same share of the
+            depth of 26 layers, round(5/26 · depth).
+        deep: index of the deep layer; None is index -2, and the only layer of a tower that has but one.
+        depth: layers of the tower that lead to its features.
+
+    Raises:
+        ValueError: no such layer; the message names the field ``shallow_layer`` or ``deep_layer``.
+    """
+    if shallow is None:
+        shallow = SHALLOW_LAYER if depth > SHALLOW_LAYER else round(SHALLOW_LAYER / REFERENCE_DEPTH * depth)
+    if deep is None:
+        deep = max(DEEP_LAYER, -depth)
+    return {"shallow": layer_index("shallow_layer", shallow, depth), "deep": layer_index("deep_layer", deep, depth)}
+
+
+def layer_index(name: str, index: int, depth: int) -> int:
+    """Position 0..depth-1 of a layer given as an index, negative ones counted from the end.
+
+    Raises:
+        ValueError: no such layer; the message names the field ``name``.
+    """
+    if isinstance(index, bool) or not isinstance(index, int) or not -depth <= index < depth:
+        raise ValueError(
+            f"{name} must be an integer from {-depth} to {depth - 1} in a tower of {depth} layers, got {index!r}"
+        )
+    return index % depth

@@ -1,0 +1,189 @@
+"""Attention that every token of a vision layer receives, without an attention matrix in memory.
+
+`received` turns queries and keys into one number a token. It is mathematics alone: `models/observing.py` shows the
+queries and keys of a running tower.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Backend = Literal["torch", "triton"]
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+
+CPU_BLOCK = 1 << 19
+"""Scores at a time on a CPU: 2 MiB in float32, which stays in the cache. On one thread 2**18 to 2**20 are within 10 %
+of one another; 2**16 and 2**22 take a fifth longer."""
+DEVICE_BLOCK = 1 << 25
+"""Scores at a time elsewhere: 128 MiB in float32, few launches and a small share of the memory."""
+
+
+@torch.no_grad()
+def received(
+    query: Tensor,
+    key: Tensor,
+    scale: float | None = None,
+    *,
+    mask: Tensor | None = None,
+    lengths: Sequence[int] | Tensor | None = None,
+    block: int | None = None,
+    backend: Backend | None = None,
+) -> Tensor:
+    """Attention each key receives: softmax(q·kᵀ·scale) summed over queries, mean over query heads.
+
+    Everything is computed in float32, whatever is given, and the same on every run. Memory beyond the result:
+
+    - ``"torch"``: O(block), whatever the number of frames and tokens: two float32 buffers of ``block`` scores each (or
+      of one query row of one frame and head, where that is larger), and float32 copies of the queries and keys at work,
+      no larger than one of the buffers (or than the keys of one frame and head).
+    - ``"triton"``: two float32 for every query and one for every key, of every frame and head, and no score.
+
+    Args:
+        query: (F, H, M, E) of any float dtype and layout.
+        key: (F, K, N, E) on the same device; K divides H, and query head h attends to key head h // (H / K), as
+            transformers orders grouped heads.
+        scale: of the products; None is ``E ** -0.5``.
+        mask: None, boolean (True where a query may attend) or float (added to the scaled products), broadcastable to
+            (F, H, M, N). A query that may attend to nothing, False or -inf all along its row, gives nothing. A row of
+            the lowest finite number is none: its softmax is what the layer's is.
+        lengths: lengths of windows that lie one after the other in a single row, F = 1 and M = N: tokens attend within
+            their own window. Not together with a mask. ``"triton"`` does not read them back from a GPU: where they do
+            not sum to N, its result is NaN.
+        block: scores in memory at a time for ``"torch"``; None is `CPU_BLOCK` or `DEVICE_BLOCK`.
+        backend: ``"torch"``, ``"triton"`` (fused, on a GPU or in Triton's interpreter) or None, which is Triton for
+            tensors on a GPU where it is installed.
+
+    Returns:
+        (F, N) float32 without gradient. Every row sums to M, less 1/H for every query and head that may attend to
+        nothing. A NaN of a frame makes NaN in that frame's row alone (in its window, if packed).
+
+    Raises:
+        ValueError: shapes or devices that do not fit together, a mask that does not broadcast or is of integers,
+            lengths that do not sum to N, an unknown backend or one that cannot run here.
+    """
+    if backend is None:
+        backend = "triton" if query.is_cuda and HAS_TRITON else "torch"
+    _check(query, key, mask, lengths, readable=backend == "torch")
+    frames, heads, queries, channels = query.shape
+    scale = channels**-0.5 if scale is None else scale
+    if block is None:
+        block = CPU_BLOCK if query.device.type == "cpu" else DEVICE_BLOCK
+    if block < 1:
+        raise ValueError(f"block must be at least 1 score, got {block}")
+    if mask is not None:
+        mask = mask.expand(frames, heads, queries, key.shape[2])
+    if backend == "triton":
+        if not HAS_TRITON:
+            raise ValueError("backend='triton' needs triton, which is not installed here: pip install triton")
+        from vidfold.models.attention.kernels import column_sums
+
+        windows = None if lengths is None else torch.as_tensor(lengths, device=query.device)
+        return column_sums(query, key, scale, mask, windows)
+    if backend != "torch":
+        raise ValueError(f"backend must be 'torch', 'triton' or None, got {backend!r}")
+    with torch.autocast(query.device.type, enabled=False):
+        if lengths is None:
+            return _in_blocks(query, key, scale, mask, block)
+        return _in_windows(query, key, scale, lengths, block)
+
+
+def _in_blocks(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, block: int) -> Tensor:
+    frames, heads, queries, channels = query.shape
+    shared, keys = key.shape[1:3]
+    groups = heads // shared
+    query = query.view(frames, shared, groups, queries, channels)
+    mask = None if mask is None else mask.view(frames, shared, groups, queries, keys)
+    # Whole maps side by side while they fit the block, else parts of one.
+    rows = max(1, block // max(1, keys))
+    maps = max(1, block // (max(groups * queries, channels) * max(keys, channels)))
+    sizes = maps // shared, maps, rows // max(1, queries), rows
+    f, h, g, m = (max(1, min(size, most)) for size, most in zip(sizes, query.shape, strict=False))
+    buffers = torch.empty(2, f * h * g * m * keys, dtype=torch.float32, device=query.device)
+    total = torch.zeros(frames, keys, dtype=torch.float32, device=query.device)
+    for these, those in itertools.product(_parts(frames, f), _parts(shared, h)):
+        columns = key[these, those].float().flatten(0, 1).transpose(1, 2)
+        for group, part in itertools.product(_parts(groups, g), _parts(queries, m)):
+            at = these, those, group, part
+            tile = query[at]
+            shape = (*tile.shape[:4], keys)
+            scores, weights = (each[: tile.shape[:4].numel() * keys].view(shape) for each in buffers)
+            products = scores.view(len(columns), -1, keys)
+            products.baddbmm_(tile.float().flatten(2, 3).flatten(0, 1), columns, beta=0, alpha=scale)
+            if mask is not None and mask.dtype == torch.bool:
+                scores.masked_fill_(~mask[at], -torch.inf)
+            elif mask is not None:
+                scores += mask[at]
+            torch.softmax(scores, -1, out=weights)
+            if mask is not None:
+                weights.masked_fill_(scores.amax(-1, keepdim=True) == -torch.inf, 0)
+            total[these] += weights.flatten(1, 3).sum(1)
+    return total.div_(heads)
+
+
+def _in_windows(query: Tensor, key: Tensor, scale: float, lengths: Sequence[int] | Tensor, block: int) -> Tensor:
+    windows = lengths.tolist() if isinstance(lengths, Tensor) else lengths
+    total = torch.empty(1, key.shape[2], dtype=torch.float32, device=query.device)
+    first = 0
+    # Neighbours of one length are frames of a batch, without a copy.
+    for length, run in itertools.groupby(length for length in windows if length):
+        count = sum(1 for _ in run)
+        last = first + count * length
+        rows, columns = (
+            each[0, :, first:last].view(-1, count, length, each.shape[3]).transpose(0, 1) for each in (query, key)
+        )
+        total[0, first:last] = _in_blocks(rows, columns, scale, None, block).flatten()
+        first = last
+    return total
+
+
+def _parts(length: int, step: int) -> Iterator[slice]:
+    return (slice(first, first + step) for first in range(0, length, step))
+
+
+def _check(
+    query: Tensor, key: Tensor, mask: Tensor | None, lengths: Sequence[int] | Tensor | None, *, readable: bool
+) -> None:
+    fit = query.ndim == key.ndim == 4 and (query.shape[0], query.shape[3]) == (key.shape[0], key.shape[3])
+    if not fit or not key.shape[1] or query.shape[1] % key.shape[1]:
+        raise ValueError(
+            "received attention needs (frames, heads, tokens, channels) queries and keys of equal frames and channels, "
+            f"and key heads that divide the query heads, got {tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    if not query.is_floating_point() or not key.is_floating_point():
+        raise ValueError(f"queries and keys must be of a float dtype, got {query.dtype} and {key.dtype}")
+    if query.device != key.device or (mask is not None and mask.device != query.device):
+        devices = [str(each.device) for each in (query, key, mask) if each is not None]
+        raise ValueError(f"queries, keys and mask must be on one device, got {', '.join(devices)}")
+    frames, heads, queries, _ = query.shape
+    keys = key.shape[2]
+    if mask is not None:
+        full = frames, heads, queries, keys
+        if mask.ndim > 4 or any(
+            size not in (1, most) for size, most in zip(mask.shape[::-1], full[::-1], strict=False)
+        ):
+            raise ValueError(f"a mask must broadcast to {full}, got one of shape {tuple(mask.shape)}")
+        if mask.dtype != torch.bool and not mask.is_floating_point():
+            raise ValueError(f"a mask must be boolean (True may attend) or additive of a float dtype, got {mask.dtype}")
+    if lengths is None:
+        return
+    if mask is not None:
+        raise ValueError("give a mask or lengths of windows, not both")
+    if frames != 1 or queries != keys:
+        raise ValueError(
+            "windows are packed in one frame of as many queries as keys, "
+            f"got {tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    if isinstance(lengths, Tensor):
+        if lengths.ndim != 1 or lengths.dtype.is_floating_point or lengths.dtype == torch.bool:
+            raise ValueError(f"lengths must be (windows,) integers, got {tuple(lengths.shape)} {lengths.dtype}")
+        if lengths.is_cuda and len(lengths) and not readable:
+            return
+        lengths = lengths.tolist()
+    if sum(lengths) != keys or any(length < 0 for length in lengths):
+        raise ValueError(f"lengths of windows must be at least 0 and sum to {keys} tokens, got {list(lengths)}")

@@ -1,0 +1,1 @@
+"""Tokens dropped between the decoder layers of a language model."""

@@ -1,0 +1,1 @@
+"""What methods are made of: ranks, covers, clusters, shares, still cells, sketches."""

@@ -1,0 +1,58 @@
+"""Whole numbers that add up: how many tokens are kept, and how frames, clips or sets share them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def kept_tokens(retention: float, frames: int, cells: int) -> int:
+    """Number of tokens K = max(1, floor(retention * F * N + 0.5)) kept of F frames with N tokens each."""
+    return max(1, math.floor(retention * frames * cells + 0.5))
+
+
+def evenly(total: int, frames: int, device: torch.device | None = None) -> Tensor:
+    """K tokens shared over F frames, (F,) int64; shares differ by at most one, the larger ones spread over time."""
+    edges = total * torch.arange(frames + 1, device=device) // frames
+    return edges.diff()
+
+
+def apportion(total: Tensor | int, sizes: Tensor, least: Tensor | int = 0) -> Tensor:
+    """Share totals over sets in proportion to their sizes, by largest remainder.
+
+    In whole numbers throughout, so exact; of equal remainders the earlier set comes first.
+
+    Args:
+        total: (...) int64 or a number, at most the sum of the sizes.
+        sizes: (..., n) int64, tokens in each set; no set gets more.
+        least: (..., n) or a number, what a set should get at least, at most its size. The largest sets come first
+            where the total does not suffice for that.
+
+    Returns:
+        (..., n) int64 that sums to ``total``.
+    """
+    whole = (sizes.new_full(sizes.shape[:-1], total) if isinstance(total, int) else total)[..., None]
+    wanted = sizes.clamp_max(least) if isinstance(least, int) else torch.minimum(least, sizes)
+    by_size = sizes.argsort(dim=-1, descending=True, stable=True)
+    before = wanted.gather(-1, by_size).cumsum(-1) - wanted.gather(-1, by_size)
+    sure = torch.empty_like(sizes).scatter_(-1, by_size, (whole - before).clamp_min(0))
+    sure = torch.minimum(sure, wanted)
+
+    rest = whole - sure.sum(-1, keepdim=True)
+    room = sizes - sure
+    everything = room.sum(-1, keepdim=True).clamp_min(1)
+    share, remainder = rest * room // everything, rest * room % everything
+    left = rest - share.sum(-1, keepdim=True)
+    order = remainder.argsort(dim=-1, descending=True, stable=True)
+    extra = torch.arange(sizes.shape[-1], device=sizes.device) < left
+    return sure + share + torch.empty_like(sizes).scatter_(-1, order, extra.to(sizes.dtype).expand_as(sizes))
+
+
+def host_bound(values: Tensor, bound: int) -> int:
+    """An upper bound of whole numbers that costs no wait: the largest of them in host memory, else ``bound``.
+
+    For the width of padded batches: what lies beyond the largest is padding, so the result is the same either way.
+    """
+    return int(values.max()) if values.device.type == "cpu" else bound

@@ -1,1 +1,0 @@
-"""What methods are made of: merges, groups, clusters, greedy choices, shares, and the lineage of a fold."""

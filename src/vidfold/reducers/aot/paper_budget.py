@@ -1,0 +1,68 @@
+"""How `AOTPaper` divides its budget among clips and, within a clip, among roles; exact and decided on the device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBudget:
+    """What each clip may keep; the sum over clips and roles is exactly K.
+
+    Attributes:
+        anchors: (C,) int64, anchors of every frame of the clip; the key frame's are emitted merged.
+        repeated: (C,) int64, of the key frame's anchors, how many are emitted untouched as well.
+        kept: (C,) int64, tokens kept of the later frames together.
+        most: an upper bound of ``anchors`` that the host knows without asking the device.
+    """
+
+    anchors: Tensor
+    repeated: Tensor
+    kept: Tensor
+    most: int
+
+    def kept_at(self, gap: int, lengths: Tensor) -> Tensor:
+        """Tokens kept of the frame ``gap`` >= 1 after the key frame, (C,); frames of a clip differ by at most one."""
+        later = (lengths - 1).clamp_min(1)
+        return self.kept * gap // later - self.kept * (gap - 1) // later
+
+
+def clip_budget(
+    total: int, frames: int, cells: int, starts: Tensor, lengths: Tensor, longest: int, keep: float, repeat: bool
+) -> ClipBudget:
+    """Divide K tokens among clips in proportion to their frames, and within a clip among roles.
+
+    A clip of L frames with n anchors a frame emits n merged ones, n untouched ones if ``repeat``, and about
+    keep * n tokens of each later frame; n is solved from that, the later frames get what the rounding leaves.
+
+    Args:
+        total: K.
+        frames: F.
+        cells: N, tokens a frame.
+        starts: (C,) first frame of each clip; F where there is none.
+        lengths: (C,) frames of each clip; 0 where there is none.
+        longest: an upper bound of ``lengths``.
+        keep: share of a later frame's anchors kept as temporal dynamics, in [0, 1].
+        repeat: whether the key frame's anchors are emitted twice.
+    """
+    share = total * (starts + lengths) // frames - total * starts // frames
+    copies = 1 + (repeat & (lengths > 1)).to(torch.int64)
+    units = copies + (lengths - 1).clamp_min(0) * keep
+    fewest = -(-share // (copies + lengths - 1).clamp_min(1))
+    anchors = torch.minimum(torch.maximum((share / units + 0.5).floor().long(), fewest), share).clamp_max(cells)
+    repeated = torch.minimum((copies - 1) * anchors, share - anchors)
+    return ClipBudget(
+        anchors=anchors,
+        repeated=repeated,
+        kept=share - anchors - repeated,
+        most=max(_anchor_bound(total, frames, cells, length, keep) for length in range(1, longest + 1)),
+    )
+
+
+def _anchor_bound(total: int, frames: int, cells: int, length: int, keep: float) -> int:
+    share = -(-total * length // frames)
+    return min(cells, math.floor(share / (1 + (length - 1) * keep)) + 1)

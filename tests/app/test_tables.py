@@ -1,0 +1,61 @@
+"""Tables and quantities as text."""
+
+import dataclasses
+
+import pytest
+
+from vidfold import Random
+from vidfold.app.asking import Answer
+from vidfold.app.tables import described, duration, memory, side_by_side, table, typical
+
+
+def answer(text: str = "yes", tokens: int = 29, generate: float = 40.0) -> Answer:
+    return Answer(text, 288, tokens, tokens + 14, 264_192, {"encode": 100.0, "generate": generate}, tokens / 288)
+
+
+def test_columns_are_aligned():
+    assert table([("a", "long word", "x"), ("bcd", "", "yz")]) == "a    long word  x\nbcd             yz"
+
+
+def test_wide_columns_are_wrapped(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = table([("answer", "word " * 20, "short")]).splitlines()
+    assert len(lines) > 1
+    assert all(len(line) <= 50 for line in lines)
+    assert lines[0].endswith("short")
+
+
+@pytest.mark.parametrize(("given", "text"), [(0.2, "0 ms"), (12.4, "12 ms"), (999, "999 ms"), (1234, "1.2 s")])
+def test_duration(given, text):
+    assert duration(given) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (264_192, "264 kB"), (1_855_488, "1.86 MB"), (999.6e6, "1 GB"), (2e9, "2 GB")],
+)
+def test_memory(given, text):
+    assert memory(given) == text
+
+
+def test_answers_stand_side_by_side():
+    lines = side_by_side({"unfolded": answer("no", 288), "folded": answer()}, 5.0).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "unfolded", "answer", "tokens", "cache", "decode", "encode", "generate", "together",
+    ]  # fmt: skip
+    assert lines[-1].split() == ["together", "145", "ms", "145", "ms"]
+    assert "288 -> 29 (10.1 %)" in lines[2]
+
+
+def test_a_method_is_described_by_what_was_set():
+    assert described(Random()) == "random(retention=0.1)"
+    assert described(Random(0.25, seed=3)) == "random(retention=0.25, seed=3)"
+
+
+def test_the_typical_answer_has_median_times():
+    assert typical([answer(generate=30), answer(generate=90), answer(generate=50)]).milliseconds["generate"] == 50
+
+
+def test_tokens_dropped_between_layers_are_told_apart():
+    inside = dataclasses.replace(answer("red", 288, 10.0), layer_retention=0.5)
+    assert "288, 50.0 % inside on average" in side_by_side({"folded": inside}, 1.0)

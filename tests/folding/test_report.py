@@ -1,0 +1,44 @@
+import torch
+
+from tests.conftest import make_video
+from vidfold import Random
+from vidfold.folding.report import STAGES, Clock, Report
+
+
+def test_report_counts_tokens_and_states_newlines_apart():
+    video = make_video(frames=4, grid=(6, 6))
+    reduction = Random(retention=0.25)(video)
+    report = Report((reduction, reduction), prompt_before=100, prompt_after=40, closing=1)
+    assert report.before == (36, 36)
+    assert report.after == (9, 9)
+    assert report.newlines == (1, 1)
+    assert report.milliseconds == {}
+    assert str(report).startswith("tokens 72 -> 18 (25.0 %)")
+
+
+def test_report_of_a_call_without_video():
+    report = Report((), 12, 12)
+    assert report.before == report.after == report.newlines == ()
+    assert str(report) == "no video: prompt of 12 tokens unchanged"
+
+
+def test_clock_names_the_stages():
+    clock = Clock(torch.device("cpu"))
+    for _ in STAGES:
+        clock.mark()
+    times = clock.milliseconds()
+    assert tuple(times) == STAGES
+    assert all(0 <= value < 1000 for value in times.values())
+    reduction = Random(retention=0.1)(make_video())
+    text = str(Report((reduction,), 1, 1, clock=clock))
+    assert text.endswith("| encode 0 ms, fold 0 ms, splice 0 ms")
+
+
+def test_tokens_dropped_inside_the_language_model_stand_apart():
+    video = make_video(frames=4, grid=(6, 6))
+    report = Report((Random(retention=1.0)(video),), 50, 50, layers=(36, 36, 18, 9))
+    assert report.layer_retention == 0.6875
+    inside = "68.8 % on average inside: 36 in layers 0-1, 18 in layer 2, 9 in layer 3"
+    assert str(report) == f"tokens 36 -> 36 (100.0 %) before the language model, {inside} | "
+    assert Report((Random(retention=0.25)(video),), 50, 23).layer_retention == 0.25
+    assert Report((), 12, 12).layer_retention == 1.0

@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from tests.models import internvl_model as tiny
+from vidfold.models.prompts.tiles import visuals
+
+WORD, LINE = 40, tiny.LINE
+GAP = (5, 16)
+
+
+def read(*rows, **settings):
+    ids = tiny.builders.batch([list(row) for row in rows])["input_ids"]
+    found = visuals(ids, tiny.IMAGE, tiny.CELLS, **{"gap": GAP} | settings)
+    assert torch.equal(found.video_places | found.image_places, ids == tiny.IMAGE)
+    assert not (found.video_places & found.image_places).any()
+    assert int(found.video_places.sum()) == tiny.CELLS * int(found.tile_video.sum())
+    assert len(found.tile_video) == int(found.tiles.sum())
+    return list(zip(found.tiles.tolist(), found.video.tolist(), strict=True))
+
+
+def test_frames_in_a_row_are_a_video():
+    assert read([1, WORD, *tiny.video(3), LINE, WORD]) == [(3, True)]
+    assert read([1, *tiny.video(2)], [1, WORD, *tiny.video(4)], [1, WORD]) == [(2, True), (4, True)]
+
+
+def test_videos_of_many_frames_one_after_the_other():
+    assert read([1, LINE, *tiny.video(12), LINE, *tiny.video(33), LINE, *tiny.video(2)]) == [
+        (12, True),
+        (33, True),
+        (2, True),
+    ]
+
+
+def test_pictures_of_several_tiles_and_pictures_apart_are_images():
+    assert read([*tiny.image(4), LINE, *tiny.image(1), LINE, *tiny.image(1), WORD]) == [
+        (4, False),
+        (1, False),
+        (1, False),
+    ]
+    assert read([*tiny.image(1), *[WORD] * 20, *tiny.image(1)]) == [(1, False), (1, False)]
+    assert read([*tiny.video(2), LINE, *tiny.image(1), LINE, *tiny.video(2)]) == [(2, True), (1, False), (2, True)]
+
+
+def test_what_the_text_cannot_tell():
+    assert read(tiny.video(1)) == [(1, False)]
+    assert read(tiny.video(1), frames=(1,)) == [(1, True)]
+    numbered = [WORD, WORD, *tiny.image(1), LINE, WORD, 41, WORD, *tiny.image(1)]
+    assert read(numbered) == [(2, True)]
+    assert read(numbered, frames=(0, 0)) == [(1, False), (1, False)]
+    far = [WORD, *tiny.image(1), *[WORD] * 20, *tiny.image(1), *tiny.image(3)]
+    assert read(far, frames=(2, 0)) == [(2, True), (3, False)]
+    assert read(far, gap=(5, 30)) == [(2, True), (3, False)]
+
+
+def test_a_row_of_its_own_begins_anew():
+    assert read(tiny.video(2), tiny.video(2)) == [(2, True), (2, True)]
+    assert read([1, *tiny.image(1)], [*[LINE] * 3, *tiny.image(1)]) == [(1, False), (1, False)]
+
+
+def test_nothing_to_see():
+    assert read([1, WORD]) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "frames"),
+    [
+        ([tiny.video(3)], (2,)),
+        ([tiny.video(3)], (2, 2)),
+        ([tiny.video(3)], ()),
+        ([tiny.image(3)], (1,)),
+        ([tiny.video(2), tiny.video(2)], (4,)),
+        ([tiny.video(2), tiny.video(2)], (3, 1)),
+    ],
+)
+def test_frames_that_do_not_fit_are_quoted(rows, frames):
+    with pytest.raises(ValueError, match=r"frames=") as error:
+        read(*rows, frames=frames)
+    assert str(frames) in str(error.value)
+
+
+def test_a_part_of_a_picture_is_refused():
+    with pytest.raises(ValueError, match=r"\[9, 8\] placeholders.*has 9"):
+        read(tiny.video(2)[:-2])

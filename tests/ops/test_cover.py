@@ -1,0 +1,79 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidfold.ops.cover import facility, farthest
+
+
+def problem(seed: int, items: int = 3, count: int = 9):
+    rng = torch.Generator().manual_seed(seed)
+    points = torch.randn(items, count, 4, generator=rng)
+    members = torch.ones(items, count, dtype=torch.bool)
+    members[0, 5:] = False
+    return torch.cdist(points, points), torch.rand(items, count, generator=rng) + 0.5, members
+
+
+def by_hand_farthest(cost, weight, members, count):
+    inside = [i for i, there in enumerate(members.tolist()) if there]
+    spread = (cost[:, inside] * weight[inside]).sum(1)
+    chosen = [min(inside, key=lambda i: spread[i].item())]
+    while len(chosen) < min(count, len(inside)):
+        left = [i for i in inside if i not in chosen]
+        chosen.append(max(left, key=lambda i: (weight[i] * cost[i, chosen].min()).item()))
+    return chosen
+
+
+def by_hand_facility(cost, weight, members, count):
+    inside = [i for i, there in enumerate(members.tolist()) if there]
+
+    def total(chosen):
+        return (weight[inside] * cost[inside][:, chosen].amin(1)).sum().item()
+
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(inside)):
+        chosen.append(min((i for i in inside if i not in chosen), key=lambda i: total([*chosen, i])))
+    return chosen
+
+
+@pytest.mark.parametrize(("choose", "by_hand"), [(farthest, by_hand_farthest), (facility, by_hand_facility)])
+@given(seed=st.integers(0, 500), count=st.integers(1, 9))
+def test_as_by_hand(choose, by_hand, seed, count):
+    cost, weight, members = problem(seed)
+    order, gain = choose(cost, weight, members, count)
+    for item in range(len(cost)):
+        expected = by_hand(cost[item], weight[item], members[item], count)
+        assert order[item, : len(expected)].tolist() == expected
+        assert (gain[item, len(expected) :] == -torch.inf).all()
+        assert gain[item, 0] == torch.inf
+        gains = gain[item, 1 : len(expected)]
+        assert (gains >= -1e-4).all()
+
+
+@pytest.mark.parametrize("choose", [farthest, facility])
+def test_copies_are_chosen_once_each(choose):
+    cost, ones = torch.zeros(2, 6, 6), torch.ones(2, 6)
+    order, gain = choose(cost, ones, ones.bool(), 6)
+    assert order.sort(1).values.tolist() == [list(range(6))] * 2
+    assert (gain[:, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("choose", [farthest, facility])
+def test_gains_fall(choose):
+    cost, weight, members = problem(3, count=20)
+    _, gain = choose(cost, torch.ones_like(weight), members, 12)
+    assert (gain[1:, 1:-1] >= gain[1:, 2:] - 1e-4).all()
+
+
+@pytest.mark.parametrize("choose", [farthest, facility])
+def test_a_batch_is_a_loop(choose):
+    cost, weight, members = problem(4)
+    order, _ = choose(cost, weight, members, 4)
+    for item in range(len(cost)):
+        alone, _ = choose(cost[item : item + 1], weight[item : item + 1], members[item : item + 1], 4)
+        assert alone[0].tolist() == order[item].tolist()
+
+
+def test_locations_without_weight_are_still_different():
+    order, _ = facility(torch.rand(1, 6, 6), torch.zeros(1, 6), torch.ones(1, 6, dtype=torch.bool), 6)
+    assert sorted(order[0].tolist()) == list(range(6))

@@ -1,0 +1,282 @@
+"""AOT as it is by default and in its design space: against plain loops, and its own promises."""
+
+import math
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import make_video
+from vidfold import AOT, Pooling, VideoTokens
+from vidfold.reducers.aot import phases
+from vidfold.segments import DySeg
+from vidfold.transport.partial import KINDS, Rules, shares
+
+
+def _costs(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """1 - cos of (n, D) and (m, D), in units of the mean over all pairs of rows."""
+    rows, others = (torch.nn.functional.normalize(each, dim=1) for each in (rows, others))
+    return 1 - rows @ others.T
+
+
+def _mean_cost(rows: torch.Tensor) -> float:
+    return float(_costs(rows, rows).mean())
+
+
+def _farthest(cost: torch.Tensor, weight: torch.Tensor, count: int) -> list[int]:
+    chosen = [int((cost * weight).sum(1).argmin())]
+    while len(chosen) < count:
+        gain = weight * cost[:, chosen].amin(1)
+        gain[chosen] = -torch.inf
+        chosen.append(int(gain.argmax()))
+    return chosen
+
+
+def _facility(cost: torch.Tensor, weight: torch.Tensor, count: int) -> list[int]:
+    chosen: list[int] = []
+    while len(chosen) < count:
+        sums = torch.stack([(weight * cost[:, [*chosen, j]].amin(1)).sum() for j in range(len(cost))])
+        sums[chosen] = torch.inf
+        chosen.append(int(sums.argmin()))
+    return chosen
+
+
+def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
+    """The method in plain loops over frames and clips, from its description."""
+    pooled, rules = video.pooled(), Rules(method.epsilon, method.price, method.capacity)
+    frames, cells, _ = pooled.shape
+    total = method.count(frames, cells)
+    count = min(cells, math.ceil(method.candidates * total / frames))
+    merged, raw, mass = [], [], []
+    for frame in pooled:
+        cost = _costs(frame, frame) / _mean_cost(frame)
+        chosen = sorted(_farthest(cost, torch.ones(cells), count)) if count < cells else list(range(cells))
+        others = [cell for cell in range(cells) if cell not in chosen]
+        sent = torch.zeros(len(others), count)
+        if others:
+            columns = cost[others][:, chosen]
+            everyone = torch.ones(1, count, dtype=torch.bool)
+            sent = shares(method.intra, columns[None], torch.ones(1, len(others)), everyone, method.intra_cap, rules)[0]
+        weight = 1 + sent.sum(0)
+        merged.append((frame[chosen] + sent.T @ frame[others]) / weight[:, None])
+        raw.append(frame[chosen])
+        mass.append(weight)
+    out, clip = [], method.clip or math.ceil(frames / round(frames * method.retention))
+    for start in range(0, frames, clip):
+        end = min(frames, start + clip)
+        here = total * end // frames - total * start // frames
+        if not here:
+            continue
+        rows, own = torch.cat(merged[start:end]), torch.cat(mass[start:end])
+        units = torch.nn.functional.normalize(pooled[start:end], dim=2).mean((0, 1))
+        cost = _costs(torch.cat(raw[start:end]), torch.cat(raw[start:end])) / float(1 - units.square().sum())
+        time = torch.arange(end - start).repeat_interleave(count)
+        longest = min(clip, frames)
+        apart = cost + method.time_cost / longest * (time[:, None] - time).abs()
+        if method.support == "facility":
+            kept = sorted(_facility(apart**method.power, own, here))
+        else:
+            kept = sorted(_farthest(apart, own, here))
+        others = [row for row in range(len(rows)) if row not in kept]
+        everyone = torch.ones(1, here, dtype=torch.bool)
+        if others:
+            columns = cost[others][:, kept]
+            sent = (
+                own[others, None]
+                * shares(method.inter, columns[None], own[None, others], everyone, method.inter_cap, rules)[0]
+            )
+            out.append((own[kept, None] * rows[kept] + sent.T @ rows[others]) / (own[kept] + sent.sum(0))[:, None])
+        else:
+            out.append(rows[kept])
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"clip": 4},
+        {"retention": 0.3, "support": "facility"},
+        {"support": "farthest"},
+        {"clip": 3, "retention": 0.4, "support": "farthest"},
+        {"candidates": 1.5, "retention": 0.3, "support": "farthest"},
+        {"intra": "nearest", "inter": "nearest", "clip": 4},
+        {"inter": "unbalanced", "clip": 4},
+        {"time_cost": 0.5, "inter_cap": 0.5, "support": "farthest"},
+    ],
+)
+def test_equals_plain_loops(choice):
+    video = make_video(frames=11, grid=(13, 11), channels=24)
+    method = AOT(**{"retention": 0.2} | choice)
+    torch.testing.assert_close(method(video).tokens, _by_hand(method, video), atol=1e-4, rtol=1e-4)
+
+
+def test_the_golden_input_at_a_tenth(ov_video):
+    reduction = AOT(retention=0.1)(ov_video)
+    assert len(reduction) == 627
+    assert reduction.full == 6272
+    place = reduction.frames * ov_video.cells + reduction.cells
+    assert (place.diff() > 0).all(), "reading order: time, then raster, each cell once"
+
+
+def test_attention_is_needed_only_where_it_is_looked_at():
+    assert AOT().needs == frozenset()
+    for choice in ({"anchors": "attention"}, {"support": "attention"}, {"attention_power": 0.5}):
+        assert AOT(**choice).needs == {"shallow", "deep"}
+    video = make_video()
+    torch.testing.assert_close(AOT()(replace(video, shallow=None, deep=None)).tokens, AOT()(video).tokens)
+
+
+@pytest.mark.parametrize("share", ["equal", "novelty"])
+@pytest.mark.parametrize("emission", ["single", "double"])
+@pytest.mark.parametrize("retention", [0.01, 0.05, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("clip", [1, 3, 8, None])
+def test_the_budget_is_exact_everywhere(share, emission, retention, clip):
+    video = make_video(frames=11, grid=(5, 7))
+    method = AOT(retention=retention, share=share, emission=emission, clip=clip)
+    reduction = method(video)
+    assert len(reduction) == method.count(11, video.cells)
+    place = reduction.frames * video.cells + reduction.cells
+    assert (place.diff() >= 0 if emission == "double" else place.diff() > 0).all()
+
+
+def test_fewer_tokens_than_clips():
+    video = make_video(frames=33)
+    reduction = AOT(retention=1e-6)(video)
+    assert len(reduction) == 1
+    assert torch.isfinite(reduction.tokens).all()
+
+
+def test_everything_kept_is_the_video():
+    video = make_video(frames=5)
+    torch.testing.assert_close(AOT(retention=1.0)(video).tokens, video.pooled().flatten(0, 1))
+
+
+def test_copies_of_a_frame_are_one_frame():
+    """What a clip repeats goes into the tokens that are kept, and changes none of them."""
+    frame = make_video(frames=1, grid=(8, 8), pooling=Pooling.NONE)
+    still = replace(
+        frame,
+        features=frame.features.expand(8, -1, -1),
+        shallow=frame.shallow.expand(8, -1),
+        deep=frame.deep.expand(8, -1),
+        keys=None,
+        frame_features=None,
+    )
+    kept = AOT(retention=1 / 8, candidates=None, epsilon=0.02)(still)
+    assert sorted(kept.cells.tolist()) == list(range(64))
+    torch.testing.assert_close(kept.tokens, frame.features[0][kept.cells], atol=1e-3, rtol=1e-3)
+
+
+def test_rare_things_are_kept():
+    """A token like no other survives any fold, however small; attention has no say."""
+    video = make_video(frames=8, grid=(8, 8), pooling=Pooling.NONE)
+    ground = torch.randn(video.features.shape[2])
+    features = ground + 0.1 * video.features / video.features.std()
+    features[5, 17] = -ground
+    reduction = AOT(retention=0.05)(replace(video, features=features))
+    found = (reduction.frames == 5) & (reduction.cells == 17)
+    assert found.sum() == 1
+    torch.testing.assert_close(reduction.tokens[found][0], -ground)
+
+
+@given(power=st.integers(-10, 10), shift=st.floats(0, 5))
+@settings(max_examples=20)
+def test_scale_free(power, shift):
+    scale = 2.0**power
+    video = make_video(frames=6)
+    near = replace(video, features=video.features * scale)
+    torch.testing.assert_close(AOT()(near).tokens, AOT()(video).tokens * scale, rtol=1e-3, atol=1e-3 * scale)
+    common = torch.zeros(video.features.shape[2])
+    common[0] = shift
+    reduction = AOT()(replace(video, features=video.features + common))
+    assert torch.isfinite(reduction.tokens).all()
+
+
+def test_clips_are_folded_alone():
+    video = make_video(frames=12)
+    whole = AOT(retention=0.25, clip=4)(video)
+    for first in (0, 4, 8):
+        here = slice(first, first + 4)
+        part = VideoTokens(video.features[here], video.grid, video.pooling)
+        rows = (whole.frames >= first) & (whole.frames < first + 4)
+        torch.testing.assert_close(whole.tokens[rows], AOT(retention=0.25, clip=4)(part).tokens, atol=1e-5, rtol=1e-5)
+
+
+def test_dynamic_segments_with_known_cuts_equal_given_ones():
+    scenes = [make_video(frames=length, seed=seed) for seed, length in enumerate((5, 1, 3))]
+    video = VideoTokens(
+        torch.cat([scene.features for scene in scenes]),
+        scenes[0].grid,
+        scenes[0].pooling,
+        frame_features=torch.eye(3).repeat_interleave(torch.tensor([5, 1, 3]), 0),
+    )
+    dynamic = AOT(retention=0.3, segments=DySeg(clips=1, threshold=0.5))(video)
+    given_ones = AOT(retention=0.3, segments=((0, 5), (5, 1), (6, 3)))(video)
+    torch.testing.assert_close(dynamic.tokens, given_ones.tokens, atol=1e-6, rtol=1e-6)
+    assert torch.equal(dynamic.cells, given_ones.cells)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    video = make_video(frames=19)
+    whole = AOT(retention=0.2)(video, weights=True)
+    monkeypatch.setattr(phases, "CPU_BLOCK", 1)
+    blocks = AOT(retention=0.2)(video, weights=True)
+    torch.testing.assert_close(blocks.tokens, whole.tokens, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(blocks.weights.to_dense(), whole.weights.to_dense(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_sketch_chooses_nearly_the_same():
+    video = make_video(frames=16, grid=(8, 8), channels=768, pooling=Pooling.NONE)
+    exact, near = AOT(retention=0.2, sketch=None)(video), AOT(retention=0.2, sketch=256)(video)
+    assert len(exact) == len(near)
+    whole, own = video.pooled().flatten(0, 1), torch.nn.functional.normalize
+    covered = [(1 - own(whole, dim=1) @ own(each.tokens, dim=1).T).amin(1).mean() for each in (exact, near)]
+    assert covered[1] < 1.05 * covered[0]
+
+
+def test_no_host_sync():
+    """On meta tensors nothing can look at a value."""
+    video = make_video(frames=20)
+    meta = object.__new__(VideoTokens)
+    for field in fields(VideoTokens):
+        value = getattr(video, field.name)
+        object.__setattr__(meta, field.name, value.to("meta") if isinstance(value, torch.Tensor) else value)
+    for choice in ({}, {"anchors": "attention"}, {"share": "novelty"}, {"emission": "double"}, {"inter": "unbalanced"}):
+        method = AOT(retention=0.13, **choice)
+        assert len(method.reduce(meta, weights=False)) == method.count(20, video.cells)
+
+
+def test_compiles_as_one_graph_with_equal_results():
+    """A graph without breaks has no step that waits for the device."""
+    video, method = make_video(frames=6, grid=(6, 6), pooling=Pooling.NONE), AOT(retention=0.2, sketch=8)
+    compiled = torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False)
+    expected = method(video)
+    assert torch.equal(compiled.cells, expected.cells)
+    torch.testing.assert_close(compiled.tokens, expected.tokens)
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({"anchors": "all"}, "anchors must be 'coverage' or 'attention', got 'all'"),
+        ({"support": "best"}, "support must be 'farthest', 'facility' or 'attention', got 'best'"),
+        ({"intra": "hard"}, f"intra must be one of {', '.join(KINDS)}, got 'hard'"),
+        ({"inter": "hard"}, f"inter must be one of {', '.join(KINDS)}, got 'hard'"),
+        ({"candidates": 0.5}, "candidates must be None or at least 1, got 0.5"),
+        ({"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
+        ({"attention_power": -1.0}, "attention_power must be a finite number of at least 0, got -1.0"),
+        ({"clip": 0}, "clip must be a whole number of at least 1, got 0"),
+        ({"share": "all"}, "share must be 'equal' or 'novelty', got 'all'"),
+        ({"emission": "triple"}, "emission must be 'single' or 'double', got 'triple'"),
+        ({"order": "random"}, "order must be 'time' or 'choice', got 'random'"),
+        ({"scale": "large"}, "scale must be 'relative' or 'absolute', got 'large'"),
+        ({"sketch": 0}, "sketch must be a whole number of at least 1, got 0"),
+        ({"retention": 0.0}, r"retention must be in \(0, 1\], got 0.0"),
+        ({"segments": "sometimes"}, "segments must be 'uniform'"),
+    ],
+)
+def test_bad_settings(choice, says):
+    with pytest.raises(ValueError, match=says):
+        AOT(**choice)
