@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import make_video
 from tests.peers import peer_video
-from vidfold import Pooling, VideoTokens
-from vidfold.ops import clusters, still
+from vidfold import Pooling, VideoTokens, clips
+from vidfold.ops import clusters
 from vidfold.reducers import fastvid, fastvid_budgets
 from vidfold.reducers.dycoke import DyCoke
 from vidfold.reducers.fastvid import FastVID
@@ -53,7 +53,7 @@ def test_padding_changes_nothing(method, retention, monkeypatch):
     """Where the host cannot look at sizes, batches are as wide as they could have to be."""
     video = peer_video(9)
     tight = method(retention)(video)
-    for module in (clusters, still, fastvid, fastvid_budgets):
+    for module in (clips, clusters, fastvid, fastvid_budgets):
         monkeypatch.setattr(module, "host_bound", lambda values, bound: bound)
     padded = method(retention)(video)
     assert torch.equal(padded.cells, tight.cells)

@@ -11,7 +11,6 @@ from torch.nn.functional import cosine_similarity
 from tests import by_hand
 from tests.peers import peer_cases, peer_video
 from vidfold import VideoTokens
-from vidfold.ops.still import Spans
 from vidfold.reducers.fastvid import FastVID
 from vidfold.reducers.fastvid_budgets import exact_quota
 from vidfold.segments import DySeg, Fixed
@@ -127,7 +126,7 @@ def test_quotas_are_exact_and_fit(lengths, cells, part, context, stride):
     total = max(1, round(part * frames * cells))
     spans = tuple((sum(lengths[:i]), length) for i, length in enumerate(lengths))
     cut = Fixed(spans)(VideoTokens(torch.ones(frames, cells, 1), (cells, 1)))
-    quota = exact_quota(Spans.of(cut, frames), total, cells, context, stride)
+    quota = exact_quota(cut, total, cells, context, stride)
     assert quota.salient.sum() + quota.anchors.sum() == total
     assert (quota.salient >= 0).all()
     assert (quota.salient + quota.anchors <= cells).all()

@@ -3,10 +3,10 @@ import torch
 
 from tests.conftest import load_golden, make_video
 from vidfold import VideoTokens
-from vidfold.segments import DySeg, Fixed, Segments, Uniform, default_clip, segmenter
+from vidfold.segments import Clips, DySeg, Fixed, Uniform, default_clip, segmenter
 
 
-def spans(cut: Segments) -> list[tuple[int, int]]:
+def spans(cut: Clips) -> list[tuple[int, int]]:
     return [(s, n) for s, n in zip(cut.starts.tolist(), cut.lengths.tolist(), strict=True) if n]
 
 

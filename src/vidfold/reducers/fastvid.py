@@ -16,7 +16,6 @@ from vidfold.ops.clusters import density_peaks
 from vidfold.ops.merging import fold_edges, occurrences, reading_order
 from vidfold.ops.ranks import descending_rank
 from vidfold.ops.shares import host_bound
-from vidfold.ops.still import Spans
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.reducers.fastvid_budgets import Quota, exact_quota, original_quota
 from vidfold.segments import DySeg
@@ -125,15 +124,15 @@ class FastVID(BudgetedReducer):
         means = pooled.mean(1)
         if self.original == "qwen":
             tokens = replace(tokens, frame_features=means)
-        spans = Spans.of(DySeg(self.clips, self.threshold)(tokens), frames)
+        clips = DySeg(self.clips, self.threshold)(tokens)
         if not self.original:
-            return exact_quota(spans, self.count(frames, cells), cells, self.context, self.stride)
-        repeated = torch.zeros_like(spans.leads)
+            return exact_quota(clips, self.count(frames, cells), cells, self.context, self.stride)
+        repeated = torch.zeros(frames, dtype=torch.bool, device=pooled.device)
         if self.original == "qwen":
             alike = functional.cosine_similarity(means[:-1], means[1:], dim=-1) >= _REPEATED
-            repeated[:-1] = alike & (spans.index[1:] == spans.index[:-1])
+            repeated[:-1] = alike & (clips.clip_of[1:] == clips.clip_of[:-1])
         each = math.floor(cells * self.retention)
-        return original_quota(spans, repeated, each, cells, self.context, self.stride, self.original)
+        return original_quota(clips, repeated, each, cells, self.context, self.stride, self.original)
 
     def _joins(self, pooled: Tensor, salient: Tensor, anchor: Tensor, quota: Quota) -> Tensor:
         """Which anchor of each anchor frame of its segment, counted from the last, a token joins.

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vidfold.clips import Clips
 from vidfold.ops.shares import host_bound
-from vidfold.ops.still import Spans
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +30,18 @@ class Quota:
     sources: Tensor
 
 
-def exact_quota(spans: Spans, total: int, cells: int, context: float, stride: int) -> Quota:
+def exact_quota(clips: Clips, total: int, cells: int, context: float, stride: int) -> Quota:
     """Share K tokens over the segments by their frames, and within each as the authors do for LLaVA-Video.
 
     Args:
-        spans: the segments.
+        clips: the segments.
         total: K.
         cells: N, tokens a frame; no frame gets more.
         context: d, share of the anchors.
         stride: p, frames from one anchor frame to the next.
     """
-    frames, length = len(spans.first), spans.length
-    share = total * (spans.first + length) // frames - total * spans.first // frames
+    frames, length = clips.frames, clips.length
+    share = clips.shares(total)[clips.clip_of]
     sites = _sites(length, stride)
     anchors = (share.double() * context).floor().long()
     overflow = _ceil(share - anchors, length) + _ceil(anchors, sites) > cells
@@ -49,11 +49,11 @@ def exact_quota(spans: Spans, total: int, cells: int, context: float, stride: in
     room = torch.where(length > sites, (length * cells - share) // (length - sites).clamp_min(1), cells)
     anchors = torch.where(overflow, sites * torch.minimum(anchors // sites, room), anchors)
     most = min(cells, math.floor(context * (stride * total / frames + 1)) + 1)
-    return _spread(spans, torch.ones_like(spans.leads), share - anchors, anchors, stride, most)
+    return _spread(clips, length > 0, share - anchors, anchors, stride, most)
 
 
 def original_quota(
-    spans: Spans,
+    clips: Clips,
     repeated: Tensor,
     per_frame: int,
     cells: int,
@@ -64,7 +64,7 @@ def original_quota(
     """The authors' own budgets.
 
     Args:
-        spans: the segments.
+        clips: the segments.
         repeated: (F,) bool, frames that get nothing, because the next one of the segment is much the same.
         per_frame: n, tokens a frame.
         cells: N.
@@ -72,28 +72,28 @@ def original_quota(
         stride: p.
         program: which of the three.
     """
-    length = spans.length
+    length = clips.length
     if program == "ov":
         anchors, sites = int(per_frame * context), _sites(length, stride)
         each = length * (per_frame - anchors)
-        return _spread(spans, ~repeated, each, sites * (anchors * length // sites), stride, cells)
+        return _spread(clips, ~repeated, each, sites * (anchors * length // sites), stride, cells)
     share = per_frame * length
     total = (share.double() * context).floor().long()
     if program == "lv":
-        return _spread(spans, ~repeated, share - total, total, stride, cells)
+        return _spread(clips, ~repeated, share - total, total, stride, cells)
     total = total.clamp_min(1)
-    quota = _spread(spans, ~repeated, share - total, total, stride, cells)
+    quota = _spread(clips, ~repeated, share - total, total, stride, cells)
     single = length == 1
     capped = torch.where(single, quota.anchors, quota.anchors.clamp_max(cells // 2))
     salient = torch.where(single, quota.salient, torch.minimum(quota.salient, cells - capped))
     return Quota(salient, capped, cells, quota.sources)
 
 
-def _spread(spans: Spans, receives: Tensor, salient: Tensor, anchors: Tensor, stride: int, most: int) -> Quota:
+def _spread(clips: Clips, receives: Tensor, salient: Tensor, anchors: Tensor, stride: int, most: int) -> Quota:
     """Share each segment's salient tokens and anchors over those of its frames that receive any.
 
     Args:
-        spans: the segments.
+        clips: the segments.
         receives: (F,) bool, at least one frame of every segment.
         salient: (F,) int64, salient tokens of the segment that the frame lies in; the first frames get one more.
         anchors: (F,) int64, its anchors; the last anchor frames get one more.
@@ -103,8 +103,8 @@ def _spread(spans: Spans, receives: Tensor, salient: Tensor, anchors: Tensor, st
     frames = len(receives)
     one = receives.long()
     before = one.cumsum(0) - one
-    place = before - before[spans.first]
-    users = torch.zeros_like(one).scatter_add_(0, spans.first, one)[spans.first]
+    place = before - before[clips.first]
+    users = torch.zeros_like(one).scatter_add_(0, clips.first, one)[clips.first]
     sites = _sites(users, stride)
     from_last = users - 1 - place
     is_site = receives & (from_last % stride == 0)
@@ -115,8 +115,8 @@ def _spread(spans: Spans, receives: Tensor, salient: Tensor, anchors: Tensor, st
     width = host_bound(sites, -(-frames // stride))
     table = torch.full((frames, width + 1), frames, device=one.device)
     frame = torch.arange(frames, device=one.device)
-    table[spans.first, torch.where(is_site, order, width)] = frame
-    return Quota(quota_salient, quota_anchors, most, table[spans.first, :width])
+    table[clips.first, torch.where(is_site, order, width)] = frame
+    return Quota(quota_salient, quota_anchors, most, table[clips.first, :width])
 
 
 def _sites(length: Tensor, stride: int) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_count, check_ratio, check_threshold, check_weight
+from vidfold.clips import Clips
 from vidfold.ops.clusters import density_peaks
 from vidfold.ops.merging import Merge, fold_merged, occurrences, reading_order, sum_rows
 from vidfold.ops.shares import apportion, evenly
-from vidfold.ops.still import Spans
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
 from vidfold.segments import DySeg
@@ -95,18 +95,18 @@ class FlashVID(BudgetedReducer):
         total = None if self.original else self.count(frames, cells)
         pooled = tokens.pooled().float()
         index = torch.arange(full, device=pooled.device).view(frames, cells)
-        spans = self._spans(tokens, pooled)
+        clips = self._cut(tokens, pooled)
         budget, most = self._budget(tokens, total)
         selecting = (budget.double() * self.alpha).ceil().long()
         repeats = self.original and self.selection == "attn_div_v2"
-        chosen = diverse(pooled, self._importance(tokens, pooled, spans), selecting, most, repeats=repeats)
+        chosen = diverse(pooled, self._importance(tokens, pooled, clips), selecting, most, repeats=repeats)
         selected = chosen > 0
 
         left = budget - selecting
-        over_time, trees = self._trees(pooled, ~selected, budget, left, spans)
+        over_time, trees = self._trees(pooled, ~selected, budget, left, clips)
         if self.original:
-            trees |= (spans.length == 1)[:, None]
-        counts = self._clusters(trees.sum(1), left, spans)
+            trees |= (clips.length == 1)[:, None]
+        counts = self._clusters(trees.sum(1), left, clips)
         clusters = density_peaks(
             pooled, trees.long() - 1, counts[:, None], self.neighbours, capped=True, merge=over_time
         )
@@ -122,11 +122,11 @@ class FlashVID(BudgetedReducer):
             fold_merged(tokens, pooled, merge, reading_order(clusters.centre, None), weights=False),
         )
 
-    def _spans(self, tokens: VideoTokens, pooled: Tensor) -> Spans:
+    def _cut(self, tokens: VideoTokens, pooled: Tensor) -> Clips:
         """The segments."""
         if self.original:
             tokens = dataclasses.replace(tokens, frame_features=pooled.mean(1))
-        return Spans.of(DySeg(self.segments, self.segment_threshold)(tokens), tokens.frames)
+        return DySeg(self.segments, self.segment_threshold)(tokens)
 
     def _budget(self, tokens: VideoTokens, total: int | None) -> tuple[Tensor, int]:
         """Tokens of each frame (F,), and the most that ADTS selects in one."""
@@ -136,54 +136,54 @@ class FlashVID(BudgetedReducer):
             return torch.full((tokens.frames,), each, device=device), math.ceil(each * self.alpha)
         return evenly(total, tokens.frames, device), math.ceil(-(-total // tokens.frames) * self.alpha)
 
-    def _importance(self, tokens: VideoTokens, pooled: Tensor, spans: Spans) -> Tensor:
+    def _importance(self, tokens: VideoTokens, pooled: Tensor, clips: Clips) -> Tensor:
         """Weight (F, N) of every token in ADTS."""
         assert tokens.deep is not None  # `needs` was checked
         attention = tokens.pool(tokens.deep.float())
         if self.selection == "attn_div":
             return attention
-        mean = _of_segments(pooled.mean(1), spans) / spans.length[:, None]
+        mean = _of_segments(pooled.mean(1), clips) / clips.length[:, None]
         relevance = (pooled @ mean[:, :, None])[:, :, 0]
         return attention * (relevance if self.original else relevance.clamp_min(0))
 
-    def _trees(self, pooled: Tensor, free: Tensor, budget: Tensor, left: Tensor, spans: Spans) -> tuple[Merge, Tensor]:
+    def _trees(self, pooled: Tensor, free: Tensor, budget: Tensor, left: Tensor, clips: Clips) -> tuple[Merge, Tensor]:
         """Merge free tokens (F, N) over time: the merge, and which of them (F, N) are roots of trees."""
-        similarity, cell = likest_before(pooled, free, spans)
-        joins = similarity > self._threshold(similarity, budget, spans)
+        similarity, cell = likest_before(pooled, free, clips)
+        joins = similarity > self._threshold(similarity, budget, clips)
         if not self.original:
-            room = _of_segments(free.sum(1) - left, spans)
-            joins &= ranks_in_segments(similarity, spans)[0] < room[:, None]
+            room = _of_segments(free.sum(1) - left, clips)
+            joins &= ranks_in_segments(similarity, clips)[0] < room[:, None]
         parent, root = roots(joins, cell)
         if not self.original:
             return Merge.means(root), free & ~joins
         # Of a root's occurrences as a parent one is its own.
         return Merge(root, 1 / occurrences(parent, len(parent))[root]), free & ~joins
 
-    def _threshold(self, similarity: Tensor, budget: Tensor, spans: Spans) -> Tensor | float:
+    def _threshold(self, similarity: Tensor, budget: Tensor, clips: Clips) -> Tensor | float:
         """Similarity above which tokens join: a number, or in the original (F, 1), raised where too many would."""
         if not self.original:
             return self.temporal_threshold
         cells = similarity.shape[1]
-        spare = spans.length * (cells - budget)
-        joining = _of_segments((similarity > self.temporal_threshold).sum(1), spans)
-        by_segment = ranks_in_segments(similarity, spans)[1]
-        edge = by_segment[spans.first * cells + (spare - 1).clamp_min(0)].clamp_min(self.temporal_threshold)
+        spare = clips.length * (cells - budget)
+        joining = _of_segments((similarity > self.temporal_threshold).sum(1), clips)
+        by_segment = ranks_in_segments(similarity, clips)[1]
+        edge = by_segment[clips.first * cells + (spare - 1).clamp_min(0)].clamp_min(self.temporal_threshold)
         return torch.where(joining > spare, edge, self.temporal_threshold)[:, None]
 
-    def _clusters(self, trees: Tensor, left: Tensor, spans: Spans) -> Tensor:
+    def _clusters(self, trees: Tensor, left: Tensor, clips: Clips) -> Tensor:
         """Spatial clusters of each frame (F,), given its trees (F,) and what its selected tokens leave it (F,)."""
         frame = torch.arange(len(trees), device=trees.device)
         if not self.original:
-            totals = torch.zeros_like(left).scatter_add_(0, spans.first, left)
-            return apportion(totals, torch.where(spans.first == frame[:, None], trees, 0)).sum(0)
-        ratio = _of_segments(left, spans) / _of_segments(trees, spans).double()
+            totals = torch.zeros_like(left).scatter_add_(0, clips.first, left)
+            return apportion(totals, torch.where(clips.first == frame[:, None], trees, 0)).sum(0)
+        ratio = _of_segments(left, clips) / _of_segments(trees, clips).double()
         return torch.where(ratio < 1, (trees * ratio).ceil().long(), trees)
 
 
-def _of_segments(values: Tensor, spans: Spans) -> Tensor:
+def _of_segments(values: Tensor, clips: Clips) -> Tensor:
     """Sums of per-frame values (F,) or (F, E) over the segment that each frame lies in, of the same shape."""
-    sums = sum_rows(values.view(len(values), -1), spans.index, spans.most)
-    return sums[spans.index].view_as(values)
+    sums = sum_rows(values.view(len(values), -1), clips.clip_of, clips.most)
+    return sums[clips.clip_of].view_as(values)
 
 
 def _layers(chosen: Reduction, clusters: Reduction) -> Reduction:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.ops.still import Spans
+from vidfold.clips import Clips
 
 
 def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats: bool = False) -> Tensor:
@@ -49,13 +49,13 @@ def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats
     return chosen
 
 
-def likest_before(pooled: Tensor, free: Tensor, spans: Spans) -> tuple[Tensor, Tensor]:
+def likest_before(pooled: Tensor, free: Tensor, clips: Clips) -> tuple[Tensor, Tensor]:
     """For every free token the most similar free one of the frame before, within the segment (FlashVID, TSTM).
 
     Args:
         pooled: (F, N, D) float32.
         free: (F, N) bool.
-        spans: the segments.
+        clips: the segments.
 
     Returns:
         Cosine similarity (F, N), -inf where there is none, and its cell (F, N) int64.
@@ -64,21 +64,21 @@ def likest_before(pooled: Tensor, free: Tensor, spans: Spans) -> tuple[Tensor, T
     alike = (pooled[1:] @ pooled[:-1].transpose(1, 2)).div_(norm[:-1, None, :])
     best, cell = alike.masked_fill_(~free[:-1, None, :], -torch.inf).max(2)
     best = best / norm[1:]
-    found = free & ~spans.leads[:, None]
+    found = free & ~(clips.position == 0)[:, None]
     return functional.pad(best, (0, 0, 1, 0)).masked_fill(~found, -torch.inf), functional.pad(cell, (0, 0, 1, 0))
 
 
-def ranks_in_segments(similarity: Tensor, spans: Spans) -> tuple[Tensor, Tensor]:
+def ranks_in_segments(similarity: Tensor, clips: Clips) -> tuple[Tensor, Tensor]:
     """Place of each value (F, N) among those of its segment, 0 for the largest, and the values sorted so, (F*N,).
 
     The sorted values of a segment begin at its first frame's place, F*N of them in all.
     """
     flat = similarity.flatten()
-    segment = spans.first[:, None].expand_as(similarity).flatten()
+    segment = clips.first[:, None].expand_as(similarity).flatten()
     order = flat.argsort(descending=True, stable=True)
     order = order[segment[order].argsort(stable=True)]
     place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-    return place.view_as(similarity) - spans.first[:, None] * similarity.shape[1], flat[order]
+    return place.view_as(similarity) - clips.first[:, None] * similarity.shape[1], flat[order]
 
 
 def roots(joins: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from vidfold.ops.clusters import density_peaks
 from vidfold.ops.merging import Merge, fold_merged, reading_order
 from vidfold.ops.ranks import descending_rank
 from vidfold.ops.shares import apportion
-from vidfold.ops.still import Spans, Still
+from vidfold.ops.still import Still
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments.optimal import OptimalSeg, similarities
 from vidfold.tokens import Reduction, VideoTokens
@@ -101,13 +101,13 @@ class HoliTom(BudgetedReducer):
     def _still(self, pooled: Tensor, most: int | None) -> Still:
         """The cells to merge, of pooled tokens (F, N, D), saving ``most`` tokens at most."""
         alike = similarities(pooled)
-        spans = Spans.of(OptimalSeg(self.threshold, self.window).cut(alike > self.threshold), len(pooled))
-        inside = (spans.index[1:] == spans.index[:-1])[:, None]
+        clips = OptimalSeg(self.threshold, self.window).cut(alike > self.threshold)
+        inside = (clips.clip_of[1:] == clips.clip_of[:-1])[:, None]
         # Over every transition of a segment.
         least = torch.full_like(pooled[..., 0], torch.inf).scatter_reduce_(
-            0, spans.index[1:, None].expand_as(alike), alike.masked_fill(~inside, torch.inf), "amin"
+            0, clips.clip_of[1:, None].expand_as(alike), alike.masked_fill(~inside, torch.inf), "amin"
         )
-        return Still.of(spans, least[spans.index], self.threshold, most)
+        return Still.of(clips, least[clips.clip_of], self.threshold, most)
 
     def _counts(self, sizes: Tensor, total: int | None, full: int) -> Tensor:
         """Tokens kept (2, F) of the static and dynamic sets of each frame, of sizes (2, F)."""

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio, check_threshold
-from vidfold.clips import Segments
+from vidfold.clips import Clips
 from vidfold.ops.clusters import density_peaks
 from vidfold.ops.merging import Merge, fold_merged, reading_order, weighted_sums
 from vidfold.ops.shares import apportion
-from vidfold.ops.still import Spans, Still
+from vidfold.ops.still import Still
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -67,8 +67,8 @@ class PruneVid(BudgetedReducer):
         full = frames * cells
         total = None if self.original else self.count(frames, cells)
         pooled = tokens.pooled().float()
-        spans = Spans.of(contiguous(self.frame_labels(pooled)), frames)
-        still = Still.of(spans, _steadiness(pooled, spans), self.threshold, None if total is None else full - total)
+        clips = contiguous(self.frame_labels(pooled))
+        still = Still.of(clips, _steadiness(pooled, clips), self.threshold, None if total is None else full - total)
         lead, dynamic = still.lead, ~still.static
         sizes = torch.stack([dynamic.sum(1), lead.sum(1)], dim=1)
 
@@ -101,7 +101,7 @@ class PruneVid(BudgetedReducer):
         return torch.where(sizes > _SMALL, (sizes.double() * self.cluster_ratio).floor().long(), sizes)
 
 
-def contiguous(labels: Tensor) -> Segments:
+def contiguous(labels: Tensor) -> Clips:
     """Segments of frames (F,) with labels that come and go: of every label the longest runs stay, others are given up.
 
     A run stays if no other of its label is longer and it has two frames at least. What is given up joins, from left to
@@ -125,8 +125,7 @@ def contiguous(labels: Tensor) -> Segments:
         label = torch.where(stays[frame], labels[frame], torch.where(goes_right, right[frame], before))
         result[frame] = label
         run = torch.where(label == before, run + 1, 1)
-    starts = torch.where(_changes(result), index, frames).sort().values
-    return Segments(starts, functional.pad(starts[1:], (0, 1), value=frames) - starts, frames)
+    return Clips.beginning(_changes(result))
 
 
 def _changes(labels: Tensor) -> Tensor:
@@ -140,13 +139,13 @@ def _run_lengths(labels: Tensor) -> Tensor:
     return torch.zeros_like(labels).scatter_add_(0, run, torch.ones_like(labels))[run]
 
 
-def _steadiness(pooled: Tensor, spans: Spans) -> Tensor:
+def _steadiness(pooled: Tensor, clips: Clips) -> Tensor:
     """Mean cosine similarity (F, N) over all pairs of different frames of the segment that each frame lies in."""
     frames, cells, _ = pooled.shape
     source = torch.arange(frames * cells, device=pooled.device)
-    place = (spans.index[:, None] * cells + source[:cells]).flatten()
+    place = (clips.clip_of[:, None] * cells + source[:cells]).flatten()
     norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12).flatten()
-    sums = weighted_sums(pooled.flatten(0, 1), source, place, 1 / norm, spans.most * cells)
-    resultant: Tensor = torch.linalg.vector_norm(sums, dim=-1).square().view(spans.most, cells)[spans.index]
-    length = spans.length[:, None]
+    sums = weighted_sums(pooled.flatten(0, 1), source, place, 1 / norm, clips.most * cells)
+    resultant: Tensor = torch.linalg.vector_norm(sums, dim=-1).square().view(clips.most, cells)[clips.clip_of]
+    length = clips.length[:, None]
     return (resultant - length) / (length * (length - 1)).clamp_min(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidfold.clips import Segmenter, Segments
+from vidfold.clips import Clips, Segmenter
 from vidfold.segments.dynamic import DySeg
 from vidfold.segments.optimal import OptimalSeg
 from vidfold.segments.uniform import Fixed, Uniform, default_clip
@@ -38,4 +38,4 @@ def segmenter(segments: Segmenter | Sequence[tuple[int, int]] | str | None, clip
     )
 
 
-__all__ = ["DySeg", "Fixed", "OptimalSeg", "Segmenter", "Segments", "Uniform", "default_clip", "segmenter"]
+__all__ = ["Clips", "DySeg", "Fixed", "OptimalSeg", "Segmenter", "Uniform", "default_clip", "segmenter"]

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from vidfold.checks import check_count
-from vidfold.clips import Segments
+from vidfold.clips import Clips
 from vidfold.tokens import VideoTokens
 
 
@@ -33,7 +33,7 @@ class DySeg:
         if not -1 <= self.threshold <= 1:
             raise ValueError(f"threshold must be a cosine similarity in [-1, 1], got {self.threshold!r}")
 
-    def __call__(self, tokens: VideoTokens) -> Segments:
+    def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video; the number of clips stays on the device."""
         vectors = tokens.features.float().mean(1) if tokens.frame_features is None else tokens.frame_features.float()
         frames, device = tokens.frames, vectors.device
@@ -44,7 +44,4 @@ class DySeg:
         rank[similarity.argsort(stable=True)] = torch.arange(frames - 1, device=device)
         first = torch.ones(frames, dtype=torch.bool, device=device)
         first[1:] = (similarity < self.threshold) | (rank < least - 1)
-        index = torch.arange(frames, device=device)
-        starts = torch.where(first, index, frames).sort().values
-        ends = torch.cat([starts[1:], starts.new_full((1,), frames)])
-        return Segments(starts, ends - starts, frames - least + 1)
+        return Clips.beginning(first, frames - least + 1)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vidfold.checks import check_count, check_threshold
-from vidfold.clips import Segments
+from vidfold.clips import Clips
 from vidfold.tokens import VideoTokens
 
 
@@ -34,11 +33,11 @@ class OptimalSeg:
         check_threshold("threshold", self.threshold)
         check_count("window", self.window)
 
-    def __call__(self, tokens: VideoTokens) -> Segments:
+    def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video; the number of segments stays on the device."""
         return self.cut(similarities(tokens.pooled().float()) > self.threshold)
 
-    def cut(self, still: Tensor) -> Segments:
+    def cut(self, still: Tensor) -> Clips:
         """Cut where ``still`` (F-1, N) bool says which cells stand still over each transition."""
         frames, device = len(still) + 1, still.device
         gains, longest = _gains(still), min(frames, self.window)
@@ -51,9 +50,7 @@ class OptimalSeg:
             length = sums.argmax(0, keepdim=True) + 1
             best[end] = sums.amax(0)
             firsts[end] = firsts.index_select(0, end - length)[0] | (index == end - length)
-        starts = torch.where(firsts[frames], index, frames).sort().values
-        ends = functional.pad(starts[1:], (0, 1), value=frames)
-        return Segments(starts, ends - starts, longest)
+        return Clips.beginning(firsts[frames], longest)
 
 
 def similarities(pooled: Tensor) -> Tensor:

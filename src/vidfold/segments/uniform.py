@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from vidfold.checks import check_count
-from vidfold.clips import Segments
+from vidfold.clips import Clips
 from vidfold.tokens import VideoTokens
 
 
@@ -30,12 +30,12 @@ class Uniform:
         if self.clip is not None:
             check_count("clip", self.clip)
 
-    def __call__(self, tokens: VideoTokens) -> Segments:
+    def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video of F frames into ceil(F / clip) clips."""
         frames = tokens.frames
         clip = min(self.clip or default_clip(frames), frames)
         starts = torch.arange(0, frames, clip, device=tokens.features.device)
-        return Segments(starts, (frames - starts).clamp_max(clip), clip)
+        return Clips(starts, (frames - starts).clamp_max(clip), frames, clip)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Fixed:
         if not self.spans:
             raise ValueError("segments must hold at least one (start, length) pair, got none")
 
-    def __call__(self, tokens: VideoTokens) -> Segments:
+    def __call__(self, tokens: VideoTokens) -> Clips:
         """The given clips.
 
         Raises:
@@ -70,4 +70,4 @@ class Fixed:
         if covered != tokens.frames:
             raise ValueError(f"segments cover {covered} frames, but the video has {tokens.frames}")
         starts, lengths = torch.tensor(self.spans, device=tokens.features.device).T.contiguous()
-        return Segments(starts, lengths, max(length for _, length in self.spans))
+        return Clips(starts, lengths, covered, max(length for _, length in self.spans))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from vidfold.clips import Segments
+from vidfold.clips import Clips as Cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,26 +34,19 @@ class Clips:
     most: int
 
     @classmethod
-    def of(cls, cut: Segments, frames: int, total: int, copies: int = 1) -> Clips:
+    def of(cls, cut: Cut, frames: int, total: int, copies: int = 1) -> Clips:
         """Divide K tokens, each emitted ``copies`` times, among the clips of a video in proportion to their frames."""
-        starts, lengths, longest = cut.starts, cut.lengths, cut.longest
-        if len(starts) * longest > 2 * (frames + longest):
-            # Where the content decides, padding for all that could be would cost more than asking the device once.
-            there = lengths > 0
-            starts, lengths = starts[there], lengths[there]
-            longest = int(lengths.max())
-        clip_of = Segments(starts, lengths, longest).clip_of(frames)
-        offset = torch.arange(longest, device=starts.device)
-        share = total * (starts + lengths) // frames - total * starts // frames
+        cut = cut.compact()
+        share = cut.shares(total)
         return cls(
-            frames=(starts[:, None] + offset).clamp_max(frames - 1),
-            there=offset < lengths[:, None],
-            starts=starts,
-            clip_of=clip_of,
-            position=torch.arange(frames, device=starts.device) - starts[clip_of],
+            frames=cut.members,
+            there=cut.there,
+            starts=cut.starts,
+            clip_of=cut.clip_of,
+            position=cut.position,
             share=share,
             unique=-(-share // copies),
-            most=-(-(total * longest // frames + 1) // copies),
+            most=-(-(total * cut.longest // frames + 1) // copies),
         )
 
     @property

@@ -107,7 +107,7 @@ class AOTPaper(BudgetedReducer):
         budget = clip_budget(
             total, tokens.frames, tokens.cells, cut.starts, cut.lengths, cut.longest, self.kept_share, self.repeat_key
         )
-        clips = Clips.of(tokens, cut, budget)
+        clips = Clips.of(cut, budget)
         found = phase_one(self, tokens, clips, weights=weights)
         merged, kept = phase_two(self, found, clips)
         return _assemble(self.repeat_key, tokens, clips, found, merged, kept, total)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vidfold.clips import Segments
+from vidfold.clips import Clips as Cut
 from vidfold.ops import lineage
 from vidfold.ops.aggregation import absorb, gather_rows, nearest_shares, row_shares, uniform_mass
 from vidfold.ops.mixing import absorbing, pooling_matrix, surviving
@@ -39,17 +39,15 @@ class Clips:
         position: (F,) int64, its place in the clip.
     """
 
-    cut: Segments
+    cut: Cut
     budget: ClipBudget
     clip_of: Tensor
     position: Tensor
 
     @classmethod
-    def of(cls, tokens: VideoTokens, cut: Segments, budget: ClipBudget) -> Clips:
+    def of(cls, cut: Cut, budget: ClipBudget) -> Clips:
         """The clips of a video."""
-        clip_of = cut.clip_of(tokens.frames)
-        index = torch.arange(tokens.frames, device=clip_of.device)
-        return cls(cut, budget, clip_of, index - cut.starts[clip_of])
+        return cls(cut, budget, cut.clip_of, cut.position)
 
 
 @dataclass(frozen=True, eq=False)
