@@ -1,4 +1,4 @@
-"""Sampling from real files: every frame equal to the one that decoding everything gives, and every bad file named."""
+"""Sampling from real files gives the same frames as decoding everything; every bad file gets a clear error."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def film(
     sound: bool = False,
     **options: str,
 ) -> Path:
-    """A file whose frames differ: a bright block walks over a ground that brightens. ``times`` are milliseconds."""
+    """A file whose frames all differ: a moving block, a brightening background. ``times`` are in milliseconds."""
     settings = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=settings) as container:
         stream = container.add_stream(codec, rate=rate, options={"g": str(gop), **options})
@@ -70,7 +70,7 @@ def silence(index: int) -> av.AudioFrame:
 
 
 def everything(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All frames of a file as they lie in it, and their times in seconds."""
+    """All decoded frames of a file, and their times in seconds."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), np.array([frame.time for frame in frames])
@@ -111,13 +111,13 @@ def test_containers_and_codecs(tmp_path, suffix, codec, options):
         np.testing.assert_array_equal(sample(path, wanted).pixels, pixels[index])
 
 
-def test_sound_beside_the_pictures_changes_nothing(tmp_path):
+def test_audio_stream_is_ignored(tmp_path):
     path = film(tmp_path / "clip.mp4", sound=True)
     pixels, _ = everything(path)
     np.testing.assert_array_equal(sample(path, 4).pixels, pixels[[0, 13, 26, 39]])
 
 
-def test_a_recording_that_begins_midway(tmp_path):
+def test_recording_that_begins_midway(tmp_path):
     path = film(tmp_path / "clip.ts", gop=10)
     packets = path.read_bytes()
     path.write_bytes(packets[len(packets) // 188 // 5 * 188 :])
@@ -141,7 +141,7 @@ def test_variable_frame_rate_is_even_in_time(tmp_path):
         np.testing.assert_allclose(result.timestamps, seconds[index])
 
 
-def test_sparse_frames_of_a_long_file_are_sought(tmp_path):
+def test_sampling_a_long_file_seeks(tmp_path):
     hours = 4
     path = tmp_path / "long.mp4"
     with av.open(str(path), "w") as container:
@@ -149,7 +149,7 @@ def test_sparse_frames_of_a_long_file_are_sought(tmp_path):
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
         for index in range(hours * 3600):
             planes = np.full((48, 32), 128, np.uint8)
-            planes[:32] = 30 + index // 80  # a frame's brightness says when it is shown
+            planes[:32] = 30 + index // 80  # brightness encodes the time
             picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             picture.pts = index
             container.mux(stream.encode(picture))
@@ -163,7 +163,7 @@ def test_sparse_frames_of_a_long_file_are_sought(tmp_path):
     np.testing.assert_allclose(brightness, (30 + expected // 80 - 16) * 255 / 219, atol=2)
 
 
-def test_dense_frames_are_decoded_once(tmp_path):
+def test_no_frame_is_decoded_twice(tmp_path):
     path = film(tmp_path / "clip.mp4", 60, gop=60)
     assert sample(path, 30).decoded <= 60
 
@@ -207,14 +207,14 @@ def test_one_frame(tmp_path):
         sample(path, 2)
 
 
-def test_the_first_frame_stands_for_a_video_of_one(tmp_path):
+def test_one_frame_is_the_first(tmp_path):
     assert sample(film(tmp_path / "clip.mp4"), 1).timestamps.tolist() == [0]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_more_frames_than_there_are(tmp_path, suffix):
+def test_more_frames_than_the_file_has(tmp_path, suffix):
     path = film(tmp_path / f"clip{suffix}")
-    with pytest.raises(ValueError, match=f"at most {FRAMES}, as many as .*clip.* has, got {FRAMES + 1}"):
+    with pytest.raises(ValueError, match=f"at most {FRAMES}, the number of frames in .*clip.*, got {FRAMES + 1}"):
         sample(path, FRAMES + 1)
 
 
@@ -224,7 +224,7 @@ def test_frames_must_be_a_count(tmp_path, frames):
         sample(tmp_path / "clip.mp4", frames)
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_callback(tmp_path):
     heard = []
     sample(film(tmp_path / "clip.mp4"), 4, progress=lambda done, total: heard.append((done, total)))
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -248,14 +248,14 @@ def picture(kind: str) -> bytes:
         ("red.gif", picture("gif"), "is a still image"),
     ],
 )
-def test_files_that_are_no_video(tmp_path, name, content, message):
+def test_files_that_are_not_videos(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{name}' {message}"):
         sample(path, 8)
 
 
-def test_tags_that_are_not_utf8(tmp_path):
+def test_metadata_that_is_not_utf8(tmp_path):
     path = film(tmp_path / "clip.mkv")
     data = path.read_bytes()
     assert b"Lavf" in data
@@ -263,7 +263,7 @@ def test_tags_that_are_not_utf8(tmp_path):
     assert len(sample(path, 2)) == 2
 
 
-def test_a_name_that_looks_like_a_protocol(tmp_path, monkeypatch):
+def test_file_name_that_looks_like_a_protocol(tmp_path, monkeypatch):
     film(tmp_path / "clip.mp4").rename(tmp_path / "12:30.mp4")
     monkeypatch.chdir(tmp_path)
     assert len(sample("12:30.mp4", 2)) == 2
@@ -285,11 +285,11 @@ def test_audio_only(tmp_path):
         for index in range(20):
             container.mux(stream.encode(silence(index)))
         container.mux(stream.encode())
-    with pytest.raises(ValueError, match=r"song\.m4a' has no video stream, it holds audio"):
+    with pytest.raises(ValueError, match=r"song\.m4a' has no video stream, it has audio"):
         sample(path, 8)
 
 
-def test_truncated_file_says_how_many_frames_could_be_decoded(tmp_path):
+def test_error_for_a_truncated_file_says_how_many_frames_decode(tmp_path):
     path = film(tmp_path / "clip.mp4")
     data = path.read_bytes()
     pixels, _ = everything(path)
@@ -315,7 +315,7 @@ def test_truncated_mkv(tmp_path):
         sample(path, 8)
 
 
-def test_write_then_sample_gives_the_frames_back(tmp_path):
+def test_sampling_a_written_file_gives_the_same_frames(tmp_path):
     frames = np.stack([painting(index, (96, 96)) for index in range(8)])
     path = tmp_path / "clip.mp4"
     write(path, frames, fps=2, scale=4, hold=12)
@@ -331,7 +331,7 @@ def test_write_then_sample_gives_the_frames_back(tmp_path):
     [
         ({"frames": np.zeros((2, 8, 8), np.uint8)}, r"must be \(F, H, W, 3\) uint8"),
         ({"frames": np.zeros((2, 8, 8, 3), np.float32)}, r"must be \(F, H, W, 3\) uint8"),
-        ({"frames": np.zeros((2, 9, 8, 3), np.uint8)}, "even sides, got 9 x 8"),
+        ({"frames": np.zeros((2, 9, 8, 3), np.uint8)}, "even height and width, got 9 x 8"),
         ({"fps": 0.0}, "fps must be positive"),
         ({"scale": 0}, "scale must be a whole number"),
         ({"hold": 1.5}, "hold must be a whole number"),
@@ -339,7 +339,7 @@ def test_write_then_sample_gives_the_frames_back(tmp_path):
         ({"path": "nowhere/clip.mp4"}, "does not exist"),
     ],
 )
-def test_write_refuses(tmp_path, change, message):
+def test_write_rejects_bad_arguments(tmp_path, change, message):
     given = {"path": "clip.mp4", "frames": np.zeros((2, 8, 8, 3), np.uint8)} | change
     given["path"] = tmp_path / given["path"]
     with pytest.raises(ValueError, match=message):

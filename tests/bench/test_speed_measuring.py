@@ -119,7 +119,7 @@ def test_more_frames_than_the_video_has(tiny, tmp_path):
     from vidfold.bench.speed.clip import film
 
     film(tmp_path / "clip.mp4", 1)
-    with pytest.raises(ValueError, match="frames must be at most 12, as many as"):
+    with pytest.raises(ValueError, match="frames must be at most 12, the number of frames in"):
         measure(Plan(AOT(), frames=(4, 40)), Subject.of(tiny), video=tmp_path / "clip.mp4")
 
 

@@ -1,4 +1,4 @@
-"""Open a video file and learn when its frames are shown and where its keyframes lie, by reading packets alone."""
+"""Open a video file and read frame times and keyframe positions from its packets, without decoding."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 from vidfold import extras
 
-_AUDIO_PADDING = Fraction(1, 2)  # seconds by which a container's duration may outlast its last packet
+_AUDIO_PADDING = Fraction(1, 2)  # seconds by which a container's duration may exceed the end of its last packet
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """When a file's frames are shown. Ticks are the stream's own clock, ``base`` seconds each.
+    """When a file's frames are shown. A tick is the stream's unit of time, ``base`` seconds.
 
     Attributes:
         first: tick of the first frame.
-        last: tick of the last frame, as the header promises it where the file is cut short.
-        reached: tick of the last frame that is there.
-        base: seconds a tick.
-        fps: average frames a second.
+        last: tick of the last frame; if the file is cut short, where the header says it should be.
+        reached: tick of the last frame that the file contains.
+        base: seconds per tick.
+        fps: average frames per second.
         duration: seconds from the first frame to the end of the last.
-        total: number of frames, by the header where it states one, or else as duration and rate imply.
-        counted: whether ``total`` is the header's.
+        total: number of frames: from the header, or else estimated from duration and rate.
+        counted: whether ``total`` comes from the header.
     """
 
     first: int
@@ -40,7 +40,7 @@ class Timeline:
 
     @property
     def period(self) -> Fraction:
-        """Ticks from one frame to the next, on average."""
+        """Average number of ticks between frames."""
         return 1 / (self.fps * self.base)
 
     def seconds(self, tick: int) -> float:
@@ -50,7 +50,7 @@ class Timeline:
 
 @dataclass
 class _Extent:
-    """How far packets reach: the last tick and the end of the pictures, and the end in seconds of any stream."""
+    """How far packets reach: last tick and end of the video stream in ticks, latest end of all streams in seconds."""
 
     last: int | None = None
     end: int = 0
@@ -58,7 +58,7 @@ class _Extent:
 
 
 def open_video(path: Path) -> tuple[Any, Any]:
-    """The opened container and its video stream, or a `ValueError` that says what the file is instead."""
+    """The opened container and its video stream; a `ValueError` says what is wrong with the file."""
     av = extras.load("av", "video")
     name = repr(str(path))
     if path.is_dir():
@@ -70,7 +70,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise ValueError(f"{name} is empty (0 bytes); give a video file")
     try:
-        # Absolute, since a relative "12:30.mp4" would be taken for a protocol; tags of old files are not always UTF-8.
+        # Absolute: FFmpeg would read a relative "12:30.mp4" as a protocol. Tags of old files are not always UTF-8.
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise ValueError(
@@ -85,13 +85,13 @@ def open_video(path: Path) -> tuple[Any, Any]:
 
 def _video_stream(container: Any, name: str) -> Any:
     kind = container.format.name
-    if kind == "tty":  # FFmpeg draws plain text as pictures
+    if kind == "tty":  # FFmpeg renders plain text as pictures
         raise ValueError(f"{name} is a text file; give a video file")
     cover = extras.load("av", "video").stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         held = sorted({stream.type for stream in container.streams})
-        raise ValueError(f"{name} has no video stream, it holds {' and '.join(held) or 'nothing'}; give a video file")
+        raise ValueError(f"{name} has no video stream, it has {' and '.join(held) or 'no stream'}; give a video file")
     stream = streams[0]
     if kind.endswith("_pipe") or kind == "image2" or (stream.frames == 1 and not stream.duration):
         raise ValueError(f"{name} is a still image; give a video file")
@@ -99,15 +99,15 @@ def _video_stream(container: Any, name: str) -> Any:
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:
-    """Packets of the streams, or of all, from here to the end of the file; the last ones are empty."""
+    """Packets of the given streams (none: all) from the current position to the end; the last ones are empty."""
     try:
         yield from container.demux(*streams)
     except IndexError:
-        return  # PyAV stumbles over streams that appeared midway, when all packets are given
+        return  # at the end, PyAV fails on streams that appeared midway; all packets were already given
 
 
 class Scout:
-    """A handle on a video file that reads packets and decodes nothing."""
+    """An open video file that reads packets and never decodes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -120,8 +120,8 @@ class Scout:
     def timeline(self, first: int) -> Timeline:
         """The file's timeline, given the tick of its first frame.
 
-        The last frame is found by reading the packets after the last keyframe, or all of them in a file that cannot
-        seek. A file whose packets end before its header's duration is cut short.
+        Reads the packets after the last keyframe to find the last frame, or all packets if the file cannot seek. If
+        packets end before the duration in the header, the file is cut short.
         """
         stream, base = self._stream, self._stream.time_base
         fps = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -142,14 +142,14 @@ class Scout:
         return Timeline(first, last, reached, base, fps, duration, total, counted=bool(stream.frames))
 
     def count(self) -> int:
-        """The exact number of frames, by reading the whole file."""
+        """The exact number of frames; reads the whole file."""
         return sum(packet.size > 0 and packet.stream.index == self._stream.index for packet in self._all_packets())
 
     def keyframe(self, tick: int, floor: int) -> tuple[int, int] | None:
-        """Where to seek so as to meet a keyframe at or before ``tick``, and that keyframe's own tick.
+        """Tick to seek to, so that a keyframe at or before ``tick`` is read next, and the tick of that keyframe.
 
-        Some containers seek to any packet and not to a keyframe, so this looks further and further back, as far as
-        ``floor``; None where no such keyframe lies beyond it.
+        Some containers seek to any packet, not only to keyframes, so this searches further and further back until
+        ``floor``; None if it finds no keyframe after ``floor``.
         """
         import av
 
@@ -159,7 +159,7 @@ class Scout:
                 self._container.seek(tick - back, stream=self._stream, backward=True)
                 key = self._next_keyframe(tick)
             except av.FFmpegError:
-                return None  # a kind of file that cannot seek
+                return None  # this format cannot seek
             if key is not None:
                 return tick - back, key
             back += step
@@ -167,7 +167,7 @@ class Scout:
         return None
 
     def _next_keyframe(self, limit: int) -> int | None:
-        """Tick of the next keyframe from here if it is at or before ``limit``."""
+        """Tick of the next keyframe from the current position if it is at or before ``limit``."""
         for packet in demux(self._container, self._stream):
             tick = _tick(packet)
             if tick is None or tick > limit:
@@ -177,7 +177,7 @@ class Scout:
         return None
 
     def _claimed_end(self) -> int | None:
-        """Tick at which the header says the pictures end; None where it does not say."""
+        """Tick at which the video ends according to the header; None if the header does not say."""
         if self._stream.duration:
             return int((self._stream.start_time or 0) + self._stream.duration)
         if self._container.duration:
@@ -186,7 +186,7 @@ class Scout:
         return None
 
     def _tail(self, claimed: int | None, first: int) -> Iterator[Any]:
-        """Packets of all streams from the last keyframe on; nothing where that cannot be found."""
+        """Packets of all streams from the last keyframe on; empty if no keyframe is found."""
         import av
 
         key = None if claimed is None else self.keyframe(claimed, floor=first)
@@ -199,7 +199,7 @@ class Scout:
             return
 
     def _all_packets(self) -> Iterator[Any]:
-        """Packets of all streams, from the start, as far as the file can be read."""
+        """Packets of all streams from the start, up to the first read error."""
         import av
 
         container, _ = open_video(self._path)
@@ -232,6 +232,6 @@ def _is_short(extent: _Extent, claimed: int, tolerance: int, stream: Any) -> boo
 
 
 def _tick(packet: Any) -> int | None:
-    """When the packet's frame is shown; a few old containers only say when it is to be decoded."""
+    """Presentation time of the packet's frame; decoding time in old containers that lack it."""
     tick = packet.dts if packet.pts is None else packet.pts
     return None if tick is None else int(tick)

@@ -1,4 +1,4 @@
-"""Decode single frames of a video file with PyAV: seek where a keyframe saves work, or else decode forward."""
+"""Decode chosen frames of a video file with PyAV: seek to a keyframe if that saves work, or else decode forward."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Pixels = NDArray[np.uint8]
 class Decoder:
     """One open video file.
 
-    A `Scout` on the same file finds the keyframe before a wanted tick, so that the decoding handle never seeks
-    backwards and decodes no frame twice.
+    A `Scout` on the same file finds the keyframe before a wanted tick, so decoding never goes back and decodes no
+    frame twice.
 
     Attributes:
         timeline: when the file's frames are shown.
         decoded: how many frames have been decoded so far.
 
     Raises:
-        ValueError: the file is missing, empty, no video, a still image, audio only, or nothing of it decodes.
+        ValueError: the file is missing, empty, not a video, a still image, audio only, or no frame decodes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,11 +58,11 @@ class Decoder:
         self._scout.close()
 
     def count(self) -> int:
-        """The exact number of frames; reads the whole file where its header does not state it."""
+        """The exact number of frames; reads the whole file if its header does not say."""
         return self.timeline.total if self.timeline.counted else self._scout.count()
 
     def shown_at(self, ticks: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
-        """The frame on display at each of the ascending ``ticks``: its own tick and (H, W, 3) uint8 RGB pixels.
+        """The frame shown at each of the ascending ``ticks``: its own tick and its pixels, (H, W, 3) uint8 RGB.
 
         Raises:
             ValueError: the file is damaged; the message says how many frames could be decoded.
@@ -79,7 +79,7 @@ class Decoder:
             yield self._current.pts, _pixels(self._current, size)
 
     def _advance(self, tick: int) -> None:
-        """Make the frame on display at ``tick`` the current one."""
+        """Make the frame shown at ``tick`` the current one."""
         period = self.timeline.period
         if self._following is not None and self._following.pts + period < tick:
             key = self._scout.keyframe(tick, floor=self._following.pts)
@@ -103,10 +103,10 @@ class Decoder:
         self._following = next(self._pictures, None)
 
     def _decode(self, midway: bool) -> Iterator[Any]:
-        """Frames from here to the end.
+        """Frames from the current position to the end.
 
-        After a seek the decoder waits for a keyframe. Packets that fail before the first frame are passed over: some
-        recordings begin in the middle of a group of pictures.
+        After a seek, packets before the first keyframe are skipped. Packets that fail before the first frame are
+        skipped too: some recordings begin in the middle of a group of pictures.
         """
         import av
 
@@ -124,7 +124,7 @@ class Decoder:
                     continue
                 for frame in frames:
                     if frame.pts is None:
-                        raise ValueError(f"{self._name} has no timestamps; put it into a container such as mp4")
+                        raise ValueError(f"{self._name} has no timestamps; convert it to a container such as mp4")
                     begun = True
                     self.decoded += 1
                     yield frame
@@ -133,17 +133,17 @@ class Decoder:
 
 
 class _Damage(Exception):
-    """The file does not decode where it should."""
+    """A frame that should be there does not decode."""
 
 
 def _pixels(frame: Any, size: tuple[int, int]) -> Pixels:
-    """The frame as (H, W, 3) RGB, the way it is meant to be held: its display matrix turns and mirrors it."""
+    """The frame as (H, W, 3) RGB, rotated and mirrored upright by its display matrix."""
     picture: Pixels = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
     side = frame.side_data.get("DISPLAYMATRIX")
     if side is None:
         return picture
     a, b, _, c, d = np.frombuffer(side, np.int32)[:5]
-    turned = abs(int(b)) > abs(int(a))  # x and y change places; a and d are about 0
+    turned = abs(int(b)) > abs(int(a))  # a rotation by 90 or 270 degrees swaps x and y; a and d are about 0
     if turned:
         picture = picture.swapaxes(0, 1)
     across, down = (c, b) if turned else (a, d)

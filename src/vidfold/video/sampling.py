@@ -1,4 +1,4 @@
-"""Sample frames of a video file, and write frames to one."""
+"""Sample frames from a video file, and write frames to one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Frames:
 
     Attributes:
         pixels: (F, H, W, 3) uint8 RGB, upright.
-        timestamps: (F,) float64, seconds from the video's first frame to each.
+        timestamps: (F,) float64, seconds since the first frame of the video.
         duration: seconds from the first frame to the end of the last.
-        fps: average frames a second of the file.
-        total: number of frames of the file; from its duration and rate where the header does not state it.
-        decoded: how many frames had to be decoded for these.
+        fps: average frames per second of the file.
+        total: number of frames of the file; estimated from duration and rate if the header does not say.
+        decoded: how many frames were decoded to get these.
     """
 
     pixels: NDArray[np.uint8]
@@ -44,19 +44,19 @@ class Frames:
 def sample(path: str | PathLike[str], frames: int, *, progress: Callable[[int, int], None] | None = None) -> Frames:
     """Sample frames evenly over a whole video file.
 
-    The rule: take ``frames`` times evenly from the first frame to the last, both included, and at each the frame
-    then on display. At a constant frame rate that is the field's ``linspace(0, total - 1, frames)`` rounded down;
-    at a variable one it is even in time, and a frame that stands for long may come twice. One frame is the first.
+    Takes evenly spaced times from the first frame to the last, both included, and the frame shown at each time. At a
+    constant frame rate this is the usual ``linspace(0, total - 1, frames)``, rounded down. At a variable rate it is
+    even in time, and a frame shown for long may occur twice. ``frames=1`` gives the first frame.
 
-    Long files are not decoded whole: the decoder seeks to the last keyframe before each time.
+    Long files are not decoded completely: the decoder seeks to the last keyframe before each time.
 
     Args:
-        path: a file that FFmpeg reads.
-        frames: how many frames F, from 1 to the number the file has.
-        progress: called with (done, frames) after each.
+        path: a file that FFmpeg can read.
+        frames: number of frames F, from 1 to the number of frames in the file.
+        progress: called with (done, frames) after each frame.
 
     Raises:
-        ValueError: the file is missing, empty, cut short, damaged or no video, or has fewer frames.
+        ValueError: the file is missing, empty, cut short, damaged, not a video, or has fewer than ``frames`` frames.
         MissingExtra: PyAV is not installed.
     """
     check_count("frames", frames)
@@ -64,12 +64,12 @@ def sample(path: str | PathLike[str], frames: int, *, progress: Callable[[int, i
     with Decoder(path) as decoder:
         timeline = decoder.timeline
         if (most := _available(decoder, frames)) < frames:
-            raise ValueError(f"frames must be at most {most}, as many as {str(path)!r} has, got {frames}")
+            raise ValueError(f"frames must be at most {most}, the number of frames in {str(path)!r}, got {frames}")
         ticks = even_ticks(timeline, frames)
         if timeline.reached < timeline.last:
             whole = sum(tick <= timeline.reached for tick in ticks)
             raise ValueError(
-                f"{str(path)!r} is cut short: its header says {timeline.duration:.2f} s, its data end after "
+                f"{str(path)!r} is cut short: its header says {timeline.duration:.2f} s, but its data end after "
                 f"{timeline.seconds(timeline.reached):.2f} s, so only {whole} of the {frames} frames asked for "
                 "could be decoded"
             )
@@ -90,22 +90,22 @@ def sample(path: str | PathLike[str], frames: int, *, progress: Callable[[int, i
 
 
 def available(path: str | PathLike[str], frames: int) -> int:
-    """``frames``, or the number of frames that a video file has where that is less; errors as in `sample`."""
+    """``frames``, or the number of frames in the video file if that is less; errors as in `sample`."""
     check_count("frames", frames)
     with Decoder(Path(path)) as decoder:
         return _available(decoder, frames)
 
 
 def _available(decoder: Decoder, frames: int) -> int:
-    # Counting may read the whole file, so not where there are plenty.
+    # Counting may read the whole file, so it is skipped when the estimate is at least twice what is needed.
     return frames if frames <= decoder.timeline.total // 2 else min(frames, decoder.count())
 
 
 def even_ticks(timeline: Timeline, frames: int) -> list[int]:
-    """Ticks of ``frames`` even times from the first frame to the last.
+    """Ticks of ``frames`` evenly spaced times from the first frame to the last.
 
-    Containers round timestamps to their ticks; one tick of slack, where frames are several ticks apart, keeps a frame
-    whose stamp was rounded up from being missed by the time that is meant for it.
+    Containers round timestamps to ticks. If frames are several ticks apart, each time gets one tick of slack, so that
+    it still finds a frame whose timestamp was rounded up.
     """
     slack = 1 if timeline.period >= 4 else 0
     span, steps = timeline.last - timeline.first, max(frames - 1, 1)
@@ -115,17 +115,17 @@ def even_ticks(timeline: Timeline, frames: int) -> list[int]:
 def write(
     path: str | PathLike[str], frames: NDArray[np.uint8], *, fps: float = 2.0, scale: int = 1, hold: int = 1
 ) -> None:
-    """Write frames as an h264 mp4 of high quality.
+    """Write frames as an h264 mp4 file of high quality.
 
     Args:
-        path: where to write; must end in ``.mp4``.
+        path: file to write; must end in ``.mp4``.
         frames: (F, H, W, 3) uint8 RGB.
-        fps: frames a second.
-        scale: every pixel becomes a square of this many, so that small pictures survive the encoding.
-        hold: every frame becomes this many frames of the file, whose rate is ``fps * hold``.
+        fps: frames per second.
+        scale: side in pixels of the square that each pixel becomes, so that encoding does not blur small pictures.
+        hold: how often each frame is repeated; the frame rate of the file is ``fps * hold``.
 
     Raises:
-        ValueError: frames of another shape or dtype, sides that are odd after scaling, or no such folder.
+        ValueError: wrong shape or dtype of frames, odd height or width after scaling, or the folder does not exist.
         MissingExtra: PyAV is not installed.
     """
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
@@ -135,12 +135,12 @@ def write(
         raise ValueError(f"fps must be positive, got {fps!r}")
     height, width = frames.shape[1] * scale, frames.shape[2] * scale
     if height % 2 or width % 2:
-        raise ValueError(f"h264 needs even sides, got {height} x {width}; scale by an even number")
+        raise ValueError(f"h264 needs even height and width, got {height} x {width}; use an even scale")
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"path must end in .mp4, got {str(path)!r}")
     if not path.parent.is_dir():
-        raise ValueError(f"folder {str(path.parent)!r} does not exist; make it first")
+        raise ValueError(f"folder {str(path.parent)!r} does not exist; create it first")
     av = extras.load("av", "video")
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001) * hold)

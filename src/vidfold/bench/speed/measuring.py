@@ -54,7 +54,7 @@ def measure(
             file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "clip.mp4"
             words = clip.film(file, most)
         if (there := available(file, most)) < most:
-            raise ValueError(f"frames must be at most {there}, as many as {words!r} has, got {most}")
+            raise ValueError(f"frames must be at most {there}, the number of frames in {words!r}, got {most}")
         for case, share in zip(plan.cases(), plan.shares(), strict=True):
             cases.append(_Case(plan, subject, case, Clock(share * clock.left), step).run(file))
     return Results(
