@@ -23,7 +23,7 @@ def test_equals_stock_attention_forward_and_backward(length, masked):
     torch.testing.assert_close(torch.autograd.grad(ours.transpose(1, 2), inputs, grad), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_computes_the_same_with_it():
+def test_model_output_is_unchanged():
     sizes = TinyConfig(patch=16, vision_width=32, vision_layers=2, vision_heads=2, width=32, layers=2, heads=2)
     model = build(sizes)
     pixels = pack(range(1), sizes.grid).pixels[0]

@@ -30,7 +30,7 @@ def scores(model, processor):
 
 @pytest.fixture(scope="module")
 def few(model, processor):
-    """Of clips of another length and world, so short that some kinds are never asked."""
+    """Scores on clips of the other world, so short that some kinds are never asked."""
     return evaluate(model, processor, SETTINGS, seeds("search", 2, world="second"), frames=3)
 
 
@@ -40,7 +40,7 @@ def random_score(seed, clips=200):
     return Score((rng.random(asked.shape) < 0.8).astype(int), asked, np.ones(clips))
 
 
-def test_full_tokens_answer_as_generate_does(scores, model, processor):
+def test_all_tokens_give_the_answers_of_generate(scores, model, processor):
     right = np.zeros(len(KINDS), int)
     for clip in map(render, CLIPS):
         asked = questions(clip)
@@ -56,7 +56,7 @@ def test_every_question_is_counted_once(scores):
         assert (score.right <= score.asked).all()
 
 
-def test_settings_keep_what_they_promise(scores):
+def test_kept_share_equals_retention(scores):
     kept = {setting: score.kept.mean() for setting, score in scores.items()}
     assert kept[FULL] == 1.0
     assert kept[Setting("aot", 0.25)] == 0.25
@@ -71,7 +71,7 @@ def test_other_lengths_and_worlds(few):
     assert few[Setting("aot", 0.25)].kept.mean() == 27 / 108
 
 
-def test_kinds_that_no_clip_asks_are_left_out(few):
+def test_kinds_without_questions_are_nan_and_ignored(few):
     score = few[FULL]
     missing = score.asked.sum(0) == 0
     assert missing[KINDS.index("next")]
@@ -84,7 +84,7 @@ def test_kinds_that_no_clip_asks_are_left_out(few):
     assert [cell == "-" for cell in cells] == missing.tolist()
 
 
-def test_kinds_that_some_clips_ask_count_where_they_are():
+def test_kinds_of_some_clips_are_scored_on_those_clips():
     whole = random_score(0)
     here = np.arange(200) % 2 == 0
     asked = whole.asked.copy()
@@ -96,7 +96,7 @@ def test_kinds_that_some_clips_ask_count_where_they_are():
     np.testing.assert_array_equal(half.accuracy[2:], whole.accuracy[2:])
 
 
-def test_random_methods_draw_anew_for_each_clip(model, processor):
+def test_random_methods_use_the_seed_of_each_clip(model, processor):
     setting = Setting("random", 0.1)
     assert setting.reducer(None, seed=1) != setting.reducer(None, seed=2)
 
@@ -107,13 +107,13 @@ def test_standard_errors_of_single_questions_are_binomial():
     np.testing.assert_allclose(score.standard_error(), np.sqrt(share * (1 - share) / 200))
 
 
-def test_questions_of_one_clip_count_as_one_draw():
+def test_standard_errors_are_over_clips():
     score = random_score(0)
     tripled = Score(3 * score.right, 3 * score.asked, score.kept)
     np.testing.assert_allclose(tripled.standard_error(), score.standard_error())
 
 
-def test_paired_difference_of_equal_answers_is_certain():
+def test_paired_difference_and_its_error():
     score, other = random_score(0), random_score(1)
     assert score.gain(score) == (0, 0)
     gain, error = score.gain(other)
@@ -121,14 +121,14 @@ def test_paired_difference_of_equal_answers_is_certain():
     assert error == pytest.approx(np.hypot(score.mean()[1], other.mean()[1]), rel=0.2)
 
 
-def test_the_table_has_a_row_for_each_setting(scores):
+def test_table_has_a_row_per_setting(scores):
     lines = table(scores).splitlines()
     assert len(lines) == 2 + len(SETTINGS)
     assert len({line.count("|") for line in lines}) == 1
     assert lines[2].startswith("| full | 100% | 100.0% |")
 
 
-def test_the_command_line(capsys):
+def test_command_line(capsys):
     arguments = ["--clips", "1", "--retention", "0.5", "--method", "random"]
     main([*arguments, "--world", "second", "--frames", "4", "--split", "confirm"])
     head, _, row = capsys.readouterr().out.strip().splitlines()
@@ -136,13 +136,13 @@ def test_the_command_line(capsys):
     assert row.startswith("| random | 50% | 50.0% | ")
 
 
-def test_anchors_of_the_reference_follow_the_retention():
+def test_reference_anchors_scale_with_retention():
     tokens = SimpleNamespace(features=np.empty((8, 144, 1)))
     anchors = [Setting("aot-reference", share).reducer(tokens, seed=0).anchors for share in (0.1, 0.25, 1.0)]
     assert anchors == [25, 62, 144]
 
 
-def test_bad_choices_are_refused(capsys):
+def test_bad_arguments_raise(capsys):
     with pytest.raises(ValueError, match=r"unknown method 'aott'; there are: .*aot"):
         Setting("aott", 0.1)
     with pytest.raises(ValueError, match=r"retention must be in \(0, 1\]; got 2"):
@@ -154,7 +154,7 @@ def test_bad_choices_are_refused(capsys):
         (["--split", "train"], "invalid choice: 'train'"),
         (["--world", "third"], "invalid choice: 'third'"),
         (["--frames", "0"], "frames must be a whole number of at least 1, got 0"),
-        (["--clips", "2000000"], "which leaves it"),
+        (["--clips", "2000000"], "which goes beyond them"),
     ):
         with pytest.raises(SystemExit):
             main(choice)

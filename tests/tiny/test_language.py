@@ -15,7 +15,7 @@ def texts():
     return {question.text for seed in members for question in questions(render(seed, 16), unlearned=True)}
 
 
-def test_all_questions_and_answers_are_in_the_vocabulary():
+def test_vocabulary_covers_all_questions_and_answers():
     words = tokenizer()
     for text in texts():
         assert VOCABULARY[UNKNOWN] not in words(text)["input_ids"]
@@ -29,7 +29,7 @@ def test_encode_equals_the_tokenizer():
         assert encode(text) == words(text)["input_ids"]
 
 
-def test_encode_refuses_other_words():
+def test_encode_rejects_unknown_words():
     with pytest.raises(ValueError, match="outside the vocabulary: giraffe"):
         encode("where is the giraffe?")
 
@@ -46,7 +46,7 @@ def test_case_spacing_and_spelling_do_not_matter(text):
     assert tokenizer()(text)["input_ids"] == encode("what color is the tiny dot on the sea?")
 
 
-def test_decoding_gives_the_words_back():
+def test_decode_inverts_encode():
     words = tokenizer()
     assert words.decode(words("How many big objects are there?")["input_ids"]) == "how many big objects are there ?"
     assert words.decode([VOCABULARY["ring"], VOCABULARY[END]], skip_special_tokens=True) == "ring"
@@ -58,7 +58,7 @@ def test_special_tokens_are_one_token_each():
         assert words(special)["input_ids"] == [VOCABULARY[special]]
 
 
-def test_a_chat_becomes_the_prompt_the_model_was_trained_on():
+def test_chat_gives_the_prompt_of_training():
     reader = processor(patch=8)
     prompt = reader.apply_chat_template(CHAT, add_generation_prompt=True)
     inputs = reader(text=[prompt], videos=[render(0).frames], return_tensors="pt")
@@ -72,7 +72,7 @@ def test_a_chat_becomes_the_prompt_the_model_was_trained_on():
     ]
 
 
-def test_a_conversation_with_answers_and_system_words():
+def test_chat_with_answers_and_system_message():
     chat = [{"role": "system", "content": "video"}, *CHAT, {"role": "assistant", "content": "sea"}]
     text = tokenizer().apply_chat_template(chat, tokenize=False)
     assert text == (
@@ -81,7 +81,7 @@ def test_a_conversation_with_answers_and_system_words():
     )
 
 
-def test_pixels_reach_the_model_unchanged_but_for_scale():
+def test_processor_only_rescales_pixels():
     frames = render(3).frames
     inputs = processor(patch=8)(text=[VIDEO], videos=[frames], return_tensors="pt")
     expected = frames.transpose(0, 3, 1, 2) / 127.5 - 1
@@ -94,7 +94,7 @@ def test_larger_frames_are_resized():
     assert inputs["pixel_values_videos"].shape == (1, FRAMES, 3, SIZE, SIZE)
 
 
-def test_the_processor_survives_saving(tmp_path):
+def test_saved_processor_is_unchanged(tmp_path):
     processor(patch=8).save_pretrained(tmp_path)
     reader = AutoProcessor.from_pretrained(tmp_path)
     prompt = reader.apply_chat_template(CHAT, add_generation_prompt=True)

@@ -33,7 +33,7 @@ SEEDS = [seed for world in WORLDS for seed in seeds("train", 3, world=world)]
 
 
 @pytest.mark.parametrize("frames", [4, FRAMES, 16])
-def test_a_batch_holds_its_clips(frames):
+def test_batch_contents(frames):
     batch = pack(SEEDS, grid=12, frames=frames)
     for row, seed in enumerate(SEEDS):
         clip = render(seed, frames)
@@ -47,7 +47,7 @@ def test_a_batch_holds_its_clips(frames):
     assert batch.pixels.shape == (len(SEEDS), frames, SIZE, SIZE, 3)
 
 
-def test_slots_ask_what_the_plan_says():
+def test_slots_follow_the_plan():
     for seed in SEEDS:
         clip = render(seed, 16)
         slots = asked(clip)
@@ -61,7 +61,7 @@ def test_slots_ask_what_the_plan_says():
             assert sum(question.kind == kind for question in told) == min(there, PLAN.count(kind))
 
 
-def test_names_point_at_what_a_question_is_about():
+def test_names_are_positions_of_the_subject():
     for frames in (FRAMES, 16):
         batch = pack(SEEDS, grid=12, frames=frames)
         for row, seed in enumerate(SEEDS):
@@ -73,7 +73,7 @@ def test_names_point_at_what_a_question_is_about():
     assert {PLAN[slot] for slot in NAMED_SLOTS} == {"next", "tiny", "shape", "behind", "where", "moves"}
 
 
-def test_patch_labels_tell_what_a_patch_shows():
+def test_patch_labels():
     for seed in SEEDS:
         clip = render(seed, 16)
         shown = patch_labels(clip, 12)
@@ -90,7 +90,7 @@ def test_patch_labels_tell_what_a_patch_shows():
 
 
 @pytest.mark.parametrize(("seed", "frames"), [(SEEDS[0], FRAMES), (SEEDS[3], 12)])
-def test_every_question_is_read_as_if_it_stood_alone(seed, frames):
+def test_packed_questions_equal_single_prompts(seed, frames):
     model, reader = build(SIZES).eval(), processor(SIZES.patch)
     clip = render(seed, frames)
     batch = pack([seed], SIZES.grid, frames)
@@ -118,7 +118,7 @@ def test_slots_end_with_their_answer():
     assert WORDS[ids[ASK[0] + 1]] == asked(render(SEEDS[0]))[0].answer
 
 
-def test_empty_slots_hold_some_question_and_are_never_counted():
+def test_empty_slots_are_ignored():
     clip = next(clip for clip in map(render, seeds("train", 50)) if None in asked(clip))
     slots = asked(clip)
     assert len(question_ids(slots)) == LENGTH
@@ -129,7 +129,7 @@ def test_empty_slots_hold_some_question_and_are_never_counted():
         assert share == (1 if there else 0)
 
 
-def test_accuracy_weighs_questions_and_not_slots():
+def test_accuracy_weighs_questions_not_slots():
     kind = next(kind for kind in PLAN if PLAN.count(kind) == 2)
     one, other = (slot for slot, each in enumerate(PLAN) if each == kind)
     right, valid = torch.zeros(2, 3, len(PLAN), dtype=torch.bool)
@@ -137,7 +137,7 @@ def test_accuracy_weighs_questions_and_not_slots():
     assert by_kind(right, valid)[kind] == pytest.approx(2 / 4)
 
 
-def test_a_batch_moves_to_a_device_whole():
+def test_batch_to_device_moves_every_tensor():
     batch = pack(SEEDS[:1], grid=12)
     moved = batch.to(torch.device("meta"))
     assert isinstance(moved, Batch)

@@ -1,4 +1,4 @@
-"""What the shipped tower's tokens and attention know."""
+"""Leak and salience of the shipped model."""
 
 import pytest
 import torch
@@ -17,13 +17,13 @@ def loaded():
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_attention_of_the_observed_layer_finds_things(loaded, world):
+def test_objects_and_dots_are_salient(loaded, world):
     things, dots = salience(*loaded, seeds("search", 4, world=world))
     assert things > 2
     assert dots > 2
 
 
-def test_what_leaks_is_a_share_of_every_kind_that_was_asked(loaded):
+def test_leak_has_every_kind_that_was_asked(loaded):
     clips = seeds("search", 3)
     shares = leak(*loaded, clips, frames=6)
     assert set(shares) == {question.kind for seed in clips for question in questions(render(seed, 6))}
@@ -31,12 +31,12 @@ def test_what_leaks_is_a_share_of_every_kind_that_was_asked(loaded):
     assert all(0 <= share <= 1 for share in shares.values())
 
 
-def test_the_command_line(capsys):
+def test_command_line(capsys):
     main(["--clips", "1", "--world", "second", "--frames", "3"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("leak: scene ")
     assert [line.split(":")[0] for line in lines[1:]] == [f"salience in layer {layer}" for layer in range(4)]
-    for choice, message in (("--frames", "frames must be a whole number"), ("--clips", "which leaves it")):
+    for choice, message in (("--frames", "frames must be a whole number"), ("--clips", "which goes beyond them")):
         with pytest.raises(SystemExit):
             main([choice, "-1"])
         assert message in capsys.readouterr().err

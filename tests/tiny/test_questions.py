@@ -21,7 +21,7 @@ def clips(request):
 
 @cache
 def answers(world, frames):
-    """Questions with their answers of many clips, by kind."""
+    """Questions and answers of many clips, by kind."""
     found = {kind: [] for kind in TEMPLATES}
     for seed in seeds("search", 300, world=world):
         for question in questions(render(seed, frames), unlearned=True):
@@ -35,7 +35,7 @@ def of_kind(clip, kind):
 
 
 def shown(clip):
-    """For every thing, colour and frames that show it, by the label map alone."""
+    """Colour of every object and dot, and the frames that show it, from the label map."""
     things = (*clip.objects, *clip.dots)
     return [
         (thing.color, np.flatnonzero((clip.labels == label).any((1, 2)))) for label, thing in enumerate(things, start=1)
@@ -48,7 +48,7 @@ def scenes(clip):
 
 
 def box(clip, label, frame):
-    """Top, left, bottom and right of a thing in a frame, by the label map."""
+    """Top, left, bottom and right of an object in a frame, from the label map."""
     rows, columns = np.nonzero(clip.labels[frame] == label)
     return np.array([rows.min(), columns.min(), rows.max(), columns.max()])
 
@@ -61,14 +61,14 @@ def test_first_and_last_scene(clips):
         }
 
 
-def test_next_is_asked_of_scenes_that_are_there_once(clips):
+def test_next_is_asked_about_scenes_shown_once(clips):
     for clip in clips:
         changes = [(one, other) for one, other in pairwise(scenes(clip)) if one != other]
         once = [pair for pair in changes if sum(shot.scene == pair[0] for shot in clip.shots) == 1]
         assert of_kind(clip, "next") == {f"what scene follows the {one}?": other for one, other in once}
 
 
-def test_tiny_is_asked_where_a_scene_has_one_dot(clips):
+def test_tiny_is_asked_about_scenes_with_one_dot(clips):
     for clip in clips:
         dots = {}
         for color, frames in shown(clip)[len(clip.objects) :]:
@@ -80,14 +80,14 @@ def test_tiny_is_asked_where_a_scene_has_one_dot(clips):
         }
 
 
-def test_shape_is_asked_of_every_object(clips):
+def test_shape_is_asked_about_every_object(clips):
     for clip in clips:
         assert of_kind(clip, "shape") == {
             f"what shape is the {thing.color} object?": thing.shape for thing in clip.objects
         }
 
 
-def test_behind_is_asked_of_objects_with_one_scene(clips):
+def test_behind_is_asked_about_objects_with_one_scene(clips):
     for clip in clips:
         behind = {
             color: {scenes(clip)[frame] for frame in frames} for color, frames in shown(clip)[: len(clip.objects)]
@@ -99,7 +99,7 @@ def test_behind_is_asked_of_objects_with_one_scene(clips):
         }
 
 
-def test_where_is_asked_of_objects_that_stay_in_a_quarter(clips):
+def test_where_is_asked_about_objects_that_stay_in_a_quarter(clips):
     for clip in clips:
         told = of_kind(clip, "where")
         expected = {}
@@ -114,14 +114,14 @@ def test_where_is_asked_of_objects_that_stay_in_a_quarter(clips):
             if clear and len(west) == len(north) == 1:
                 answer = f"{'north' if north == {True} else 'south'}{'west' if west == {True} else 'east'}"
                 expected[f"where is the {color} object?"] = answer
-                for frame in frames:  # the pixels say so too
+                for frame in frames:  # pixels agree
                     top, left, bottom, right = box(clip, label, frame)
                     assert answer.startswith("north") == (top + bottom + 1 < SIZE)
                     assert answer.endswith("west") == (left + right + 1 < SIZE)
         assert told == expected
 
 
-def test_moves_is_asked_of_objects_that_clearly_move_or_do_not(clips):
+def test_moves_is_asked_about_clear_motion_or_none(clips):
     for clip in clips:
         expected = {}
         for label, (color, frames) in enumerate(shown(clip)[: len(clip.objects)], start=1):
@@ -139,7 +139,7 @@ def test_moves_is_asked_of_objects_that_clearly_move_or_do_not(clips):
         }
 
 
-def test_order_is_asked_of_neighbours_in_time(clips):
+def test_order_is_asked_about_consecutive_appearances(clips):
     for clip in clips:
         entries = sorted(
             (frames[0], place, color) for place, (color, frames) in enumerate(shown(clip)[: len(clip.objects)])
@@ -151,7 +151,7 @@ def test_order_is_asked_of_neighbours_in_time(clips):
         assert told == expected
 
 
-def test_last_is_the_object_that_is_new_latest(clips):
+def test_last_is_the_object_that_first_appears_last(clips):
     for clip in clips:
         firsts = {color: frames[0] for color, frames in shown(clip)[: len(clip.objects)]}
         *_, before, latest = sorted(firsts.values())
@@ -165,7 +165,7 @@ def test_count_is_the_number_of_big_objects(clips):
         assert of_kind(clip, "count") == {"how many big objects are there?": NUMBERS[len(labels) - len(clip.dots)]}
 
 
-def test_questions_come_in_the_order_of_kinds_and_none_twice(clips):
+def test_questions_are_unique_and_in_the_order_of_kinds(clips):
     for clip in clips:
         asked = questions(clip)
         places = [KINDS.index(question.kind) for question in asked]
@@ -174,7 +174,7 @@ def test_questions_come_in_the_order_of_kinds_and_none_twice(clips):
         assert asked == questions(clip)
 
 
-def test_answers_stay_in_their_kinds_vocabulary(clips):
+def test_answers_are_possible_answers_of_their_kind(clips):
     for clip in clips:
         for question in questions(clip):
             assert question.answer in ANSWERS[question.kind]
@@ -182,17 +182,17 @@ def test_answers_stay_in_their_kinds_vocabulary(clips):
 
 @pytest.mark.parametrize("frames", [8, 16, 32])
 @pytest.mark.parametrize("world", WORLDS)
-def test_no_answer_is_common_enough_to_be_guessed(world, frames):
+def test_answers_are_balanced(world, frames):
     for kind, asked in answers(world, frames).items():
         found = Counter(answer for _, answer in asked)
         assert len(found) == len(ANSWERS[kind])
-        if kind == "moves":  # things stand nearly as often as they go any of four ways
+        if kind == "moves":  # about half of the objects stand still
             assert found.pop("nowhere") < 0.5 * len(asked)
         assert max(found.values()) < 1.8 * found.total() / len(found), kind
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_words_of_a_question_do_not_give_its_answer_away(world):
+def test_wording_does_not_reveal_the_answer(world):
     order = answers(world, 16)["order"]
     assert 0.4 < np.mean([text.split()[3] == answer for text, answer in order]) < 0.6
     for scene in SCENES:
@@ -201,7 +201,7 @@ def test_words_of_a_question_do_not_give_its_answer_away(world):
         assert max(following.values()) < 0.4 * following.total()
 
 
-def test_what_is_not_learned_is_asked_on_demand_alone(clips):
+def test_unlearned_kinds_are_asked_only_on_request(clips):
     for clip in clips:
         everything = questions(clip, unlearned=True)
         assert questions(clip) == tuple(question for question in everything if question.kind not in UNLEARNED)

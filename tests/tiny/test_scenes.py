@@ -41,7 +41,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(shot.corner, twin.corner)
 
 
-def test_a_clip_has_the_promised_form(clips):
+def test_shapes_dtypes_and_counts(clips):
     frames = len(clips[0].frames)
     for clip in clips:
         look = LOOKS[world_of(clip.seed)]
@@ -55,7 +55,7 @@ def test_a_clip_has_the_promised_form(clips):
         assert all(dot.size in range(*look.tiny) for dot in clip.dots)
 
 
-def test_no_two_things_share_a_colour(clips):
+def test_colours_are_unique(clips):
     for clip in clips:
         colors = [thing.color for thing in things(clip)]
         assert len(set(colors)) == len(colors)
@@ -64,7 +64,7 @@ def test_no_two_things_share_a_colour(clips):
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_seed_and_length_alone_decide_the_clip(world):
+def test_clip_depends_only_on_seed_and_length(world):
     one, other = seeds("search", 2, world=world)
     early = render(one, 16)
     render(other, 16), render(one, 8)
@@ -94,7 +94,7 @@ def test_seed_and_length_alone_decide_the_clip(world):
         ),
     ],
 )
-def test_the_world_stays_as_the_weights_know_it(seed, scenes, colors, dots, labels, mean):
+def test_clips_of_the_shipped_weights_do_not_change(seed, scenes, colors, dots, labels, mean):
     clip = render(seed, 16)
     assert [(shot.scene, shot.first) for shot in clip.shots] == scenes
     assert [(thing.color, thing.shape) for thing in clip.objects] == colors
@@ -103,7 +103,7 @@ def test_the_world_stays_as_the_weights_know_it(seed, scenes, colors, dots, labe
     np.testing.assert_allclose(clip.frames.mean((0, 1, 2)), mean, atol=0.05)
 
 
-def test_pixels_labels_and_facts_tell_the_same_story(clips):
+def test_pixels_labels_and_facts_agree(clips):
     for clip in clips:
         look = LOOKS[world_of(clip.seed)]
         told = np.zeros_like(clip.labels)
@@ -113,7 +113,7 @@ def test_pixels_labels_and_facts_tell_the_same_story(clips):
                 assert len(appearance.track) == appearance.last - appearance.first + 1
                 for frame, (x, y) in enumerate(appearance.track, start=appearance.first):
                     told[frame, y : y + thing.size, x : x + thing.size][mask] = label
-            paint = max(clip.frames[clip.labels == label].astype(int).tolist(), key=sum)  # not its rim
+            paint = max(clip.frames[clip.labels == label].astype(int).tolist(), key=sum)  # the rim is darker
             assert COLORS[np.abs(look.palette - paint).sum(1).argmin()] == thing.color
         np.testing.assert_array_equal(told, clip.labels)
 
@@ -129,7 +129,7 @@ def test_nothing_overlaps(clips):
                         assert max(*(apart - one.size), *(-apart - other.size)) >= gap
 
 
-def test_shots_follow_one_another(clips):
+def test_shots_are_consecutive(clips):
     frames = len(clips[0].frames)
     for clip in clips:
         assert [clip.shots[0].first, clip.shots[-1].last] == [0, frames - 1]
@@ -143,7 +143,7 @@ def test_shots_follow_one_another(clips):
     assert {len(clip.shots) for clip in clips} == set(range(1, min(MAX_SHOTS, frames // SHORTEST_SHOT) + 1))
 
 
-def test_things_appear_at_most_once_a_shot_and_dots_once_a_clip(clips):
+def test_objects_appear_at_most_once_per_shot_and_dots_once(clips):
     for clip in clips:
         for thing in things(clip):
             spans = [
@@ -158,7 +158,7 @@ def test_things_appear_at_most_once_a_shot_and_dots_once_a_clip(clips):
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_things_and_places_come_back(world):
+def test_objects_and_places_come_back(world):
     clips = some(world, 32)
     assert Counter(len(thing.appearances) for clip in clips for thing in clip.objects).keys() >= {1, 2, 3}
     again = 0
@@ -169,7 +169,7 @@ def test_things_and_places_come_back(world):
     assert 0 < again < len(clips) / 2
 
 
-def test_the_camera_stands_still_or_pans_straight(clips):
+def test_camera_stands_still_or_pans(clips):
     pans = []
     for shot in (shot for clip in clips for shot in clip.shots):
         assert len(shot.corner) == shot.last - shot.first + 1
@@ -181,11 +181,11 @@ def test_the_camera_stands_still_or_pans_straight(clips):
         if pans[-1]:
             assert pans[-1] >= 7
             steps = np.diff(shot.corner, axis=0)
-            assert np.ptp(steps, axis=0).max() <= 1, "the same speed, but for whole pixels"
+            assert np.ptp(steps, axis=0).max() <= 1, "constant speed, up to rounding to pixels"
     assert 0.25 < np.mean(np.array(pans) > 0) < 0.75
 
 
-def test_the_ground_moves_as_the_camera_says(clips):
+def test_background_moves_with_the_camera(clips):
     differences = []
     for clip in clips:
         ground = np.where(clip.labels[..., None] == 0, clip.frames.astype(float), np.nan)
@@ -194,10 +194,10 @@ def test_the_ground_moves_as_the_camera_says(clips):
             early = ground[shot.first, max(y, 0) : SIZE + min(y, 0), max(x, 0) : SIZE + min(x, 0)]
             late = ground[shot.last, max(-y, 0) : SIZE + min(-y, 0), max(-x, 0) : SIZE + min(-x, 0)]
             differences.append(np.nanmean(abs(early - late)))
-    assert max(differences) < 7, "grain alone differs from frame to frame"
+    assert max(differences) < 7, "only noise differs between frames"
 
 
-def test_things_that_stand_go_with_the_ground():
+def test_still_objects_move_with_the_background():
     standing = moving = 0
     for clip in (clip for case in CASES for clip in some(*case)):
         for thing in things(clip):
@@ -234,7 +234,7 @@ def test_clips_of_one_frame(world):
         assert all(thing.first == 0 for thing in things(clip))
 
 
-def test_the_worlds_look_different():
+def test_worlds_look_different():
     first, second = (LOOKS[world] for world in WORLDS)
     assert np.abs(first.palette - second.palette).sum(1).min() > 30
     for shape in (*SHAPES, "dot"):
@@ -253,17 +253,17 @@ def test_shapes_differ_within_a_world():
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_things_stand_out_from_the_ground(world):
+def test_objects_contrast_with_the_background(world):
     for clip in some(world, 16):
         for label, thing in enumerate(clip.objects, start=1):
             shown = clip.labels[thing.first] == label
             ground = clip.frames[thing.first][clip.labels[thing.first] == 0].astype(float).mean(0)
-            assert np.abs(ground - clip.frames[thing.first][shown]).max() > 20, "by its paint or its rim"
+            assert np.abs(ground - clip.frames[thing.first][shown]).max() > 20, "by its colour or its rim"
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_scenes_differ_by_brightness_and_hue(world):
-    """The scene's name follows from the mean colour of the pixels that show it, most of the time."""
+def test_scenes_differ_in_mean_colour(world):
+    """The mean colour of the background predicts the scene for more than 90 % of shots."""
     means = {scene: [] for scene in SCENES}
     for clip in some(world, 16):
         for shot in clip.shots:
@@ -297,7 +297,7 @@ def test_splits_share_no_textures():
 
 
 def test_clips_show_the_textures_of_their_split():
-    """The ground of a clip is closest to the texture that its shot names, in the bank of its own split."""
+    """The background of a clip matches the texture of its shot in the bank of its split best."""
     for world in WORLDS:
         for number, split in enumerate(RANGES):
             (shot, *_), frame, labels = (
@@ -319,20 +319,20 @@ def test_clips_show_the_textures_of_their_split():
             assert max(alike, key=alike.get) == (number, shot.texture)
 
 
-def test_seeds_never_leave_their_split():
+def test_seeds_stay_in_their_split():
     assert seeds("confirm", 3, start=2) == range(2_000_000_002, 2_000_000_005)
     assert seeds("final", 1, world="second") == range(13_000_000_000, 13_000_000_001)
     with pytest.raises(ValueError, match="one of train, search, confirm, final; got 'test'"):
         seeds("test", 1)
     with pytest.raises(ValueError, match="one of first, second; got 'third'"):
         seeds("search", 1, world="third")
-    with pytest.raises(ValueError, match="which leaves it"):
+    with pytest.raises(ValueError, match="which goes beyond them"):
         seeds("search", 1, start=len(RANGES["search"]))
-    with pytest.raises(ValueError, match="which leaves it"):
+    with pytest.raises(ValueError, match="which goes beyond them"):
         seeds("train", 1, start=-1)
 
 
-def test_what_cannot_be_rendered_is_refused():
+def test_render_rejects_bad_arguments():
     for seed in (1_500_000_000, -1, SECOND_WORLD + 1_500_000_000, 2 * SECOND_WORLD):
         with pytest.raises(ValueError, match=f"seed {seed} belongs to no split"):
             render(seed)

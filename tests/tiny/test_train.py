@@ -43,7 +43,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_a_run_ends_in_a_loadable_model(uninterrupted):
+def test_run_writes_a_loadable_model(uninterrupted):
     from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
     model = LlavaOnevisionForConditionalGeneration.from_pretrained(uninterrupted / MODEL)
@@ -54,14 +54,14 @@ def test_a_run_ends_in_a_loadable_model(uninterrupted):
 
 
 @pytest.mark.parametrize("stop", [2, 4, 7])
-def test_a_resumed_run_equals_an_uninterrupted_one(uninterrupted, tmp_path, stop):
+def test_resumed_run_equals_uninterrupted_run(uninterrupted, tmp_path, stop):
     train(run(tmp_path, stop=stop))
     assert not (tmp_path / MODEL).exists()
     train(run(tmp_path, resume=True))
     assert_same(weights(tmp_path), weights(uninterrupted))
 
 
-def test_processes_share_the_work_of_one(tmp_path):
+def test_two_processes_train_like_one(tmp_path):
     train(replace(run(tmp_path / "two", processes=2), bfloat16=False, stop=3))
     train(replace(run(tmp_path / "one"), bfloat16=False, stop=3))
     train(run(tmp_path / "none", stop=0))
@@ -71,12 +71,12 @@ def test_processes_share_the_work_of_one(tmp_path):
     assert apart < 0.2 * moved
 
 
-def test_init_begins_with_given_weights(uninterrupted, tmp_path):
+def test_init_loads_weights(uninterrupted, tmp_path):
     train(run(tmp_path, init=uninterrupted / CHECKPOINT, stop=0))
     assert_same(weights(tmp_path), weights(uninterrupted))
 
 
-def test_stages_touch_only_what_they_train():
+def test_stages_change_only_what_they_train():
     learner = Learner(SIZES, torch.device("cpu"))
     for stage in SHORT:
         before = {name: value.clone() for name, value in learner.model.state_dict().items()}
@@ -88,7 +88,7 @@ def test_stages_touch_only_what_they_train():
         assert ("model.image_newline" in moved) == (stage.trains == "language")
 
 
-def test_training_learns():
+def test_training_lowers_the_loss():
     learner = Learner(SIZES, torch.device("cpu"))
     stage = replace(SHORT[1], clips=600, batch=4)
     learner.enter(stage)
@@ -97,7 +97,7 @@ def test_training_learns():
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_empty_slots_teach_nothing():
+def test_empty_slots_do_not_change_the_loss():
     stage, told = SHORT[1], []
     batch = batch_of(stage)
     assert not batch.valid.all()
@@ -111,7 +111,7 @@ def test_empty_slots_teach_nothing():
     torch.testing.assert_close(told[0], told[1])
 
 
-def test_selection_is_unbiased_and_a_share_of_it_is_everything():
+def test_selection_is_unbiased_and_half_of_it_keeps_all():
     counts = torch.zeros(8 * 36)
     everything = 0
     for seed in range(400):
@@ -137,7 +137,7 @@ def share_of_everything(frames: int, whole: float) -> float:
 @pytest.mark.parametrize("frames", [1, 4, 8, 16, 24, 32])
 def test_whole_videos_stay_whole_at_every_length(frames):
     assert share_of_everything(frames, whole=1.0) == 1
-    assert share_of_everything(frames, whole=0.0) < 0.1  # a share drawn near 100 % of few tokens
+    assert share_of_everything(frames, whole=0.0) < 0.1  # near 100 % of few tokens, rounding keeps all
 
 
 def test_long_clips_are_read_whole_less_often():
@@ -154,7 +154,7 @@ def test_processes_and_steps_never_share_a_clip():
     assert spans[-1][1] <= RANGES["train"].stop
 
 
-def test_lengths_are_drawn_alike_by_all_processes():
+def test_clip_lengths_are_the_same_in_all_processes():
     (stage,) = (stage for stage in SHORT if stage.trains == "language")
     drawn = [stage.length(step) for step in range(40)]
     assert drawn == [stage.length(step) for step in range(40)]
@@ -162,14 +162,14 @@ def test_lengths_are_drawn_alike_by_all_processes():
     assert {frames for stage in RECIPE for frames in stage.frames} >= {8, 32}
 
 
-def test_learning_rate_warms_up_and_fades():
+def test_learning_rate_schedule():
     assert learning_rate(0.0, 0) == pytest.approx(1 / 25)
     assert learning_rate(0.3, 1000) == 1
     assert learning_rate(0.725, 1000) == pytest.approx(0.5)
     assert learning_rate(0.9999, 1000) == 0.02
 
 
-def test_bad_runs_are_refused(tmp_path):
+def test_bad_runs_raise(tmp_path):
     with pytest.raises(ValueError, match="3 processes cannot share a batch of 2"):
         run(tmp_path, processes=3)
     with pytest.raises(ValueError, match="several processes need device 'cpu'; got 'cuda' with 2"):

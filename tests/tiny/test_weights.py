@@ -13,7 +13,7 @@ from vidfold.tiny.worlds import WORLDS
 
 TWINS = ("varied", "whole")
 LEAST = {"where": 0.8, "order": 0.65, "last": 0.8}
-"""Right answers at 8 frames of kinds that are hard for it."""
+"""Least accuracy at 8 frames of kinds that are hard for the model."""
 
 
 @pytest.fixture(scope="module", params=TWINS)
@@ -46,23 +46,23 @@ def test_the_folder_is_small(folder):
     assert sum(file.stat().st_size for file in folder.iterdir()) < 16 << 20
 
 
-def test_its_words_are_those_of_the_code(folder):
+def test_vocabulary_equals_the_code(folder):
     assert json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"] == VOCABULARY
 
 
-def test_loading_loses_nothing(folder):
+def test_loading_has_no_missing_or_unexpected_keys(folder):
     _, report = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_it_answers_about_clips_it_never_saw(model, world):
+def test_accuracy_on_search_clips(model, world):
     shares = accuracy(model, SHIPPED.grid, clips=48, world=world)
     assert {kind: shares[kind] for kind in KINDS if shares[kind] < LEAST.get(kind, 0.9)} == {}
 
 
-def test_it_answers_as_a_user_would_write(model, reader):
+def test_case_and_spacing_of_questions_do_not_matter(model, reader):
     clip = render(seeds("search", 1)[0])
     told = {question.text: question.answer for question in questions(clip)}
     texts = ["What is the first scene?", "  HOW many big objects are there ?"]
@@ -72,11 +72,11 @@ def test_it_answers_as_a_user_would_write(model, reader):
     ]
 
 
-def test_it_ends_its_turn_after_the_answer(model, reader):
+def test_answers_are_one_word(model, reader):
     clip = render(seeds("search", 1)[0])
     new = ask(model, reader, clip.frames, [question.text for question in questions(clip)])
     assert (new[:, 1] == model.generation_config.eos_token_id).all()
 
 
-def test_generate_answers_as_packed_scoring_does(folder):
+def test_generate_agrees_with_packed_scoring(folder):
     assert generation_agreement(folder, clips=3) == 1.0

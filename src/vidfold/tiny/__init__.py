@@ -1,4 +1,4 @@
-"""The embedded model: a little world of synthetic clips, questions about it, and a model that knows it."""
+"""The embedded model: synthetic clips of two small worlds, questions about them, and a model trained on them."""
 
 from vidfold.tiny.model import path
 from vidfold.tiny.questions import Question, questions

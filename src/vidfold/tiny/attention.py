@@ -1,6 +1,6 @@
-"""Attention for training on a CPU: torch's forward, and a backward in chunks that stay in the cache.
+"""Attention for training on a CPU: torch's forward, and a backward in chunks that fit in the cache.
 
-On a CPU the stock backward of scaled dot product attention would take most of a training step of so small a model.
+On a CPU, torch's backward of scaled dot product attention would take most of a training step of this small model.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _ChunkedAttention(torch.autograd.Function):
 
 
 def _flatten(mask: Tensor | None, *tensors: Tensor) -> list[Tensor]:
-    """The bias to add to attention logits, then the tensors with clips and heads as one dimension."""
+    """The bias to add to attention logits, then the tensors with batch and heads as one dimension."""
     bias = tensors[0].new_zeros(()) if mask is None else mask[0].to(tensors[0].dtype)
     return [bias, *(tensor.reshape(-1, *tensor.shape[2:]) for tensor in tensors)]
 
@@ -64,7 +64,8 @@ def chunked_attention(
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: (B, heads, S, head size) in, (B, S, heads, head size) out.
 
-    ``attention_mask`` is None or one additive (1, 1, S, S) for the whole batch; queries and keys are equally long.
+    ``attention_mask`` is None or one additive (1, 1, S, S) mask for the whole batch; queries and keys have the same
+    length S.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     inputs = (query.to(value.dtype), key.to(value.dtype), value, attention_mask, scale)
@@ -73,7 +74,7 @@ def chunked_attention(
 
 
 def use_chunked_attention(model: PreTrainedModel) -> None:
-    """Lets every attention of a transformers model run through ``chunked_attention``."""
+    """Makes every attention layer of a transformers model use ``chunked_attention``."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 

@@ -1,4 +1,4 @@
-"""What happens in a clip: its shots, who appears in them, where, and how camera and things move."""
+"""What happens in a clip: its shots, the objects in them, and how camera and objects move."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Shot:
     """Frames ``first`` to ``last`` between two cuts, in one scene.
 
     Attributes:
-        texture: number of the scene's texture.
-        corner: (frames, 2) int64, the top-left corner (x, y) of the part of the texture that each frame shows.
+        texture: index of the scene's texture.
+        corner: (frames, 2) int64, top-left corner (x, y) of the part of the texture that each frame shows.
     """
 
     scene: str
@@ -37,7 +37,7 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """One thing without interruption on screen: ``track`` (last - first + 1, 2) int64, its top-left corner (x, y)."""
+    """An object on screen without interruption: ``track`` (last - first + 1, 2) int64, its top-left corner (x, y)."""
 
     first: int
     last: int
@@ -46,7 +46,7 @@ class Appearance:
 
 @dataclass(frozen=True, eq=False)
 class Object:
-    """One thing of a clip, ``size`` pixels high and wide; it may come back in later shots."""
+    """One object or dot of a clip, ``size`` pixels high and wide; it may come back in later shots."""
 
     color: str
     shape: str
@@ -61,7 +61,7 @@ class Object:
 
 @dataclass(frozen=True, eq=False)
 class Cast:
-    """Shots, big objects and dots of a clip; no two things share a colour."""
+    """Shots, big objects and dots of a clip; all objects and dots have different colours."""
 
     shots: tuple[Shot, ...]
     objects: tuple[Object, ...]
@@ -69,7 +69,7 @@ class Cast:
 
 
 def cast(rng: np.random.Generator, look: Look, frames: int, textures: int) -> Cast:
-    """Draws what happens in a clip of ``frames`` frames; nothing overlaps, and what finds no room stays away."""
+    """Draws what happens in a clip of ``frames`` frames; nothing overlaps, and what does not fit is left out."""
     shots = _shots(rng, frames, textures)
     count, dots = int(rng.integers(2, MAX_OBJECTS + 1)), int(rng.integers(1, MAX_DOTS + 1))
     colors = [COLORS[number] for number in rng.permutation(len(COLORS))[: count + dots]]
@@ -94,7 +94,7 @@ def cast(rng: np.random.Generator, look: Look, frames: int, textures: int) -> Ca
 
 
 def _shots(rng: np.random.Generator, frames: int, textures: int) -> tuple[Shot, ...]:
-    """One to four shots of at least four frames each; of three or more, one may return to the first one's place."""
+    """One to four shots of at least four frames; with three or more, one may show the first shot's place again."""
     count = int(rng.integers(1, max(1, min(MAX_SHOTS, frames // SHORTEST_SHOT)) + 1))
     spare = frames - SHORTEST_SHOT * count
     cuts = np.sort(rng.integers(0, max(spare, 0) + 1, count - 1)) + SHORTEST_SHOT * np.arange(1, count)
@@ -110,35 +110,35 @@ def _shots(rng: np.random.Generator, frames: int, textures: int) -> tuple[Shot, 
 
 
 def _camera(rng: np.random.Generator, frames: int) -> IntArray:
-    """Corners (frames, 2) of what a camera sees that stands still or pans at a constant speed."""
-    way = np.zeros(2)
+    """Top-left corners (frames, 2) of the view of a camera that stands still or pans at constant speed."""
+    travel = np.zeros(2)
     if rng.random() < 0.5:
-        way = _HEADINGS[rng.integers(len(_HEADINGS))] * rng.uniform(8, MARGIN - 4)
-    start = np.maximum(0, -way) + rng.random(2) * (MARGIN - abs(way))
-    corners = start + way * np.linspace(0, 1, frames)[:, None]
+        travel = _HEADINGS[rng.integers(len(_HEADINGS))] * rng.uniform(8, MARGIN - 4)
+    start = np.maximum(0, -travel) + rng.random(2) * (MARGIN - abs(travel))
+    corners = start + travel * np.linspace(0, 1, frames)[:, None]
     return np.clip(np.rint(corners), 0, MARGIN).astype(np.int64)
 
 
 def _place(
     rng: np.random.Generator, shot: Shot, size: int, tiny: bool, others: list[tuple[int, Appearance]]
 ) -> Appearance | None:
-    """An appearance in a shot that keeps clear of the others; None where there is no room."""
+    """An appearance in a shot that overlaps no other; None if there is no room."""
     length, gap = shot.last - shot.first + 1, 2 if tiny else 1
     for _ in range(_TRIES):
         begin, end = 0, length
-        fate = rng.random()
-        if fate < 0.3:
+        chance = rng.random()
+        if chance < 0.3:
             begin = int(rng.integers(1, max(2, length // 2 + 1)))
-        elif fate < 0.55:
+        elif chance < 0.55:
             end = int(rng.integers(max(1, length // 2), max(2, length)))
         begin = min(begin, length - 1)
         end = max(end, begin + 1)
         steps = np.linspace(0, 1, end - begin)[:, None]
-        own = np.zeros(2)
+        travel = np.zeros(2)
         if not tiny and rng.random() < 0.5:
-            own = _HEADINGS[rng.integers(len(_HEADINGS))] * rng.uniform(20, 45)
+            travel = _HEADINGS[rng.integers(len(_HEADINGS))] * rng.uniform(20, 45)
         corner = shot.corner[begin:end]
-        path = own * steps - (corner - corner[0])
+        path = travel * steps - (corner - corner[0])
         low, high = -path.min(0), SIZE - size - path.max(0)
         if (low > high).any():
             continue
@@ -150,7 +150,7 @@ def _place(
 
 
 def _apart(one: Appearance, size: int, other: Appearance, extent: int, gap: int) -> bool:
-    """Whether the boxes of two things keep ``gap`` pixels between them in all frames that show both."""
+    """Whether two objects are at least ``gap`` pixels apart in all frames that show both."""
     first, end = max(one.first, other.first), min(one.last, other.last) + 1
     if first >= end:
         return True

@@ -1,4 +1,4 @@
-"""How much of its little world the tiny model still sees through folded tokens: ``python -m vidfold.tiny.evaluate``."""
+"""Accuracy of the tiny model with folded tokens: ``python -m vidfold.tiny.evaluate``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
     from transformers.models.llava_onevision import LlavaOnevisionProcessor
 
-_REFERENCE_SHARE = 126 / 729 / 0.10  # anchors a patch, for each unit of retention, in the authors' setting
+_REFERENCE_SHARE = 126 / 729 / 0.10  # anchors per patch at retention 1, scaled from the authors' setting
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Setting:
     def reducer(self, tokens: VideoTokens, seed: int) -> Reducer:
         """The method for one video.
 
-        Methods that draw at random draw anew for each clip, from its ``seed``.  The authors' AOT has no retention:
-        its anchors are scaled from their own setting, and how many tokens it keeps is measured.
+        Random methods use the clip's ``seed``.  The authors' AOT has no retention: its number of anchors is scaled
+        from their setting, and the number of tokens it keeps is measured.
         """
         names = {field.name for field in fields(reducers.METHODS[self.method])}
         settings: dict[str, object] = {}
@@ -65,11 +65,11 @@ FULL = Setting("identity", 1.0)
 
 @dataclass(frozen=True)
 class Score:
-    """Answers under one setting, by clip and kind.
+    """Right answers with one setting, by clip and kind.
 
     ``right`` and ``asked`` are (clips, kinds) counts, kinds in the order of ``KINDS``; ``kept`` (clips,) is the share
-    of tokens the language model read.  A clip need not ask every kind; of a kind that no clip asks, all numbers are
-    NaN, and no mean counts it.
+    of tokens the language model read.  Not every clip has every kind.  A kind that no clip has gives NaN, and means
+    ignore it.
     """
 
     right: NDArray[np.int64]
@@ -78,32 +78,32 @@ class Score:
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """(kinds,): share of right answers."""
+        """Share of right answers, (kinds,)."""
         share: NDArray[np.float64] = self.right.sum(0) / self._total
         return share
 
     @property
     def influence(self) -> NDArray[np.float64]:
-        """(clips, kinds): how much each clip moves each accuracy; questions of one clip are not independent."""
+        """Influence of each clip on each accuracy, (clips, kinds); questions about one clip are not independent."""
         moved: NDArray[np.float64] = (self.right - self.accuracy * self.asked) / self._total
         return moved
 
     @property
     def _total(self) -> NDArray[np.float64]:
-        """(kinds,): questions of every kind, NaN for none."""
+        """Number of questions of each kind, NaN for none, (kinds,)."""
         total = self.asked.sum(0)
         return np.where(total > 0, total, np.nan)
 
     def standard_error(self) -> NDArray[np.float64]:
-        """(kinds,): standard errors of ``accuracy`` over clips."""
+        """Standard error of ``accuracy`` over clips, (kinds,)."""
         return _error(self.influence)
 
     def mean(self) -> tuple[float, float]:
-        """Mean accuracy over the kinds that were asked, each weighing the same, and its standard error."""
+        """Mean accuracy over the kinds that were asked, all with the same weight, and its standard error."""
         return float(np.nanmean(self.accuracy)), float(_error(np.nanmean(self.influence, 1)))
 
     def gain(self, other: Score) -> tuple[float, float]:
-        """Difference of the means to another setting on the same clips, and its paired standard error."""
+        """Mean accuracy minus that of another setting on the same clips, and its paired standard error."""
         difference = np.nanmean(self.influence - other.influence, 1)
         return float(np.nanmean(self.accuracy - other.accuracy)), float(_error(difference))
 
@@ -115,13 +115,13 @@ def evaluate(
     clips: range,
     frames: int = FRAMES,
 ) -> dict[Setting, Score]:
-    """Asks all questions about the clips of ``clips`` (seeds), of so many frames each, under every setting.
+    """Asks all questions about the clips with seeds ``clips`` and ``frames`` frames, with every setting.
 
     Each clip is encoded once; each setting folds it once and answers its questions in one batch.
 
     Raises:
-        ValueError: a method that needs what the model cannot give, or that works inside the language model; less than
-            one frame.
+        ValueError: a method needs a field that the model does not give, or works inside the language model; or
+            ``frames`` is below 1.
     """
     needs = frozenset[str]().union(*(reducers.get(setting.method).needs for setting in settings))
     rows: dict[Setting, list[tuple[NDArray[np.int64], float]]] = {setting: [] for setting in settings}
@@ -147,7 +147,7 @@ def evaluate(
 
 
 def table(scores: dict[Setting, Score]) -> str:
-    """A Markdown table: accuracy of every kind, their mean, and the paired difference to full tokens if there."""
+    """A Markdown table: accuracy of every kind, their mean, and the paired difference to all tokens if measured."""
     head = ("method", "retention", "kept", *KINDS, "mean", "difference to full")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for setting, score in scores.items():
@@ -167,7 +167,7 @@ def table(scores: dict[Setting, Score]) -> str:
 
 
 def prompts(processor: LlavaOnevisionProcessor, clip: Clip) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Prompts of all questions with the clip's pixels once, and the true answers' token ids."""
+    """Model inputs for all questions, with the clip's pixels once, and the token ids of the true answers."""
     asked = questions(clip)
     chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": one.text}]}] for one in asked]
     prompts = [processor.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", nargs="+", default=["aot", "random"], help=", ".join(sorted(reducers.METHODS)))
     parser.add_argument("--split", choices=sorted(set(RANGES) - {"train"}), default="search", help="(default: search)")
     parser.add_argument("--world", choices=WORLDS, default="first", help="(default: first)")
-    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of every clip (default: {FRAMES})")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames of every clip (default: {FRAMES})")
     parser.add_argument("--model", default=str(path()), help="folder of the model (default: the shipped one)")
     chosen = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Write a trained model as a standard transformers folder, and check that it answers there as it did in training."""
+"""Save a trained model as a standard transformers folder, and check that it answers as it did in training."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
     from transformers.models.llava_onevision import LlavaOnevisionProcessor
 
-_SMALLEST_AGREEMENT = 0.98  # fp16 weights and another order of sums may turn a rare close call
+_SMALLEST_AGREEMENT = 0.98  # fp16 weights and a different order of sums may change a few close answers
 
 
 def export(model: LlavaOnevisionForConditionalGeneration, patch: int, folder: Path) -> None:
     """Writes weights (fp16), configuration, tokenizer, processor and chat template to ``folder``.
 
-    ``RuntimeError`` when ``generate()`` on the folder does not answer as the packed questions were answered.
+    Raises ``RuntimeError`` if ``generate()`` with the folder and packed scoring disagree on more than 2 % of answers.
     """
     from transformers import LlavaOnevisionForConditionalGeneration
 
@@ -37,11 +37,11 @@ def export(model: LlavaOnevisionForConditionalGeneration, patch: int, folder: Pa
     processor(patch).save_pretrained(folder)
     agreement = generation_agreement(folder)
     if agreement < _SMALLEST_AGREEMENT:
-        raise RuntimeError(f"generate() on {folder} agrees with packed answers on {agreement:.1%} of questions only")
+        raise RuntimeError(f"generate() on {folder} agrees with packed answers on only {agreement:.1%} of questions")
 
 
 def generation_agreement(folder: Path, clips: int = 12) -> float:
-    """Share of questions about search clips that ``generate()`` on the folder answers as packed scoring does."""
+    """Share of questions about search clips where ``generate()`` with the folder and packed scoring agree."""
     from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
     model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
@@ -62,7 +62,7 @@ def ask(
     frames: NDArray[np.uint8],
     texts: Sequence[str],
 ) -> Tensor:
-    """New tokens (questions, n) of ``generate()`` for questions about one clip (F, H, W, 3), put as a user would."""
+    """New tokens (questions, n) of ``generate()`` for questions about one clip (F, H, W, 3), each in its own chat."""
     chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
     prompts = [reader.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
     inputs = reader(text=prompts, videos=[frames] * len(texts), padding=True, return_tensors="pt")

@@ -37,11 +37,11 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"
 )
-"""Chat turns as Qwen writes them, without line breaks; the video comes before the words of its turn."""
+"""Chat turns as in Qwen, without line breaks; the video comes before the text of its turn."""
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word: case, spacing and the British spelling of colour do not matter, punctuation stands alone."""
+    """One token per word, punctuation separate; ignores case and spacing, and reads "colour" as "color"."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -61,7 +61,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def processor(patch: int) -> LlavaOnevisionProcessor:
-    """The standard processor of the architecture, for frames of 96 x 96 pixels cut into patches of ``patch`` pixels."""
+    """The architecture's standard processor, for frames of 96 x 96 pixels and patches of ``patch`` x ``patch``."""
     from transformers.models.llava_onevision import (
         LlavaOnevisionImageProcessor,
         LlavaOnevisionProcessor,
@@ -83,8 +83,8 @@ def processor(patch: int) -> LlavaOnevisionProcessor:
 
 
 def encode(text: str) -> list[int]:
-    """Token ids of a question as ``TEMPLATES`` words it, equal to the tokenizer's; ``ValueError`` for other words."""
+    """Token ids of a question from ``TEMPLATES``, the same as the tokenizer's; ``ValueError`` for unknown words."""
     words = text.replace("?", " ?").split()
     if unknown := [word for word in words if word not in VOCABULARY]:
-        raise ValueError(f"words outside the vocabulary: {', '.join(unknown)}; it has {', '.join(WORDS)}")
+        raise ValueError(f"words outside the vocabulary: {', '.join(unknown)}; the vocabulary is {', '.join(WORDS)}")
     return [VOCABULARY[word] for word in words]

@@ -1,4 +1,4 @@
-"""One training step of the tiny model: which parameters learn, what they lose, how processes agree."""
+"""One training step of the tiny model: trained parameters, losses, and gradients averaged over processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SHORTEST = 0.05
 _PLACE_WEIGHT = 3.0
-_MOST = 640  # tokens of longer clips are read all together less often, since time grows with them
+_MOST = 640  # longer clips are read whole less often, since time grows with their number of tokens
 
 
 class Learner:
@@ -41,7 +41,7 @@ class Learner:
         self.optimizers: list[torch.optim.Optimizer] = []
 
     def enter(self, stage: Stage, optimizers: list[dict[str, Any]] | None = None) -> None:
-        """Sets which parameters learn in a stage; their optimizers start afresh, or from saved states."""
+        """Sets which parameters a stage trains; optimizers start fresh, or from saved states."""
         self.model.requires_grad_(stage.trains == "language")
         tower = self.model.model.vision_tower
         tower.requires_grad_(stage.trains == "vision")
@@ -50,9 +50,9 @@ class Learner:
         tables = {id(self.model.get_input_embeddings().weight), id(tower.embeddings.position_embedding.weight)}
         matrices = [parameter for parameter in learning if parameter.ndim == 2 and id(parameter) not in tables]
         others = [parameter for parameter in learning if parameter.ndim != 2 or id(parameter) in tables]
-        seeing = [self.reader, self.frame_reader, self.place_reader]
-        aids = seeing if stage.trains == "vision" else [self.alignment]
-        others += [parameter for aid in aids for parameter in aid.parameters()]
+        readers = [self.reader, self.frame_reader, self.place_reader]
+        extras = readers if stage.trains == "vision" else [self.alignment]
+        others += [parameter for extra in extras for parameter in extra.parameters()]
         self.parameters = [*matrices, *others]
         self.optimizers = [
             torch.optim.Muon(matrices, lr=stage.muon, momentum=0.95, weight_decay=0.01),
@@ -62,7 +62,7 @@ class Learner:
             optimizer.load_state_dict(state)
 
     def step(self, stage: Stage, number: int, batch: Batch, processes: int) -> dict[str, Tensor]:
-        """One update from this process's clips and those of the others; losses and accuracies by name."""
+        """One update from the clips of all processes; losses and accuracies of this process's clips by name."""
         batch = batch.to(self.device)
         progress = number / stage.steps
         for optimizer, peak in zip(self.optimizers, (stage.muon, stage.adam), strict=True):
@@ -70,9 +70,9 @@ class Learner:
                 group["lr"] = peak * learning_rate(progress, number)
         with self._precision():
             losses, right = (
-                self._see(batch, stage.presence)
+                self._vision_losses(batch, stage.presence)
                 if stage.trains == "vision"
-                else self._read(batch, progress, stage.first + number, stage.whole)
+                else self._language_losses(batch, progress, stage.first + number, stage.whole)
             )
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
         self._share_gradients(processes)
@@ -81,8 +81,8 @@ class Learner:
             optimizer.zero_grad()
         return {name: value.detach() for name, value in (losses | right).items()}
 
-    def _see(self, batch: Batch, presence: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Weighted losses of the vision stage; it answers no questions."""
+    def _vision_losses(self, batch: Batch, presence: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Weighted losses of a vision stage; it has no questions, so no accuracies."""
         states = see(self.model, batch.pixels.flatten(0, 1))
         shown = batch.patches.flatten(0, 1)
         losses = {"patch": self.reader(states, shown), "place": _PLACE_WEIGHT * self.place_reader(states)}
@@ -90,10 +90,10 @@ class Learner:
             losses["presence"] = presence * self.frame_reader(states, shown)
         return losses, {}
 
-    def _read(
+    def _language_losses(
         self, batch: Batch, progress: float, seed: int, whole: float
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Weighted losses of the language stage, and the accuracy of every kind."""
+        """Weighted losses of a language stage, and the accuracy of every kind."""
         clips, frames = batch.pixels.shape[:2]
         with torch.no_grad():
             states = see(self.model, batch.pixels.flatten(0, 1))
@@ -102,16 +102,16 @@ class Learner:
         rng = torch.Generator().manual_seed(seed)
         chosen = select(clips, frames, self.sizes.cells, rng, whole).to(self.device)[..., None]
         tokens, shown = tokens.take_along_dim(chosen, 1), shown.take_along_dim(chosen, 1)
-        losses, right = self._answers(tokens, batch)
-        fading = 0.3 * max(0.0, 1 - progress / 0.8)
-        losses["align"] = fading * self.alignment(tokens, self.model.get_input_embeddings().weight, shown)
+        losses, right = self._answer_losses(tokens, batch)
+        weight = 0.3 * max(0.0, 1 - progress / 0.8)
+        losses["align"] = weight * self.alignment(tokens, self.model.get_input_embeddings().weight, shown)
         return losses, right
 
-    def _answers(self, tokens: Tensor, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _answer_losses(self, tokens: Tensor, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses of answer, end of turn and binding; accuracy of every kind.
 
-        Binding asks for the answer already at the word that names what the question is about, half way through the
-        layers.  Without it the model settles on one shape for all colours.
+        Binding predicts the answer half way through the layers, at the word that names the subject of the question.
+        Without it the model learns to answer the same shape for every colour.
         """
         final, early = read(self.model, tokens, batch.ids)
         head, norm = self.model.lm_head, self.model.model.language_model.norm
@@ -129,7 +129,7 @@ class Learner:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _share_gradients(self, processes: int) -> None:
-        """Means over processes, then clips the common norm to one."""
+        """Averages gradients over processes, then clips their total norm to 1."""
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if processes > 1:
             flat = torch.cat([grad.flatten() for grad in grads])
@@ -140,7 +140,7 @@ class Learner:
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
 
     def state(self) -> dict[str, Any]:
-        """Everything that was learned."""
+        """State of all trained parts."""
         return {
             "model": self.model.state_dict(),
             "reader": self.reader.state_dict(),
@@ -150,7 +150,7 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Takes over what `state` gave."""
+        """Loads what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.reader.load_state_dict(state["reader"])
         self.alignment.load_state_dict(state["alignment"])
@@ -159,11 +159,11 @@ class Learner:
 
 
 def select(clips: int, frames: int, cells: int, rng: torch.Generator, whole: float) -> Tensor:
-    """(clips, n) int64: which of ``frames * cells`` tokens the language model gets, ascending.
+    """Which of ``frames * cells`` tokens the language model reads, (clips, n) int64, ascending.
 
-    A share ``whole`` of the draws keeps all: 1 always does, less does so less often for long clips.  The others keep
-    5 to 100 % (log-uniform), by chance alone: out of the whole clip, or equally many in each frame.  Chance knows
-    nothing of objects, so no way of folding is favoured in training.
+    A share ``whole`` of the draws keeps all tokens: always if it is 1, else less often for long clips.  The others
+    keep 5 to 100 % (log-uniform), at random: from the whole clip, or equally many from each frame.  A random choice
+    favours no folding method.
     """
     total = frames * cells
     everything, share, by_frame = torch.rand(3, generator=rng).tolist()

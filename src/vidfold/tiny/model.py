@@ -1,4 +1,4 @@
-"""The tiny model: a standard LLaVA-OneVision of about two million parameters, and where its weights lie."""
+"""The tiny model: a standard LLaVA-OneVision of about two million parameters, and the folders of its weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TinyConfig:
 
     @property
     def cells(self) -> int:
-        """Tokens a frame the language model reads."""
+        """Tokens per frame after pooling."""
         return (self.grid // 2) ** 2
 
 
@@ -40,18 +40,18 @@ SHIPPED = TinyConfig()
 """Sizes of the shipped weights."""
 
 FOLDERS = {"varied": "weights", "whole": "weights_whole"}
-"""Where the weights lie, by what their language model read in training."""
+"""Folders of the weights, by what the language model read last in training."""
 
 
 def path(read: Literal["varied", "whole"] = "varied") -> Path:
     """Folder of the shipped weights, for ``AutoProcessor`` and ``LlavaOnevisionForConditionalGeneration``.
 
     Args:
-        read: what the language model was trained to read: a "varied" share of each video's tokens, or, further on
-            from there, the "whole" video alone, which is all that published models have read.
+        read: "varied": trained to read a random share of each video's tokens; "whole": then trained further on whole
+            videos only, as published models are.
 
     Raises:
-        ValueError: another word.
+        ValueError: ``read`` is neither.
     """
     if read not in FOLDERS:
         raise ValueError(f"read must be one of {', '.join(FOLDERS)}; got {read!r}")

@@ -1,7 +1,7 @@
-"""Many questions about one clip in one sequence: how training batches are laid out and read by the model.
+"""Many questions about one clip in one sequence: layout of training batches, and how the model reads them.
 
-The sequence is ``<|im_start|> user``, the visual tokens with the newline, then one slot a question.  No slot sees
-another, and positions start anew in every slot, so each question is read exactly as if it stood alone in a chat.
+The sequence is ``<|im_start|> user``, the visual tokens with the newline, then one slot per question.  Slots do not
+attend to each other and all have the same positions, so each question is read as if it were alone in a chat.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLAN = (
     *("scene", "next", "tiny", "shape", "shape", "behind", "where", "where"),
     *("moves", "order", "order", "last", "count"),
 )
-"""The kind asked in every slot; what is hard to learn has two."""
+"""The kind of question in each slot; kinds that are hard to learn have two."""
 
 LABELS = (*COLORS, *SHAPES, "tiny", *SCENES)
 """What a patch can show, in the order of ``Batch.patches``."""
@@ -39,26 +39,26 @@ _FILLERS = {kind: Question(kind, template.format(**_SAMPLE), ANSWERS[kind][0]) f
 _TEXTS = [encode(_FILLERS[kind].text) for kind in PLAN]
 _LENGTHS = [len(text) + len(TURN) + 1 for text in _TEXTS]
 _STARTS = [sum(_LENGTHS[:slot]) for slot in range(len(PLAN))]
-_COVERED = 4  # pixels of a thing a patch must show to be labelled with it
+_COVERED = 4  # a patch gets an object's label if it shows at least this many pixels of it
 _NAMED = {"next": "scene", "tiny": "scene", "shape": "color", "behind": "color", "where": "color", "moves": "color"}
 
 LENGTH = sum(_LENGTHS)
 ASK = torch.tensor([start + length - 2 for start, length in zip(_STARTS, _LENGTHS, strict=True)])
-"""Where each slot's answer is predicted; the answer itself stands one later and predicts the end of the turn."""
+"""Position where each slot's answer is predicted; the answer follows it and predicts the end of the turn."""
 NAMED_SLOTS = torch.tensor([slot for slot, kind in enumerate(PLAN) if kind in _NAMED])
 NAMES = torch.tensor(
     [_STARTS[slot] + _TEXTS[slot].index(VOCABULARY[_SAMPLE[_NAMED[PLAN[slot]]]]) for slot in NAMED_SLOTS.tolist()]
 )
-"""Where the slots that are about one thing or scene name it."""
+"""Position of the word that names the subject of the question, for `NAMED_SLOTS`."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips ready for training: B clips of F frames, G x G patches a frame.
+    """Clips ready for training: B clips of F frames, G x G patches per frame.
 
     ``pixels`` (B, F, 96, 96, 3) uint8; ``patches`` (B, F, G * G, labels) bool, what each patch shows;
-    ``ids`` (B, LENGTH) int64, the packed questions with their answers; ``valid`` (B, slots) bool, where there is a
-    question of the slot's kind.
+    ``ids`` (B, LENGTH) int64, the packed questions with their answers; ``valid`` (B, slots) bool, whether the
+    slot has a question.
     """
 
     pixels: Tensor
@@ -77,7 +77,7 @@ class Batch:
 
 
 def pack(seeds: Sequence[int], grid: int, frames: int = FRAMES) -> Batch:
-    """Renders the clips of ``seeds`` with so many frames."""
+    """Renders the clips of ``seeds`` with ``frames`` frames each."""
     pixels, patches, ids, valid = [], [], [], []
     for seed in seeds:
         clip = render(seed, frames)
@@ -95,7 +95,7 @@ def pack(seeds: Sequence[int], grid: int, frames: int = FRAMES) -> Batch:
 
 
 def asked(clip: Clip) -> list[Question | None]:
-    """The question in every slot of ``PLAN``, or None where the clip has none left of the kind."""
+    """The question in each slot of ``PLAN``, or None if the clip has no more of its kind."""
     of_kind: dict[str, list[Question]] = {kind: [] for kind in TEMPLATES}
     for question in questions(clip, unlearned=True):
         of_kind[question.kind].append(question)
@@ -106,7 +106,7 @@ def asked(clip: Clip) -> list[Question | None]:
 
 
 def question_ids(slots: Sequence[Question | None]) -> list[int]:
-    """The packed questions (LENGTH) with their answers; an empty slot holds some question, never to be counted."""
+    """Token ids (LENGTH) of the questions with their answers; an empty slot gets a filler that losses ignore."""
     written = [slot or _FILLERS[kind] for slot, kind in zip(slots, PLAN, strict=True)]
     return [token for question in written for token in _question_ids(question)]
 
@@ -114,8 +114,8 @@ def question_ids(slots: Sequence[Question | None]) -> list[int]:
 def read(
     model: LlavaOnevisionForConditionalGeneration, tokens: Tensor, ids: Tensor, early: int = 2
 ) -> tuple[Tensor, Tensor]:
-    """Final states (B, LENGTH, D) of the packed questions ``ids`` over visual ``tokens`` (B, n, D), and states
-    after ``early`` layers."""
+    """Final states (B, LENGTH, D) of the packed questions ``ids`` after visual ``tokens`` (B, n, D), and their
+    states after ``early`` layers."""
     embed = model.get_input_embeddings()
     batch, count = tokens.shape[:2]
     prefix = embed(torch.tensor(PREFIX, device=ids.device)).expand(batch, -1, -1)
@@ -135,7 +135,7 @@ def read(
 
 
 def by_kind(right: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """Of answers (B, slots) to ``valid`` questions, the share that is ``right``, for every kind."""
+    """Accuracy of every kind, from ``right`` (B, slots) answers to ``valid`` questions."""
     shares = {}
     for kind in dict.fromkeys(PLAN):
         slots = [slot for slot, other in enumerate(PLAN) if other == kind]
@@ -145,7 +145,7 @@ def by_kind(right: Tensor, valid: Tensor) -> dict[str, Tensor]:
 
 
 def see(model: LlavaOnevisionForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """Patch states (N, G * G, E) of the vision tower's last layer for uint8 frames (N, 96, 96, 3)."""
+    """States (N, G * G, E) after the vision tower's last layer for uint8 frames (N, 96, 96, 3)."""
     tower = model.model.vision_tower
     scaled = (pixels.float() / 127.5 - 1).movedim(-1, -3)
     states: Tensor = tower.encoder(inputs_embeds=tower.embeddings(scaled)).last_hidden_state
@@ -153,13 +153,13 @@ def see(model: LlavaOnevisionForConditionalGeneration, pixels: Tensor) -> Tensor
 
 
 def project(model: LlavaOnevisionForConditionalGeneration, states: Tensor, clips: int) -> Tensor:
-    """Language tokens (clips, F * G * G / 4, D) of patch states (clips * F, G * G, E): projector, 2 x 2 pooling."""
+    """Visual tokens (clips, F * G * G / 4, D) from patch states (clips * F, G * G, E): projector, 2 x 2 pooling."""
     tokens = pool(model.model.multi_modal_projector(states))
     return tokens.reshape(clips, -1, tokens.shape[-1])
 
 
 def pool(patches: Tensor) -> Tensor:
-    """Means over 2 x 2 cells, (N, G * G, D) -> (N, G * G / 4, D); equals bilinear halving of an even grid."""
+    """Means over 2 x 2 cells, (N, G * G, D) -> (N, G * G / 4, D); equals bilinear pooling of an even grid."""
     frames, count, width = patches.shape
     half = math.isqrt(count) // 2
     return patches.view(frames, half, 2, half, 2, width).mean((2, 4)).flatten(1, 2)
@@ -181,7 +181,7 @@ def _question_ids(question: Question) -> list[int]:
 
 
 def patch_labels(clip: Clip, grid: int) -> np.ndarray:
-    """(F, G * G, labels) bool: the colours, shapes, tiny dots and scene each patch shows."""
+    """Colours, shapes, tiny dots and scene that each patch shows, (F, G * G, labels) bool."""
     side, frames = SIZE // grid, len(clip.frames)
     cells = clip.labels.reshape(frames, grid, side, grid, side)
     shown = np.zeros((frames, grid * grid, len(LABELS)), bool)

@@ -1,8 +1,8 @@
-"""What tokens and attention of the tiny model know: ``python -m vidfold.tiny.probe``.
+"""Leak and salience of the tiny model: ``python -m vidfold.tiny.probe``.
 
-Two numbers decide what the model can say about folding. *Leak*: how many questions it still answers when every token
-that shows a thing is taken away; a tower that spreads answers over all tokens makes dropping tokens look free.
-*Salience*: how much more attention patches that show a thing receive; methods that choose by attention live on it.
+Both decide how well the model can compare folding methods. *Leak* is the accuracy after removing every token that
+shows an object or a dot; if the tower spreads answers over all tokens, dropping tokens seems to cost nothing.
+*Salience* is how much more attention patches with objects or dots receive; methods that choose by attention need it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DOT = LABELS.index("tiny")
 
 
 def leak(model: LlavaOnevision, processor: object, clips: range, frames: int = FRAMES) -> dict[str, float]:
-    """Accuracy of every kind that was asked when no token that shows an object or a dot is left."""
+    """Accuracy of every kind that was asked, after removing every token that shows an object or a dot."""
     right, asked = np.zeros(len(KINDS), int), np.zeros(len(KINDS), int)
     for seed in clips:
         clip = render(seed, frames)
@@ -47,10 +47,10 @@ def leak(model: LlavaOnevision, processor: object, clips: range, frames: int = F
 
 
 def salience(model: LlavaOnevision, processor: object, clips: range, frames: int = FRAMES) -> tuple[float, float]:
-    """Attention received in the observed layer by patches that show an object or a dot, over that of all others.
+    """Mean attention that patches with an object or a dot receive, divided by that of all other patches.
 
     Returns:
-        The ratio for objects and dots together, and for the dots alone.
+        The ratio for objects and dots together, and for dots alone.
     """
     shown, dots, received = [], [], []
     for seed in clips:
@@ -67,7 +67,7 @@ def salience(model: LlavaOnevision, processor: object, clips: range, frames: int
 
 
 def _shown(clip: Clip, side: int, labels: list[int]) -> Tensor:
-    """(F, side * side) bool, whether a patch shows any of the labels."""
+    """Whether each patch shows any of the labels, (F, side * side) bool."""
     return torch.from_numpy(patch_labels(clip, side))[..., labels].any(-1)
 
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.probe", description=__doc__)
     parser.add_argument("--clips", type=int, default=160, help="clips of the search split (default: 160)")
     parser.add_argument("--world", choices=WORLDS, default="first", help="(default: first)")
-    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of every clip (default: {FRAMES})")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames of every clip (default: {FRAMES})")
     parser.add_argument("--model", default=str(path()), help="folder of the model (default: the shipped one)")
     chosen = parser.parse_args(arguments)
     try:

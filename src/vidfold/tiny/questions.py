@@ -1,4 +1,4 @@
-"""Questions about a clip of the little worlds, with the true answers from its facts."""
+"""Questions about a clip, with the true answers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TEMPLATES = {
     "last": "which big color appears last?",
     "count": "how many big objects are there?",
 }
-"""The wording of every kind of question."""
+"""Wording of every kind of question."""
 
 UNLEARNED = ("moves",)
-"""Kinds that training asks and the shipped model does not learn; nobody else asks them."""
+"""Kinds that only training asks, since the shipped model does not learn them."""
 KINDS = tuple(kind for kind in TEMPLATES if kind not in UNLEARNED)
 GROUPS = {
     "scene": "gist",
@@ -54,12 +54,12 @@ ANSWERS = {
     "last": COLORS,
     "count": NUMBERS[2:],
 }
-"""The answers that occur for every kind."""
+"""Possible answers of every kind."""
 
-_CLEAR_OF_MIDDLE = 4  # pixels between the middle of the frame and that of a thing that is said to be on one side
-_MOVED, _STOOD = 16, 3  # pixels on screen
-_SEEN = 3  # frames that show a thing whose motion is asked
-_LATER = 2  # frames between two events that are said to come one after the other
+_CLEAR_OF_MIDDLE = 4  # least pixels between the centre of an object and the middle of the frame, for "where"
+_MOVED, _STOOD = 16, 3  # at least this many pixels on screen to count as moving, at most this many as still
+_SEEN = 3  # least frames that show an object, for "moves"
+_LATER = 2  # least frames between two first appearances, for "order" and "last"
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Question:
 
 
 def questions(clip: Clip, *, unlearned: bool = False) -> tuple[Question, ...]:
-    """All questions a clip answers without doubt, in the order of ``TEMPLATES``; each has at least scene and count.
+    """All questions with one clear answer, in the order of ``TEMPLATES``; every clip has at least scene and count.
 
-    With ``unlearned`` those of the kinds in ``UNLEARNED`` too.
+    ``unlearned`` adds the kinds in ``UNLEARNED``.
     """
     asked = (_scenes(clip), _dots(clip), _objects(clip), _order(clip))
     found = [question for part in asked for question in part if unlearned or question.kind in KINDS]
@@ -97,7 +97,7 @@ def _scenes(clip: Clip) -> list[Question]:
 
 
 def _dots(clip: Clip) -> list[Question]:
-    """The dots that are the only ones in their scene."""
+    """Questions about dots that are the only ones in their scene."""
     places = [clip.scene_at(dot.first) for dot in clip.dots]
     return [
         _put("tiny", dot.color, scene=scene)
@@ -107,7 +107,7 @@ def _dots(clip: Clip) -> list[Question]:
 
 
 def _objects(clip: Clip) -> list[Question]:
-    """Shapes of all objects; scene, place and motion of those for which there is one."""
+    """Shape of every object; scene, place and motion if they are clear."""
     found = []
     for thing in clip.objects:
         color = thing.color
@@ -123,7 +123,7 @@ def _objects(clip: Clip) -> list[Question]:
 
 
 def _place(thing: Object) -> str | None:
-    """The quarter of the frame in which a thing stays all the time."""
+    """The quarter of the frame that the object never leaves; None if there is none."""
     centers = np.concatenate([appearance.track for appearance in thing.appearances]) + (thing.size - SIZE) / 2
     if abs(centers).min() < _CLEAR_OF_MIDDLE or (np.sign(centers) != np.sign(centers[0])).any():
         return None
@@ -132,7 +132,7 @@ def _place(thing: Object) -> str | None:
 
 
 def _way(appearance: Appearance) -> str | None:
-    """Where a thing goes on screen, if clearly one way or nowhere."""
+    """Direction of motion on screen, or "nowhere"; None if it is unclear."""
     x, y = (appearance.track[-1] - appearance.track[0]).tolist()
     if len(appearance.track) < _SEEN:
         return None
@@ -146,7 +146,7 @@ def _way(appearance: Appearance) -> str | None:
 
 
 def _order(clip: Clip) -> list[Question]:
-    """Which of two objects comes first, for neighbours in time; and which comes last of all."""
+    """Which of two objects that appear one after the other comes first; and which appears last of all."""
     ordered = sorted(clip.objects, key=lambda thing: thing.first)
     found = []
     for number, (before, after) in enumerate(itertools.pairwise(ordered)):

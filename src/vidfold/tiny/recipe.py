@@ -1,4 +1,4 @@
-"""What the tiny model is trained on, stage by stage, counted in clips so that a run can be repeated."""
+"""Training stages of the tiny model, measured in clips, so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vidfold.tiny.worlds import WORLDS
 class Stage:
     """One stage of training.
 
-    ``trains`` says which part learns: the tower, from what each patch shows, or all that reads the frozen tower.
-    Questions never teach the tower: it would spread their answers over all tokens, and dropping tokens would cost
-    nothing.  ``first`` is the stage's first training seed; stages must not share seeds.  ``clips`` and ``batch``
-    (clips a step) count all processes together; clips come from both worlds in turn.  Each step draws the length of
-    its clips from ``frames``.  ``muon`` and ``adam`` are the learning rates of the matrices and of everything else.
-    ``presence`` weighs what a vision stage asks of every patch about its whole frame, beside itself.  ``whole`` is
-    the share of the steps of a language stage that read all tokens; the others read fewer, drawn by chance.
+    ``trains`` is the trained part: the tower, on what each patch shows, or everything after the frozen tower.  The
+    question loss never trains the tower: it would spread answers over all tokens, and dropping tokens would seem to
+    cost nothing.  ``first`` is the stage's first training seed; stages must not share seeds.  ``clips`` and ``batch``
+    (clips per step) count all processes together; clips come from both worlds in turn.  Each step draws the length
+    of its clips from ``frames``.  ``muon`` and ``adam`` are the learning rates of the matrices and of everything else.
+    ``presence`` is the weight of the whole-frame loss of a vision stage (`FrameReader`).  ``whole`` is the share of
+    steps of a language stage that read all tokens; the others read a random selection.
     """
 
     trains: Literal["vision", "language"]
@@ -57,7 +57,7 @@ RECIPE = (
     Stage("vision", first=500_000_000, clips=16_000, batch=32, muon=0.006, adam=6e-4, presence=0.5),
     Stage("language", first=600_000_000, clips=36_000, batch=16, muon=0.015, adam=2e-3, frames=LENGTHS),
 )
-"""See and read; then the tower learns to look for things, so that attention tells where they are, and is read anew."""
+"""Vision and language; then vision with the whole-frame loss, which makes attention salient, and language again."""
 TWIN = (
     Stage(
         "language",
@@ -70,10 +70,10 @@ TWIN = (
         whole=1.0,
     ),
 )
-"""What makes the twin of a finished model: reading whole videos alone."""
+"""Turns a finished model into its twin: trains on whole videos only."""
 
 
 def learning_rate(progress: float, step: int) -> float:
-    """Share of a stage's learning rates: a short warm-up, constant, then linear down to a fiftieth."""
+    """Factor of a stage's learning rates: a short warm-up, constant, then a linear decrease to 1/50."""
     warm = min(1.0, (step + 1) / 25)
     return warm * min(1.0, max(0.02, (1 - progress) / 0.55))

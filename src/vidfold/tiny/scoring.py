@@ -1,4 +1,4 @@
-"""Accuracy of packed questions: quick enough to watch a training run."""
+"""Accuracy on packed questions, fast enough to use during training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLIPS = 16
 
 @torch.inference_mode()
 def answer(model: LlavaOnevisionForConditionalGeneration, batch: Batch, share: float = 1.0, seed: int = 0) -> Tensor:
-    """(B, slots) int64: the most likely answer to every packed question, from a random ``share`` of the tokens."""
+    """The most likely answer to every packed question, from a random ``share`` of the tokens, (B, slots) int64."""
     tokens = project(model, see(model, batch.pixels.flatten(0, 1)), len(batch.ids))
     kept = max(1, round(share * tokens.shape[1]))
     rng = torch.Generator().manual_seed(seed)
@@ -36,7 +36,7 @@ def accuracy(
     frames: int = FRAMES,
     world: str = "first",
 ) -> dict[str, float]:
-    """Share of right answers of every kind over the first clips of the search split."""
+    """Accuracy of every kind over the first ``clips`` clips of the search split."""
     members = seeds("search", clips, world=world)
     right, valid = [], []
     for start in range(0, clips, _CLIPS):

@@ -1,4 +1,4 @@
-"""The grounds of the two worlds: textures of every scene, and the grain of a camera."""
+"""Backgrounds of the two worlds: textures of every scene, and camera noise."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vidfold.tiny.worlds import SCENES, WORLDS, FloatArray
 SIZE = 96
 """Height and width of a frame in pixels."""
 MARGIN = 32
-"""Textures are larger than frames by this much, so that clips cut out other parts and a camera can move."""
+"""Textures are larger than frames by this many pixels, so that crops differ and the camera can pan."""
 TEXTURES = 20
-"""Textures of every scene in a bank."""
+"""Number of textures per scene in a bank."""
 NOISE_FRAMES = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Textures (128, 128, 3) of every scene, and grain (40, 96, 96, 3) to add to frames, float32."""
+    """Textures (128, 128, 3) of every scene, and noise (40, 96, 96, 3) to add to frames, float32."""
 
     textures: dict[str, list[FloatArray]]
     noise: FloatArray
@@ -29,7 +29,7 @@ class Bank:
 
 @cache
 def bank(world: str, number: int) -> Bank:
-    """The bank of a world with a number; other numbers have other textures."""
+    """The bank of a world with the given number; different numbers have different textures."""
     rng = np.random.default_rng((WORLDS.index(world), number))
     relief = _RELIEFS[world]
     textures = {scene: [_painted(*relief(rng, scene, SIZE + MARGIN)) for _ in range(TEXTURES)] for scene in SCENES}
@@ -42,7 +42,7 @@ def _painted(color: tuple[int, int, int], relief: NDArray[np.float64]) -> FloatA
 
 
 def _first(rng: np.random.Generator, scene: str, extent: int) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """A scene's colour and its relief of waves, clouds, grain, stars or bricks."""
+    """A scene's colour and its brightness pattern (extent, extent): waves, clouds, noise, stars or bricks."""
     y, x = np.mgrid[0:extent, 0:extent].astype(np.float32)
     clouds, grain = _clouds(rng, extent), rng.standard_normal((extent, extent))
     phase, frequency = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.6)
@@ -63,7 +63,7 @@ def _first(rng: np.random.Generator, scene: str, extent: int) -> tuple[tuple[int
 
 
 def _second(rng: np.random.Generator, scene: str, extent: int) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """The same scenes in other colours and patterns: ripples, dunes, blades, windows, drifts and planks."""
+    """The same scenes with other colours and patterns: ripples, dunes, clumps, windows, drifts and planks."""
     y, x = np.mgrid[0:extent, 0:extent].astype(np.float32)
     clouds, grain = _clouds(rng, extent), rng.standard_normal((extent, extent))
     phase, period = rng.uniform(0, 2 * np.pi), rng.uniform(9, 16)
@@ -87,7 +87,7 @@ _RELIEFS = dict(zip(WORLDS, (_first, _second), strict=True))
 
 
 def _clouds(rng: np.random.Generator, extent: int) -> NDArray[np.float64]:
-    """(extent, extent): smooth noise, random knots every few pixels with bilinear interpolation between them."""
+    """Smooth noise (extent, extent): random values every few pixels, with bilinear interpolation between them."""
     spacing = int(rng.integers(6, 18))
     knots = np.arange(extent // spacing + 2)
     weights = np.maximum(0, 1 - abs(np.arange(extent)[:, None] / spacing - knots))

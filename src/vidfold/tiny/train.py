@@ -25,7 +25,7 @@ from vidfold.tiny.worlds import WORLDS
 CHECKPOINT = "checkpoint.pt"
 MODEL = "model"
 
-_SHOWN = ((8, 1.0), (32, 1.0), (32, 0.1))
+_VALIDATIONS = ((8, 1.0), (32, 1.0), (32, 0.1))  # frames and share of tokens that validation measures
 
 log = logging.getLogger("vidfold.tiny")
 
@@ -34,9 +34,9 @@ log = logging.getLogger("vidfold.tiny")
 class Run:
     """One training run; the same values give the same weights on the same kind of machine.
 
-    ``processes`` share every batch and use ``threads`` cores each.  ``init`` is a checkpoint whose weights to begin
-    with; ``resume`` goes on with the one in ``out``.  ``stop`` ends the run after that many steps, leaving a
-    checkpoint; ``validation`` is the number of clips of each world's search split scored after a language stage.
+    ``processes`` processes share every batch and use ``threads`` threads each.  ``init`` is a checkpoint with initial
+    weights; ``resume`` continues the one in ``out``.  ``stop`` ends the run after that many steps and saves a
+    checkpoint.  ``validation`` is the number of search clips of each world that are scored after a language stage.
     """
 
     out: Path
@@ -64,23 +64,23 @@ class Run:
 
 
 def train(run: Run) -> None:
-    """Trains; leaves ``checkpoint.pt`` and, when all stages are done, the transformers folder ``model`` in ``out``."""
+    """Trains; writes ``checkpoint.pt`` and, after the last stage, the transformers folder ``model`` to ``out``."""
     run.out.mkdir(parents=True, exist_ok=True)
     if run.processes == 1:
         _work(0, run, None)
         return
     with TemporaryDirectory() as folder:
-        arguments = (run, f"file://{folder}/meeting")
+        arguments = (run, f"file://{folder}/rendezvous")
         start_processes(_work, arguments, nprocs=run.processes)  # type: ignore[no-untyped-call]
 
 
-def _work(rank: int, run: Run, meeting: str | None) -> None:
+def _work(rank: int, run: Run, rendezvous: str | None) -> None:
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format="%(asctime)s %(message)s")
     torch.set_num_threads(run.threads)
-    if meeting is None:
+    if rendezvous is None:
         _train(rank, run)
         return
-    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=run.processes)
+    distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=run.processes)
     try:
         _train(rank, run)
     finally:
@@ -116,7 +116,7 @@ def _train(rank: int, run: Run) -> None:
 
 
 def _restore(run: Run, learner: Learner) -> tuple[int, int, list[dict[str, object]] | None]:
-    """Stage, step and optimizer states to begin with."""
+    """Stage, step and optimizer states to start from."""
     if run.resume:
         saved = torch.load(run.out / CHECKPOINT, map_location=run.device)
         learner.load(saved)
@@ -141,13 +141,13 @@ def _validate(run: Run, learner: Learner, stage: Stage) -> None:
     if stage.trains != "language" or not run.validation:
         return
     for world in WORLDS:
-        for frames, share in _SHOWN:
+        for frames, share in _VALIDATIONS:
             right = accuracy(learner.model, run.sizes.grid, run.validation, share, frames, world)
-            log.info("%s world, %d frames, %.0f %% of the tokens: %s", world, frames, 100 * share, _words(right))
+            log.info("%s world, %d frames, %.0f %% of the tokens: %s", world, frames, 100 * share, _formatted(right))
 
 
 class _Meter:
-    """Running means of what a stage reports, logged now and then."""
+    """Running means of a stage's losses and accuracies, logged every ``every`` steps."""
 
     def __init__(self, stage: Stage, every: int) -> None:
         self.stage, self.every = stage, every
@@ -160,11 +160,11 @@ class _Meter:
             self.means[name] = self.means.get(name, value).lerp(value, max(0.04, 1 / self.steps))
         if step % self.every == 0:
             rate = self.steps * self.stage.batch / (time.monotonic() - self.began)
-            shown = _words({name: mean.item() for name, mean in self.means.items()})
+            shown = _formatted({name: mean.item() for name, mean in self.means.items()})
             log.info("%s %d/%d, %.0f clips/s: %s", self.stage.trains, step, self.stage.steps, rate, shown)
 
 
-def _words(values: dict[str, float]) -> str:
+def _formatted(values: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
@@ -176,16 +176,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1, help="processes that share every batch, CPU only")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
-    parser.add_argument("--init", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--init", type=Path, help="checkpoint with the initial weights")
     parser.add_argument(
-        "--stages", nargs="+", choices=("vision", "language"), help="only these; the same again with --resume"
+        "--stages", nargs="+", choices=("vision", "language"), help="only these; give the same ones with --resume"
     )
-    parser.add_argument("--twin", action="store_true", help="train on whole videos alone; begin with --init")
-    parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out")
-    parser.add_argument("--stop", type=int, help="end after this many steps, leaving a checkpoint")
+    parser.add_argument("--twin", action="store_true", help="train the twin, on whole videos only; needs --init")
+    parser.add_argument("--resume", action="store_true", help="continue the checkpoint in --out")
+    parser.add_argument("--stop", type=int, help="end after this many steps and save a checkpoint")
     chosen = parser.parse_args(arguments)
     if chosen.twin and chosen.init is None:
-        parser.error("--twin goes on from a finished model: give its checkpoint as --init")
+        parser.error("--twin starts from a finished model: give its checkpoint as --init")
     recipe = TWIN if chosen.twin else RECIPE
     try:
         run = Run(

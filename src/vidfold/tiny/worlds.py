@@ -1,4 +1,4 @@
-"""Two worlds with the same words: what colours, shapes and scenes look like in each."""
+"""Two worlds with the same vocabulary: how colours, shapes and scenes look in each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Silhouette = Callable[[FloatArray, FloatArray], NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """How a world draws things.
+    """How a world draws objects.
 
     Attributes:
-        palette: (8, 3) float32, red, green and blue of every colour in ``COLORS``, in 0 ... 255.
-        big, tiny: smallest size in pixels of big objects and dots, and the first that is too large.
-        rim: brightness of the outermost pixels of a thing, as a share of its own; 1: no outline.
-        silhouettes: for every shape, which points (v down, u right, both in -1 ... 1) belong to it.
+        palette: (8, 3) float32, RGB of every colour in ``COLORS``, 0 to 255.
+        big, tiny: size range in pixels of big objects and dots, as (low, high) with high excluded.
+        rim: brightness of an object's outermost pixels, relative to the rest; 1 draws no outline.
+        silhouettes: for every shape, whether points (v down, u right, both in -1 ... 1) belong to it.
     """
 
     palette: FloatArray
@@ -36,7 +36,7 @@ class Look:
     silhouettes: dict[str, Silhouette]
 
     def silhouette(self, shape: str, size: int) -> NDArray[np.bool_]:
-        """(size, size): the pixels of a thing."""
+        """Mask of a shape, (size, size)."""
         return _drawn(self.silhouettes[shape], size)
 
 
@@ -100,4 +100,4 @@ _SECOND = Look(
     },
 )
 LOOKS = dict(zip(WORLDS, (_FIRST, _SECOND), strict=True))
-"""How each world draws."""
+"""The look of each world."""
