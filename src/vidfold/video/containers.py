@@ -70,8 +70,8 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise ValueError(f"{name} is empty (0 bytes); give a video file")
     try:
-        # Absolute: FFmpeg would read a relative "12:30.mp4" as a protocol. Tags of old files are not always UTF-8.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        # Absolute: FFmpeg would read a relative "12:30.mp4" as a protocol.
+        container = av.open(str(path.absolute()), **_tolerant_of_tags(av.__version__))
     except av.FFmpegError as error:
         raise ValueError(
             f"{name} cannot be read as a video ({error.strerror}): it is damaged, cut short or not a video"
@@ -81,6 +81,11 @@ def open_video(path: Path) -> tuple[Any, Any]:
     except ValueError:
         container.close()
         raise
+
+
+def _tolerant_of_tags(version: str) -> dict[str, str]:
+    """Arguments of ``av.open`` for tags that are not UTF-8; PyAV 19 reads those without."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def _video_stream(container: Any, name: str) -> Any:
