@@ -13,7 +13,7 @@ EVAL_STAMP := $(EVAL)/.ready
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt scripts/repair_torchvision.py
+$(STAMP): pyproject.toml constraints.txt
 	@echo "== setup: a Python environment in $(VENV) (a minute or two, about 1.5 GB with a CPU build of torch)"
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/repair_torchvision.py
 	$(PYTHON) -m venv $(VENV) && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' && \
-	$(BIN)/python scripts/repair_torchvision.py && \
+	$(BIN)/vidfold repair && \
 	touch $(STAMP) && \
 	echo "== setup: done in $$(($$(date +%s) - start)) s"
 
@@ -34,7 +34,7 @@ test: setup
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
 
 # lmms-eval needs an older PyAV than the rest is developed with, so it has an environment of its own.
-$(EVAL_STAMP): pyproject.toml scripts/repair_torchvision.py
+$(EVAL_STAMP): pyproject.toml
 	@echo "== test-eval: a Python environment with lmms-eval in $(EVAL) (a minute or two, about 2.5 GB)"
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
@@ -42,7 +42,7 @@ $(EVAL_STAMP): pyproject.toml scripts/repair_torchvision.py
 	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
 		transformers==5.23.0 lmms-eval==0.7.3 decord pytest && \
 	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[eval]' && \
-	$(EVAL)/bin/python scripts/repair_torchvision.py && \
+	$(EVAL)/bin/vidfold repair && \
 	touch $(EVAL_STAMP)
 
 test-eval: $(EVAL_STAMP)

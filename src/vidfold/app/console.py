@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 
 from vidfold import extras
+from vidfold.versions import UntestedVersion
 
 PATIENCE = 1.0
 """Seconds after which something slow says what it is doing."""
@@ -52,7 +53,10 @@ def patiently(doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Without warnings, log lines and progress bars of transformers and the hub, which are as they were afterwards."""
+    """Without warnings, log lines and progress bars of transformers and the hub; afterwards they are as before.
+
+    The warning of an untested version is still shown.
+    """
     transformers_logging = extras.load("transformers", "models").logging
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     hub = logging.getLogger("huggingface_hub")
@@ -63,6 +67,7 @@ def quiet_libraries() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.simplefilter("default", UntestedVersion)
             yield
     finally:
         hub.setLevel(hub_level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from vidfold import versions
 from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Reduction, VideoTokens
-
-OLDEST = (5, 19)
-"""The first version of transformers that is served."""
 
 Inputs = Mapping[str, Any]
 """Keyword arguments of a model's ``generate`` or ``forward``, as its processor makes them."""
@@ -230,20 +227,17 @@ def check_build(model: Any, kind: str, *names: str) -> None:
         names: what its base model must have.
 
     Raises:
-        ValueError: an older transformers than is served, or a model of another build.
+        ValueError: an older transformers than is tested, or a model of another build.
     """
-    oldest = ".".join(map(str, OLDEST))
-    version = getattr(sys.modules.get("transformers"), "__version__", oldest)
-    if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise ValueError(
-            f"transformers {version} is too old, {oldest} and newer are served: pip install -U transformers"
-        )
+    import transformers
+
+    versions.check(transformers)
     base = getattr(model, "base_model", model)
     if missing := [name for name in names if not hasattr(base, name)]:
         raise ValueError(f"{type(model).__name__} has no {missing[0]}: it is no {kind} of transformers")
     if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
         raise ValueError(
-            f"{type(model).__name__} takes no mm_encoder_outputs: the models of transformers {oldest} or newer do"
+            f"{type(model).__name__} takes no mm_encoder_outputs, as every {kind} of transformers does: load that one"
         )
 
 

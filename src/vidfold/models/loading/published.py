@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidfold import extras
 from vidfold.models import llava_video
 from vidfold.models.loading.published_config import config_of
 from vidfold.models.loading.published_processor import processor_of
@@ -79,8 +80,7 @@ def load(name: str, **settings: Any) -> tuple[Any, Any]:
     if _is_original(config):
         model, processor = _converted(name, folder, config, settings)
     else:
-        import transformers
-
+        transformers = extras.load("transformers", "models")
         model = transformers.LlavaOnevisionForConditionalGeneration.from_pretrained(folder, **settings)
         processor = transformers.LlavaOnevisionProcessor.from_pretrained(folder)
     if hasattr(model.config, llava_video.RECORD):

@@ -1,0 +1,95 @@
+"""The repair of a torchvision that does not load, on packages that stand for the real ones."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vidfold import extras
+from vidfold.app import torchvision
+from vidfold.cli import main
+
+BROKEN = """
+import torch
+class Boxes(torch.nn.Module): ...
+torch.library.register_fake("torchvision::nms")(lambda *_: None)
+"""
+"""Stops as the wheel of PyPI does beside a CPU torch: its library, which declares the operator, did not load."""
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """A folder of packages that fresh interpreters look in first, with a torchvision built for CUDA."""
+
+    def install(code: str, version: str = "0.28.0") -> None:
+        (tmp_path / "torchvision").mkdir(exist_ok=True)
+        (tmp_path / "torchvision" / "__init__.py").write_text(code)
+        for old in tmp_path.glob("*.dist-info"):
+            (old / "METADATA").unlink()
+            old.rmdir()
+        (tmp_path / f"torchvision-{version}.dist-info").mkdir()
+        (tmp_path / f"torchvision-{version}.dist-info" / "METADATA").write_text(
+            f"Name: torchvision\nVersion: {version}"
+        )
+
+    # The .pth files of a folder in PYTHONPATH are read only where a sitecustomize asks for it; this environment may be
+    # repaired itself.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import site, sys\nsys.modules.pop({torchvision.MODULE!r}, None)\n"
+        f"sys.meta_path[:] = [each for each in sys.meta_path if type(each).__module__ != {torchvision.MODULE!r}]\n"
+        f"site.addsitedir({str(tmp_path)!r})\n"
+    )
+    before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), before])))
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    return install
+
+
+def imported() -> bool:
+    return (
+        subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch is built for CUDA")
+def test_a_torchvision_without_its_operators_loads_after_the_repair(packages, tmp_path, capsys):
+    packages(BROKEN)
+    assert not imported()
+    assert main(["repair"]) == 0
+    assert "torchvision loads now: wrote" in capsys.readouterr().out
+    assert imported()
+    assert main(["repair"]) == 0
+    assert "nothing to repair" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch is built for CUDA")
+def test_the_repair_stands_back_where_a_fitting_build_is_installed_later(packages):
+    packages(BROKEN)
+    torchvision.repair()
+    whole = 'import torch\ntorch.library.Library("torchvision", "FRAGMENT").define("nms(Tensor dets) -> Tensor")\n'
+    packages(whole)
+    assert not imported(), "the operator is declared twice: the check of the next lines would prove nothing"
+    packages(whole, version="0.28.0+cpu")
+    assert imported()
+
+
+def test_other_troubles_are_not_repaired(packages, tmp_path, capsys):
+    packages("raise RuntimeError('something else')")
+    assert main(["repair"]) == 2
+    assert "no repair for this: RuntimeError: something else" in capsys.readouterr().err
+    assert not (tmp_path / f"{torchvision.MODULE}.pth").exists()
+
+
+def test_the_cause_is_named_where_transformers_hides_it(monkeypatch, tmp_path):
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    with pytest.raises(extras.MissingExtra, match=r"torchvision::nms does not exist.*'vidfold repair'"):
+        extras.load("transformers", "models")
+
+
+def test_transformers_is_of_use_without_torchvision(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert extras.load("transformers", "models").__name__ == "transformers"
