@@ -152,7 +152,7 @@ def some(case: Any, model: Any, inputs: dict[str, Tensor], seed: int = 0) -> tup
 def visible(case: Any, model: Any, inputs: dict[str, Tensor], kept: tuple[Tensor, ...]) -> Tensor:
     """The attention mask (B, L) that hides what is not kept of every video."""
     family = models.family(model)
-    hidden = family.places(inputs["input_ids"]).clone()
+    hidden = family.places(inputs).clone()
     for (row, columns), index in zip(case.visual(model, inputs), kept, strict=True):
         hidden[row, columns[index]] = False
         end = int(columns[-1]) + 1
@@ -414,7 +414,7 @@ def test_tokens_stand_where_their_cells_stood(case, model):
     (reduction,) = folded.last.reductions
     index = (reduction.frames * (len(columns) // shapes(case)[1][0]) + reduction.cells).sort().values
     full, short = case.positions(model, inputs)["position_ids"], spliced["position_ids"]
-    places = models.family(model).places(spliced["input_ids"])[0]
+    places = models.family(model).places(spliced)[0]
     # Channel 0 of four is the text's own count, which has no gaps.
     torch.testing.assert_close(short[-3:, 0, places], full[-3:, 0, columns[index]])
 

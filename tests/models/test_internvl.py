@@ -1,6 +1,7 @@
 """What only InternVL does; `test_families` has the rest."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -36,9 +37,11 @@ def prompt(*parts, seed=0):
 
 
 def processor():
-    """The real one, with a tokenizer of bytes."""
+    """The real one, with a tokenizer of bytes that knows the word Frame, as those of published models do."""
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer = Tokenizer(BPE(vocab={byte: index for index, byte in enumerate(sorted(alphabet))}, merges=[]))
+    parts = ["Fr", "Fra", "Fram", "Frame"]
+    vocabulary = {token: index for index, token in enumerate(sorted(alphabet) + parts)}
+    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[(part[:-1], part[-1]) for part in parts]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     names = {
         "start_image_token": "<img>",
@@ -61,7 +64,7 @@ def test_prompts_of_the_real_processor():
     images = [np.zeros((30, 80, 3), np.uint8), np.zeros((30, 30, 3), np.uint8), np.zeros((30, 30, 3), np.uint8)]
     text = "<video>\n<video>\n<IMG_CONTEXT>\n<IMG_CONTEXT>\n<IMG_CONTEXT>\nWhat?"
     inputs = make(text=[text], videos=[video], images=[images], return_tensors="pt")
-    found = visuals(inputs["input_ids"], make.image_token_id, tiny.CELLS, gap=InternVL.gap)
+    found = visuals(inputs["input_ids"], make.image_token_id, tiny.CELLS)
     assert found.video.tolist() == [True, True, False, False, False]
     assert found.tiles.tolist()[:2] == [12, 12]
     assert found.tiles[2] > 1
@@ -152,7 +155,7 @@ def test_images_between_videos_keep_their_place():
 def test_an_image_is_one_frame_of_tiles_one_above_the_other():
     inputs = prompt(tiny.image(3))
     (image,) = InternVL(built()).encode_images(inputs, ALL)
-    tiles = InternVL(built(), frames=(0,))._features({}, inputs["pixel_values"])
+    tiles = InternVL(built())._features({}, inputs["pixel_values"])
     assert image.frames == 1
     assert image.grid == (9, 3)
     torch.testing.assert_close(image.features[0], tiles.flatten(0, 1), rtol=0, atol=1e-5)
@@ -161,18 +164,58 @@ def test_an_image_is_one_frame_of_tiles_one_above_the_other():
     assert folded.last.after == (8,)
 
 
-def test_what_is_a_video_can_be_said():
+def test_a_call_can_say_what_is_a_video():
     model = built()
-    single = prompt(tiny.video(1))
+    one, two = prompt(tiny.video(1)), prompt(tiny.video(2))
+    stock = model.generate(**two, **greedy(tiny))
+    with torch.no_grad():
+        logits = model(**two).logits
     with fold(model, Random(retention=0.3)) as folded:
-        model.generate(**single, **greedy(tiny))
+        model.generate(**one, **greedy(tiny))
         assert folded.last.reductions == ()
-    with fold(model, Random(retention=0.3), family=InternVL(model, frames=(1,))) as folded:
-        model.generate(**single, **greedy(tiny))
-        assert folded.last.after == (3,)
-    with fold(model, Random(retention=0.3), family=InternVL(model, frames=(0, 0))) as folded:
-        model.generate(**prompt(tiny.video(2)), **greedy(tiny))
+        for frames in ((1,), [1], torch.tensor([1])):
+            model.generate(**one, video_frames=frames, **greedy(tiny))
+            assert folded.last.after == (3,)
+        assert torch.equal(model.generate(**two, video_frames=(0, 0), **greedy(tiny)), stock)
         assert folded.last.reductions == ()
+        with torch.no_grad():
+            assert torch.equal(model(**two, video_frames=(0, 0)).logits, logits)
+            model(**two, video_frames=(1, 1))
+        assert folded.last.before == (9, 9)
+        model(**two)
+        assert folded.last.before == (18,)
+    assert len(models.encode(model, one | {"video_frames": (1,)})) == 1
+    with fold(model, FastV(retention=0.3, layer=1)) as folded:
+        model.generate(**one, video_frames=(1,), **greedy(tiny))
+        assert folded.last.layers == (9, 3)
+
+
+@pytest.mark.parametrize("frames", [(2, -1), (1.5,), (3,), (1,)])
+def test_frames_that_do_not_fit_are_quoted(frames):
+    model = built()
+    with fold(model, Random(retention=0.3)), pytest.raises(ValueError, match=re.escape(repr(frames[0]))):
+        model.generate(**prompt(tiny.video(2)), video_frames=frames, **greedy(tiny))
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_the_prompts_of_a_call_are_read_once(images, monkeypatch):
+    model, calls = built(), []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return visuals(*arguments)
+
+    monkeypatch.setattr("vidfold.models.internvl.visuals", counted)
+    inputs = prompt(tiny.video(3), tiny.image(2))
+    with fold(model, AOT(retention=0.3), images=images):
+        model.generate(**inputs, **greedy(tiny))
+        assert len(calls) == 1
+        with torch.no_grad():
+            model(**inputs)
+        assert len(calls) == 2
+    reductions = [Identity()(each) for each in models.encode(model, inputs)]
+    models.splice(model, inputs, reductions)
+    assert len(calls) == 4
 
 
 def test_tokens_of_a_frame_stay_in_it_whatever_their_order():
@@ -208,10 +251,6 @@ def test_a_method_inside_the_language_model():
 @pytest.mark.parametrize(
     ("settings", "quoted"),
     [
-        ({"frames": (2, -1)}, r"\(2, -1\)"),
-        ({"frames": (1.5,)}, r"1\.5"),
-        ({"gap": (9, 3)}, r"\(9, 3\)"),
-        ({"gap": (-1, 3)}, r"\(-1, 3\)"),
         ({"deep_layer": 7}, "deep_layer.*7"),
     ],
 )

@@ -90,7 +90,7 @@ class Folded:
         """
         if self._dropper is not None:
             raise ValueError(f"{self.reducer!r} folds inside the language model: call generate or the model itself")
-        return self._fold(inputs)[0]
+        return self._fold(self.family.prepared(inputs))[0]
 
     @torch.no_grad()
     def _fold(self, inputs: Inputs) -> tuple[dict[str, Any], Run | None]:
@@ -116,7 +116,8 @@ class Folded:
         shown = tuple(self.family.arranged_images(inputs, reductions[len(videos) :])) if images else ()
         clock.mark()
         spliced = self.family.splice(inputs, folded, shown if images else None)
-        run, layers = self._plan(spliced, folded)
+        said = {name: inputs[name] for name in self.family.said if name in inputs}
+        run, layers = self._plan(spliced | said, folded)
         clock.mark()
         sizes = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
         self.last = Report(
@@ -134,7 +135,7 @@ class Folded:
         """What is dropped from a call inside the language model, and how many visual tokens each layer reads."""
         if self._dropper is None:
             return None, ()
-        places, drops = self.family.places(inputs["input_ids"]), self._dropper.drops
+        places, drops = self.family.places(inputs), self._dropper.drops
         run = Run.of(places, inputs["attention_mask"], reductions, self.family.closing, drops, inputs.get("labels"))
         depth = len(decoder_layers(self.model))
         kept = [kept_by_layer(drops, depth, each.full) for each in reductions]
@@ -143,6 +144,10 @@ class Folded:
     def folds(self, inputs: Inputs) -> bool:
         """Whether a call carries something to fold."""
         return self.family.has_video(inputs) or (self.images and self.family.has_images(inputs))
+
+    def unsaid(self, inputs: Inputs) -> dict[str, Any]:
+        """The inputs that the model takes itself."""
+        return {name: value for name, value in inputs.items() if name not in self.family.said}
 
     def pass_through(self, inputs: Inputs) -> None:
         """Note a call without video."""
@@ -162,7 +167,7 @@ class Folded:
             )
 
     def _before_forward(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        inputs = named(model, "forward", args, kwargs) if args else kwargs
+        inputs = self.family.prepared(named(model, "forward", args, kwargs) if args else kwargs)
         if self.folds(inputs):
             spliced, run = self._fold(inputs)
             if self._dropper is not None and run is not None:
@@ -173,7 +178,7 @@ class Folded:
             raise ValueError(f"mm_encoder_outputs holds a video, but {self.reducer!r} needs its pixels: give those")
         if cache_of(inputs) is None and not inputs.get("mm_encoder_outputs"):
             self.pass_through(inputs)
-        return args, kwargs
+        return args, self.unsaid(kwargs)
 
 
 class _Generate:
@@ -195,9 +200,10 @@ class _Generate:
         if inputs.get("input_ids") is None and inputs.get("inputs") is not None:
             inputs["input_ids"] = inputs.pop("inputs")
         folded = self.folded
+        inputs = dict(folded.family.prepared(inputs))
         if not folded.folds(inputs):
             folded.check_continues(inputs)
-            output = self.stock(*args, **kwargs)
+            output = self.stock(*args, **folded.unsaid(kwargs))
             folded.pass_through(inputs)
             return output
         spliced, run = folded._fold(inputs)

@@ -43,8 +43,14 @@ class Family(ABC):
     """Tokens of the model's own that end every video (a newline); they are kept and no budget counts them."""
     pixels: ClassVar[frozenset[str]]
     """Names of the inputs whose place encoder outputs take."""
+    said: ClassVar[frozenset[str]] = frozenset()
+    """Names of inputs that a call gives for the family alone: the model is called without them."""
     folds_images: ClassVar[bool] = False
     """Whether images can be folded too."""
+
+    def prepared(self, inputs: Inputs) -> Inputs:
+        """The inputs of a call with what is read from its prompts, so that it is read once; idempotent."""
+        return inputs
 
     def has_video(self, inputs: Inputs) -> bool:
         """Whether the inputs carry video pixels."""
@@ -54,15 +60,15 @@ class Family(ABC):
         """Whether the inputs carry pixels of images that are no frames of a video."""
         return inputs.get("pixel_values") is not None
 
-    def places(self, ids: Tensor) -> Tensor:
-        """Where token ids (B, L) are placeholders of a video, (B, L) bool, in the order of the videos' tokens."""
-        place: int = self.model.config.video_token_id
-        return ids == place
+    def places(self, inputs: Inputs) -> Tensor:
+        """Where ``input_ids`` (B, L) are placeholders of a video, (B, L) bool, in the order of the videos' tokens."""
+        places: Tensor = inputs["input_ids"] == self.model.config.video_token_id
+        return places
 
-    def image_places(self, ids: Tensor) -> Tensor:
-        """Where token ids (B, L) are placeholders of an image, (B, L) bool, in the order of the images' tokens."""
-        place: int = self.model.config.image_token_id
-        return ids == place
+    def image_places(self, inputs: Inputs) -> Tensor:
+        """Where ``input_ids`` (B, L) are placeholders of an image, (B, L) bool, in the order of the images' tokens."""
+        places: Tensor = inputs["input_ids"] == self.model.config.image_token_id
+        return places
 
     @abstractmethod
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
@@ -91,7 +97,7 @@ class Family(ABC):
 
     def visual_tokens(self, ids: Tensor) -> int:
         """Visual tokens that prompts (B, L) of one video each have places for, the model's own newlines not counted."""
-        return int(self.places(ids).sum()) - self.closing * len(ids)
+        return int(self.places({"input_ids": ids}).sum()) - self.closing * len(ids)
 
     def arranged(self, reduction: Reduction) -> Reduction:
         """A reduced video with what the model's layout adds to it, such as newlines after rows; twice is as once."""
@@ -150,29 +156,30 @@ class Family(ABC):
         Raises:
             ValueError: placeholders in the prompts that do not match the reductions.
         """
+        inputs = self.prepared(inputs)
         ids = inputs.get("input_ids")
         if not isinstance(ids, Tensor) or ids.ndim != 2:
             shape = tuple(ids.shape) if isinstance(ids, Tensor) else type(ids).__name__
             raise ValueError(f"input_ids must be a (batch, length) tensor holding the video's places, got {shape}")
         if isinstance(inputs.get("logits_to_keep"), Tensor):
             raise ValueError("logits_to_keep as a tensor names positions of the full prompt: give a number")
-        places = self.places(ids)
+        places = self.places(inputs)
         reductions = [self.arranged(each) for each in reductions]
         taken = [_taken(places, [(self.placeholders(each), self.slots(each)) for each in reductions])]
         if images is not None:
             images = self.arranged_images(inputs, images)
-            image_places = self.image_places(ids)
+            image_places = self.image_places(inputs)
             taken.append(_taken(image_places, self.image_slots(inputs, images)))
             places = places | image_places
         pad = getattr(self.model.generation_config, "pad_token_id", None)
         full = dict(inputs) | self.positions(inputs)
         short = prompt.shorten(full, prompt.remaining(places, *taken), 0 if pad is None else pad)
-        rest = {name: value for name, value in inputs.items() if name not in self.pixels}
+        rest = {name: value for name, value in inputs.items() if name not in self.pixels | self.said}
         return rest | self.settle(short) | {"mm_encoder_outputs": self.outputs(inputs, reductions, images)}
 
     def holds_places(self, ids: Tensor) -> bool:
         """Whether token ids (B, L) hold placeholders of a video."""
-        return bool(self.places(ids).any())
+        return bool(self.places({"input_ids": ids}).any())
 
     def encode(self, inputs: Inputs, needs: frozenset[str] = frozenset()) -> list[VideoTokens]:
         """Run the vision tower and projector, without gradients.
@@ -188,6 +195,7 @@ class Family(ABC):
             ValueError: no video, pixels of another shape than the model takes, or a need that the family cannot meet.
         """
         self.check_needs(needs)
+        inputs = self.prepared(inputs)
         if not self.has_video(inputs):
             raise ValueError(f"inputs carry no video to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
         with torch.no_grad():
@@ -204,6 +212,7 @@ class Family(ABC):
         self.check_needs(needs)
         if not self.folds_images:
             raise ValueError(f"images of {self.model_type} cannot be folded: leave images=True out")
+        inputs = self.prepared(inputs)
         if not self.has_images(inputs):
             raise ValueError(f"inputs carry no image to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
         with torch.no_grad():

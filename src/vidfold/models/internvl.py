@@ -24,11 +24,13 @@ class InternVL(Family):
     in the order of the shuffle. The CLS token takes part in the softmax and is counted among the queries; what it
     receives itself is left out.
 
-    The model knows no videos: prompts and pixels hold pictures, and the text tells which are frames. A video is two or
-    more runs of one picture each with little text between them, as the processor writes ``Frame1: <img>...</img>``, a
-    new line, ``Frame2: <img>...</img>``; every other run is an image (`prompts.tiles.visuals`). So a video
-    of a single frame counts as an image, and small images in the form of frames (``Image-1: <img>...</img>``, a new
-    line, ``Image-2: ...``) as a video: say otherwise in ``frames``. The text of frames that lose all tokens stays.
+    The model knows no videos: prompts and pixels hold pictures, and the text says which are frames. Pictures are a
+    video where they are labelled as the model's processor labels frames: ``Frame1: <img>...</img>``, a new line,
+    ``Frame2: <img>...</img>``. All others are images, also a single frame; `vidfold.models.prompts.tiles.visuals` has
+    the exact rule. Where it is wrong, the call says so: ``generate(..., video_frames=(8, 0))`` gives the frames of
+    every video and 0 for every image, in the order of the prompts; ``model(...)``, `encode` and `splice` take it too.
+
+    Frames that lose all tokens keep their text.
 
     Images are tiles one above the other: a video of one frame.
 
@@ -36,36 +38,25 @@ class InternVL(Family):
         model: an ``InternVLForConditionalGeneration``.
         shallow_layer: whose received attention is `VideoTokens.shallow`; None is as `observing.chosen_layers` says.
         deep_layer: whose received attention is `VideoTokens.deep`; None as well.
-        frames: frames of every video and 0 for every image of a call, in the order of the prompts; None reads it from
-            the prompts.
-        gap: least and most tokens of text between frames of one video, their ``</img>`` and ``<img>`` counted. Images
-            on lines of their own are 3 apart, frames 6 or more.
 
     Raises:
-        ValueError: a model of another build, layers its tower does not have, or such frames or a gap.
+        ValueError: a model of another build, or layers its tower does not have.
     """
 
     shallow_layer: int | None = None
     deep_layer: int | None = None
-    frames: tuple[int, ...] | None = None
-    gap: tuple[int, int] = (5, 16)
 
     model_type: ClassVar[str] = "internvl"
     gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
     saliency: ClassVar[str] = "mean, CLS asks too"
-    pixels: ClassVar[frozenset[str]] = frozenset({"pixel_values"})
+    pixels: ClassVar[frozenset[str]] = frozenset({"pixel_values", "visuals"})
+    said: ClassVar[frozenset[str]] = frozenset({"video_frames"})
     folds_images: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_build(
             self.model, self.model_type, "get_image_features", "pixel_shuffle", "vision_tower", "multi_modal_projector"
         )
-        if self.frames is not None and not all(isinstance(each, int) and each >= 0 for each in self.frames):
-            raise ValueError(f"frames must be counts of frames, and 0 for images, got {self.frames!r}")
-        if len(self.gap) != 2 or not 0 <= self.gap[0] <= self.gap[1]:
-            raise ValueError(
-                f"gap must be the least and the most tokens between frames, such as (5, 16), got {self.gap}"
-            )
         self.observed_layers()
 
     @property
@@ -95,34 +86,47 @@ class InternVL(Family):
         """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""
         return chosen_layers(self.shallow_layer, self.deep_layer, len(self._attentions(inputs or {})))
 
-    def _visuals(self, ids: Tensor) -> Visuals:
-        return visuals(ids, self.model.config.image_token_id, self._size, gap=self.gap, frames=self.frames)
+    def prepared(self, inputs: Inputs) -> Inputs:
+        """The inputs with the `Visuals` of their prompts, where they have pixels and prompts."""
+        if "visuals" in inputs or any(inputs.get(name) is None for name in ("pixel_values", "input_ids")):
+            return inputs
+        return {**inputs, "visuals": self._visuals(inputs)}
+
+    def _visuals(self, inputs: Inputs) -> Visuals:
+        if "visuals" in inputs:
+            found: Visuals = inputs["visuals"]
+            return found
+        frames = inputs.get("video_frames")
+        if frames is not None:
+            frames = frames.tolist() if isinstance(frames, Tensor) else list(frames)
+            if not all(isinstance(each, int) and each >= 0 for each in frames):
+                raise ValueError(f"video_frames must be counts of frames, and 0 for images, got {frames!r}")
+        return visuals(inputs["input_ids"], self.model.config.image_token_id, self._size, frames)
 
     def has_video(self, inputs: Inputs) -> bool:
         """Whether there are pixels and the prompts hold a video.
 
-        Pixels without ``input_ids`` are taken for one video, those that the prompts have no place for are left to err.
+        Pixels without ``input_ids`` count as one video. So do pixels that the prompts have no place for: they raise an
+        error later.
         """
         if inputs.get("pixel_values") is None:
             return False
-        ids = inputs.get("input_ids")
-        video = None if ids is None else self._visuals(ids).video
+        video = None if inputs.get("input_ids") is None else self._visuals(inputs).video
         return video is None or not len(video) or bool(video.any())
 
     def has_images(self, inputs: Inputs) -> bool:
         """Whether there are pixels and the prompts hold an image."""
-        ids = inputs.get("input_ids")
-        if inputs.get("pixel_values") is None or ids is None:
+        if inputs.get("pixel_values") is None or inputs.get("input_ids") is None:
             return False
-        return not bool(self._visuals(ids).video.all())
+        return not bool(self._visuals(inputs).video.all())
 
-    def places(self, ids: Tensor) -> Tensor:
-        """Where token ids (B, L) are placeholders of a frame, (B, L) bool."""
-        return self._visuals(ids).video_places.to(ids.device)
+    def places(self, inputs: Inputs) -> Tensor:
+        """Where ``input_ids`` (B, L) are placeholders of a frame, (B, L) bool."""
+        return self._visuals(inputs).video_places.to(inputs["input_ids"].device)
 
-    def image_places(self, ids: Tensor) -> Tensor:
-        """Where token ids (B, L) are placeholders of an image, (B, L) bool."""
-        return self._visuals(ids).image_places.to(ids.device)
+    def image_places(self, inputs: Inputs) -> Tensor:
+        """Where ``input_ids`` (B, L) are placeholders of an image, (B, L) bool."""
+        return self._visuals(inputs).image_places.to(inputs["input_ids"].device)
 
     def slots(self, reduction: Reduction) -> Tensor:
         """The placeholders of the tokens' own frames and cells: between frames there is text."""
@@ -134,12 +138,11 @@ class InternVL(Family):
         if not isinstance(pixels, Tensor) or pixels.ndim != 4 or 0 in pixels.shape:
             shape = tuple(pixels.shape) if isinstance(pixels, Tensor) else type(pixels).__name__
             raise ValueError(f"pixel_values must be (pictures, channels, height, width), got {shape}")
-        ids = inputs.get("input_ids")
-        if ids is None:
+        if inputs.get("input_ids") is None:
             count = torch.tensor([len(pixels)])
             none = torch.zeros(0, 0, dtype=torch.bool)
             return pixels, Visuals(count, torch.tensor([True]), none, none)
-        found = self._visuals(ids)
+        found = self._visuals(inputs)
         if (total := int(found.tiles.sum())) != len(pixels):
             raise ValueError(
                 f"the prompts hold placeholders of {total} pictures, but pixel_values are {len(pixels)}: make both in "
@@ -206,7 +209,7 @@ class InternVL(Family):
         """Tokens of videos and images in the order of the prompts, since the model takes all for images."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        found = self._visuals(inputs["input_ids"])
+        found = self._visuals(inputs)
         shown = iter([each.tokens[by_cell(each)] for each in videos])
         if images is not None:
             still = iter([each.tokens[by_cell(each)] for each in images])

@@ -151,7 +151,7 @@ class LlavaVideo(LlavaOnevision):
     def visual_tokens(self, ids: Tensor) -> int:
         """Of h * (w + 1) placeholders a frame, h * w."""
         _, width = self.pooling.grid(self._grid)
-        return int(self.places(ids).sum()) // (width + 1) * width
+        return int(self.places({"input_ids": ids}).sum()) // (width + 1) * width
 
     def arranged(self, reduction: Reduction) -> Reduction:
         """The reduction with a newline after every row that keeps a token, unless it has newlines already."""

@@ -177,6 +177,37 @@ def test_threads_observing_one_tower_each_see_their_own():
         assert torch.equal(result, alone[i])
 
 
+def test_towers_do_not_wait_for_each_other():
+    towers = [tower_and_frames("sdpa", side=6)[0], builders.llava_onevision(6, 8, seed=1).model.vision_tower]
+    done = threading.Event()
+
+    def run():
+        with observe([(attentions(towers[1])[0], lambda _: None)]):
+            done.set()
+
+    thread = threading.Thread(target=run)
+    with observe([(attentions(towers[0])[0], lambda _: None)]):
+        thread.start()
+        assert done.wait(10)
+    thread.join()
+
+
+def test_threads_that_observe_the_same_modules_in_another_order_both_finish():
+    modules = attentions(tower_and_frames("sdpa", side=6)[0])[:2]
+
+    def run(order):
+        for _ in range(200):
+            with observe([(module, lambda _: None) for module in order]):
+                pass
+
+    threads = [threading.Thread(target=run, args=(order,), daemon=True) for order in (modules, modules[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+
+
 def test_the_attention_function_is_handed_the_module_as_it_was(monkeypatch):
     # Flash attention reads the name of its implementation from the module.
     tower, frames = tower_and_frames("sdpa", side=6)

@@ -30,7 +30,7 @@ def spliced(model, inputs):
 
 def run_of(model, dropper, inputs):
     family, short, videos = spliced(model, inputs)
-    places = family.places(short["input_ids"])
+    places = family.places(short)
     return short, Run.of(places, short["attention_mask"], videos, family.closing, dropper.drops)
 
 

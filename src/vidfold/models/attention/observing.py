@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -55,8 +56,8 @@ SHALLOW_LAYER, DEEP_LAYER = 5, -2
 REFERENCE_DEPTH = 26
 """Layers of the tower for which the shallow one was chosen: LLaVA-OneVision's."""
 
-# Observed modules are changed for as long as they are observed: one thread at a time.
-_LOCK = threading.RLock()
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+"""A module is changed while it is observed, so one thread at a time observes it: a lock for each module."""
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
     In this thread, a module under observation finds in its config an attention implementation of its own name, which
     is its former one with the observer in front. Everything else in the tower, in the model and in the process runs as
     before, in other threads the module too, and at the end, also after an exception, config and registry are as they
-    were. A second observation in another thread waits until the first has ended.
+    were. Another thread that observes one of the modules waits until this block ends; other modules do not wait.
 
     Args:
         observers: pairs of an attention module and what to call with what it attends with; a module may come twice.
@@ -76,8 +77,9 @@ def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
             weights follow from more than `Attended` shows: a causal order without a mask, or one of `BEYOND`.
     """
     with ExitStack() as stack:
-        if observers:
-            stack.enter_context(_LOCK)
+        # In one order for all threads: two that want the same modules cannot wait for each other.
+        for module in sorted({module for module, _ in observers}, key=id):
+            stack.enter_context(_LOCKS.setdefault(module, threading.RLock()))
         for module, observer in observers:
             stack.enter_context(_observed(module, observer))
         yield

@@ -1,4 +1,4 @@
-"""Runs of placeholders in prompts of a model that reads frames as images: which are a video, and which an image."""
+"""Which placeholders of a prompt are a video and which an image, for a model that reads frames as images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LABEL, END = 5, 2
-"""Tokens in front of a frame that name it, as in ``Frame1: <img>``, and those of them behind its number."""
+DIGITS = 6
+"""Tokens of the longest frame number that is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,28 +35,32 @@ class Visuals:
         return self.video.repeat_interleave(self.tiles)
 
 
-def visuals(
-    ids: Tensor, place: int, size: int, *, gap: tuple[int, int], frames: Sequence[int] | None = None
-) -> Visuals:
+def visuals(ids: Tensor, place: int, size: int, frames: Sequence[int] | None = None) -> Visuals:
     """Read from prompts which placeholders are frames of a video and which are an image.
 
-    A video is a row of two or more runs of one picture each with little text between them and the same `END` tokens in
-    front, as in ``Frame1: <img>...</img>\\nFrame2: <img>...</img>``. Any other run is an image, of one tile or more. A
-    frame with the very label of the first one (the `LABEL` tokens in front of it) begins another video.
+    A video is two or more pictures, one a line, each with a label of one word, a number, a colon and a space:
+    ``Frame1: <img>...</img>``, a new line, ``Frame2: <img>...</img>``. This is how the model's processor writes
+    videos. The word is the same for all frames, and the numbers go up by one. Everything else is an image:
+    pictures without labels, ``Before: <img>``, ``Image-1: <img>`` (two tokens between word and colon), ``Frame 1:
+    <img>`` (a space before the number). Token ids do not say which word is ``Frame``, so small images as ``Image1:
+    <img>``, ``Image2: <img>`` are taken for a video; a video of one frame is taken for an image. Say otherwise in
+    ``frames``.
+
+    Digits are known by their order: the first frame's number is 1, and the ids of the digits are consecutive, as in
+    every byte-level vocabulary. A vocabulary may have one token for a number of several digits; it is not read.
 
     Args:
         ids: (B, L) token ids.
         place: the placeholder.
         size: placeholders of one picture.
-        gap: least and most tokens between the placeholders of neighbouring frames.
-        frames: frames of every video and 0 for every image, in the order of the prompts, whatever lies between; None
-            reads it from the prompts.
+        frames: frames of every video and 0 for every image, in the order of the prompts, whatever the text between
+            them; None reads it from the prompts.
 
     Returns:
         The visuals, on the CPU.
 
     Raises:
-        ValueError: a run of no whole number of pictures, or prompts that are not as ``frames`` says.
+        ValueError: a run of placeholders that is no whole number of pictures, or prompts that do not fit ``frames``.
     """
     ids = ids.cpu()
     held = ids == place
@@ -70,8 +74,7 @@ def visuals(
         )
     pictures = lengths // size
     if frames is None:
-        labels = functional.pad(ids, (LABEL, 0), value=-1)[row[:, None], start[:, None] + torch.arange(LABEL)]
-        visual = _read(row, start, stop, pictures == 1, labels, gap)
+        visual = _read(ids, row, start, stop, pictures == 1)
         video = visual.bincount() > 1
     else:
         visual = _given(row, pictures, frames)
@@ -82,16 +85,44 @@ def visuals(
     return Visuals(tiles, video, shown, held & ~shown)
 
 
-def _read(row: Tensor, start: Tensor, stop: Tensor, single: Tensor, labels: Tensor, gap: tuple[int, int]) -> Tensor:
-    """The visual that every run belongs to, (R,), from the text between them."""
-    between = start[1:] - stop[:-1]
-    near = (row[1:] == row[:-1]) & single[1:] & single[:-1] & (gap[0] <= between) & (between <= gap[1])
-    near &= (labels[1:, -END:] == labels[:-1, -END:]).all(1)
-    follows = functional.pad(near, (1, 0))[-len(row) :] if len(row) else near
+def _read(ids: Tensor, row: Tensor, start: Tensor, stop: Tensor, single: Tensor) -> Tensor:
+    """The visual that every run of placeholders belongs to, (R,) int64, ascending."""
+    if not len(row):
+        return row
+
+    def back(offset: Tensor) -> Tensor:
+        """Tokens at such offsets (R, n) before the runs; -1 before the row begins."""
+        column = start[:, None] - offset
+        return ids[row[:, None], column.clamp(min=0)].where(column >= 0, -1)
+
+    # Between two frames: </img>, a new line, a word, a number of `length` tokens, a colon, a space, <img>.
+    length = functional.pad(start[1:] - stop[:-1] - 6, (1, 0))
+    near = functional.pad((row[1:] == row[:-1]) & single[1:] & single[:-1], (1, 0))
+    near &= (length >= 1) & (length <= DIGITS)
+    length = length.where(near, 1)
+    sign = back(torch.arange(1, 4).expand(len(row), 3))
+    near &= (sign == sign.roll(1, 0)).all(1)
+    # The number before has as many tokens, or one less.
+    word = back(4 + length[:, None])
+    before = back(4 + length.roll(-1)[:, None] - torch.tensor([0, 1])).roll(1, 0)
+    near &= (word == before).any(1)
+    number = back(4 + torch.arange(DIGITS).expand(len(row), DIGITS))  # the last digit first
     index = torch.arange(len(row))
-    leader = torch.where(follows, 0, index).cummax(0).values
-    follows &= (labels != labels[leader]).any(1)
-    return (~follows).cumsum(0) - 1
+    leader = torch.where(near, 0, index).cummax(0).values
+    near &= (number[:, 0] != number[leader, 0]) | (length > 1)  # a second frame 1 begins another video
+    leader = torch.where(near, 0, index).cummax(0).values
+    near &= _counts(index - leader + 1, number - number[leader, :1] + 1, length)
+    return (~near).cumsum(0) - 1
+
+
+def _counts(expected: Tensor, digits: Tensor, length: Tensor) -> Tensor:
+    """Whether the last ``length`` of the digits (R, DIGITS), the last one first, spell the expected number, (R,)."""
+    place = torch.arange(DIGITS)
+    inside = place < length[:, None]
+    spelled = (((digits >= 0) & (digits <= 9)) | ~inside).all(1)
+    value = (digits * 10**place).where(inside, 0).sum(1)
+    whole = (length == 1) & (expected >= 10) & ~spelled
+    return whole | (spelled & (value == expected))
 
 
 def _given(row: Tensor, pictures: Tensor, frames: Sequence[int]) -> Tensor:
