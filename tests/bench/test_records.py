@@ -56,3 +56,16 @@ def test_a_file_of_another_version_is_refused(tmp_path):
     table(tmp_path).put(ROW)
     with pytest.raises(ValueError, match="has other columns than this version writes"):
         Records(tmp_path / "folder" / "table.csv", (*COLUMNS, "new"), ("name", "asked"))
+
+
+@pytest.mark.parametrize(
+    ("content", "quoted"),
+    [
+        (f"name,asked,value\na,0.1,{'x' * 200_000}\n".encode(), "field larger than field limit"),
+        (b"na\xffme\n", "utf-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, quoted):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"table\.csv' is not a readable CSV table \(.*{quoted}"):
+        Records(tmp_path / "table.csv", COLUMNS, ("name", "asked"))

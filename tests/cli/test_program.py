@@ -48,6 +48,17 @@ def test_as_a_process(tmp_path):
     assert "cannot be read as a video" in done.stderr
 
 
+@pytest.mark.parametrize("place", [1, 2])
+def test_an_argument_in_another_encoding_than_utf8(place):
+    arguments = [b"ask", b"clip.mp4", b"is this a cafe?"]
+    arguments[place] += b"\xe9"
+    done = subprocess.run([sys.executable, "-m", "vidfold", *arguments], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"vidfold: argument '")
+    assert b"\\udce9' is not UTF-8 text" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_help_needs_neither_torch_nor_transformers():
     # The package's own names are left out, so that this is about the command line alone.
     program = f"""

@@ -47,6 +47,12 @@ def test_a_line_cut_short_is_passed_over(tmp_path, cut):
     assert (again.get("b") is not None) == (cut == -1)  # all but its end is all of it
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
+def test_lines_end_at_newlines_only(tmp_path, sign):
+    Records(tmp_path, "one").put([record("a") | {"answer": f"first{sign}second"}, record("b")])
+    assert [each["key"] for each in Records(tmp_path, "one")] == ["a", "b"]
+
+
 def test_what_failed_is_asked_again(tmp_path):
     records = Records(tmp_path, "one")
     records.put([record("a", error="is damaged")])

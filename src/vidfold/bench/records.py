@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,13 +27,13 @@ class Records:
         self.path, self.columns, self.key = path, tuple(columns), tuple(key)
         self._rows: dict[Key, Row] = {}
         if path.exists():
-            found = next(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))), [])
-            if tuple(found) != self.columns:
+            found, rows = _table(path)
+            if found != self.columns:
                 raise ValueError(
                     f"{str(path)!r} has other columns than this version writes: it was written by another version "
                     "or edited; give another folder, or move the file away"
                 )
-            self._rows = {self.key_of(row): row for row in read(path)}
+            self._rows = {self.key_of(row): row for row in rows}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,9 +54,12 @@ class Records:
 
 
 def read(path: Path) -> list[Row]:
-    """All rows of a CSV file."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """All rows of a CSV file.
+
+    Raises:
+        ValueError: a file that is not a CSV table in UTF-8, or holds a field longer than ``csv.field_size_limit()``.
+    """
+    return _table(path)[1]
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -71,3 +73,16 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def _table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+    """Columns and rows of a CSV file."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file)
+            rows = list(table)
+            return tuple(table.fieldnames or ()), rows
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{str(path)!r} is not a readable CSV table ({error}): give another folder, or move the file away"
+        ) from error

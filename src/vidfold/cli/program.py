@@ -1,4 +1,4 @@
-"""All commands in one parser, and what becomes of their errors."""
+"""All commands in one parser, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``vidfold``; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _check_text(arguments)
         options = _parser().parse_args(arguments)
         options.run(options)
         sys.stdout.flush()
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("vidfold: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read stdout went away, as ``head`` does; the interpreter must not try to flush it at exit.
+        # The reader of stdout closed it, as ``head`` does: the interpreter must not flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, extras.MissingExtra) as error:
@@ -39,6 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vidfold: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_BAD_INPUT
     return 0
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raise a ValueError for an argument with bytes that are not UTF-8; Python keeps them as lone surrogates."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"argument {argument!r} is not UTF-8 text: set the terminal or script to UTF-8") from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -109,7 +109,8 @@ def _seconds(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _lines(path: Path) -> Iterator[Record]:
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    # str.splitlines would also split at U+2028, U+2029 and U+0085, which JSON may hold as they are.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             record = json.loads(line)
         except json.JSONDecodeError:

@@ -128,7 +128,7 @@ def _count(folder: Path) -> int:
 
 def _reason(text: str, code: int) -> str:
     """The last error in what a command printed."""
-    found = [match for line in text.splitlines() if (match := _ERROR.search(_COLOR.sub("", line).strip()))]
+    found = [match for line in text.split("\n") if (match := _ERROR.search(_COLOR.sub("", line).strip()))]
     if found:
         return next(group for group in found[-1].groups() if group)
     return f"ended with status {code} and no results"
