@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.linear import Mix
 from vidfold.tokens import Grid, Reduction
 
 
@@ -47,18 +48,15 @@ def with_newlines(reduction: Reduction, newline: Tensor, frames: int | None = No
 
     matrix = reduction.weights
     if matrix is not None:
-        column = torch.full((len(lines),), matrix.shape[1], device=device)
-        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
-        rows, columns = matrix.indices()
-        entries = torch.stack(
-            [
-                place[torch.cat([rows, len(reduction) + torch.arange(len(lines), device=device)])],
-                torch.cat([columns, column]),
-            ]
+        (rows, columns), sources = matrix.indices(), matrix.shape[1]
+        mix = Mix(
+            target=torch.cat([rows, len(reduction) + torch.arange(len(lines), device=device)]),
+            share=torch.cat([matrix.values(), matrix.values().new_ones(len(lines))]),
+            sources=sources + 1,
+            rows=len(order),
+            source=torch.cat([columns, torch.full_like(lines, sources)]),
         )
-        values = torch.cat([matrix.values(), torch.ones(len(lines), device=device)])
-        size = (len(order), matrix.shape[1] + 1)
-        matrix = torch.sparse_coo_tensor(entries, values, size, check_invariants=False).coalesce()
+        matrix = mix.keep(order).matrix()
     vectors = newline.to(reduction.tokens.dtype).expand(len(lines), -1)
     return dataclasses.replace(
         reduction,

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from tests import by_hand
+from vidfold.linear import Mix
 from vidfold.ops import clusters as clustering
 from vidfold.ops.clusters import density_peaks
-from vidfold.ops.merging import Merge
 
 
 def clusters(points, count, neighbours=4, group=None, **settings):
@@ -73,7 +73,7 @@ def test_a_common_offset_and_large_values_do_not_matter():
 @pytest.mark.parametrize("sizes", [(9, 9), (6, 4)])
 def test_a_merge_comes_first(sizes):
     points = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(4))
-    merge = Merge.means(torch.tensor([0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 9, 12, 13, 14, 15, 16, 17]))
+    merge = Mix.means(torch.tensor([0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 9, 12, 13, 14, 15, 16, 17]), 18)
     group = torch.arange(9).expand(2, 9) < torch.tensor(sizes)[:, None]
     group = (group & (merge.target == torch.arange(18)).view(2, 9)).long() - 1
     merged = merge(points.flatten(0, 1)).view_as(points)

@@ -3,7 +3,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import load_golden
-from vidfold.ops.ranks import descending_rank, local_and_global, window_ids, window_rank
+from vidfold.ops.ranks import (
+    by_first_member,
+    descending_rank,
+    first_members,
+    first_true,
+    gather_rows,
+    inverse,
+    local_and_global,
+    reading_order,
+    window_ids,
+    window_rank,
+)
+
+LABELS = torch.tensor([2, 5, 0, 2, 4, 0, 5, 2])
+"""Of five groups, of which 1 and 3 are empty; 5 is none."""
 
 
 def test_window_choice_equals_golden():
@@ -27,6 +41,27 @@ def test_windows_are_near_equal():
 
 def test_rank_prefers_the_lower_index_of_equals():
     assert descending_rank(torch.tensor([[1.0, 2.0, 2.0, 0.0]])).tolist() == [[2, 0, 1, 3]]
+
+
+def test_orders():
+    order = torch.tensor([[2, 0, 1], [1, 0, 2]])
+    assert inverse(order).tolist() == [[1, 2, 0], [1, 0, 2]]
+    mask = torch.tensor([[False, True, False, True], [True, True, True, False]])
+    assert first_true(mask, 3).tolist() == [[1, 3, 0], [0, 1, 2]]
+    kept = torch.tensor([[False, True], [True, True]])
+    assert reading_order(kept, 3).tolist() == reading_order(kept, None).tolist() == [1, 2, 3]
+
+
+def test_rows_of_each_item():
+    values = torch.arange(12).view(2, 3, 2)
+    assert gather_rows(values, torch.tensor([[2, 0], [1, 1]])).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+
+
+def test_groups_are_numbered_by_first_member():
+    assert first_members(LABELS, 5).tolist() == [2, 8, 0, 8, 4]
+    labels, first = by_first_member(LABELS, 5)
+    assert labels.tolist() == [0, 5, 1, 0, 2, 1, 5, 0]
+    assert first.tolist() == [0, 2, 4, 8, 8]
 
 
 @given(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.ops.merging import Merge
-from vidfold.ops.ranks import descending_rank
+from vidfold.linear import Mix
+from vidfold.ops.ranks import descending_rank, first_true
 from vidfold.ops.shares import host_bound
 
 
@@ -36,7 +36,7 @@ def density_peaks(
     neighbours: int,
     *,
     capped: bool = False,
-    merge: Merge | None = None,
+    merge: Mix | None = None,
 ) -> Clusters:
     """Clusters of each set around its density peaks (DPC-kNN; Du, Ding and Jia 2016, as token merging uses it).
 
@@ -65,12 +65,12 @@ def density_peaks(
     centre, nearest, rank = torch.zeros_like(member), torch.full_like(group, size), torch.zeros_like(group)
     used = member.any(1).nonzero()[:, 0]
     if len(used) > 0:
-        places = member[used].to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        places = first_true(member[used], most)
         at = used[:, None], places
         if merge is None:
             merged = points[at]
         else:
-            merged = merge.rows(points.flatten(0, 1), (used[:, None] * size + places).flatten())
+            merged = merge.keep((used[:, None] * size + places).flatten())(points.flatten(0, 1))
         found = _peaks(merged.view(*places.shape, -1), group[at], count[used], neighbours, capped)
         centre[at], rank[at] = found.centre, found.rank
         nearest[at] = functional.pad(places, (0, 1), value=size).gather(1, found.nearest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidfold.ops.aggregation import gather_rows
+from vidfold.ops.ranks import gather_rows
 
 _BLOCK = 1024
 _AHEAD = 16

@@ -34,12 +34,6 @@ def matrix(marks: Tensor, starts: Tensor, sources: int, frames: int, *, newline:
     return _sparse(rows, target, marks[rows, columns], (len(marks), frames * own + newline))
 
 
-def selection(index: Tensor, sources: int) -> Tensor:
-    """The matrix of a fold that keeps sources ``index`` (K,) unchanged: sparse one-hot (K, sources)."""
-    rows = torch.arange(len(index), device=index.device)
-    return _sparse(rows, index, torch.ones(len(index), device=index.device), (len(index), sources))
-
-
 def _sparse(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     indices = torch.stack([rows, columns])
     return torch.sparse_coo_tensor(indices, values, size, check_invariants=False).coalesce()

@@ -1,9 +1,10 @@
-"""Token anchors: the tokens of a frame that stay and absorb the others (AOT, section 3.2)."""
+"""Ranks and orders: who comes first, by value, by window, by place; of equals always the lower index."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vidfold.tokens import Grid
 
@@ -16,11 +17,53 @@ def window_ids(grid: Grid, windows: int, device: torch.device | None = None) -> 
     return (rows[:, None] * windows + columns).flatten()
 
 
+def inverse(order: Tensor) -> Tensor:
+    """The place of each index in an order (..., n) of 0 to n - 1 along the last axis: (..., n) int64."""
+    places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, places)
+
+
 def descending_rank(values: Tensor) -> Tensor:
     """Rank of each entry along the last axis, 0 for the largest; of equals the lower index comes first. int64."""
-    order = values.argsort(dim=-1, descending=True, stable=True)
-    ranks = torch.arange(values.shape[-1], device=values.device).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, ranks)
+    return inverse(values.argsort(dim=-1, descending=True, stable=True))
+
+
+def first_true(mask: Tensor, count: int) -> Tensor:
+    """Indices (..., count) of the True entries of (..., n) along the last axis, ascending; then of other entries."""
+    return mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :count]
+
+
+def reading_order(kept: Tensor, total: int | None) -> Tensor:
+    """Flat indices (K,) of the kept cells (F, N) bool, in order of time, then raster.
+
+    Args:
+        kept: exactly K of them.
+        total: K; None: count them, which waits for the device.
+    """
+    return first_true(kept.flatten(), int(kept.sum()) if total is None else total)
+
+
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` (B, n) of each item of ``values`` (B, m, E): (B, n, E)."""
+    batch, rows, width = values.shape
+    # Whole rows at a time: on a CPU several times faster than gathering number by number.
+    first = rows * torch.arange(batch, device=index.device)[:, None]
+    return values.reshape(-1, width).index_select(0, (first + index).flatten()).view(batch, -1, width)
+
+
+def first_members(labels: Tensor, groups: int) -> Tensor:
+    """Lowest index (groups,) int64 in each group of ``labels`` (S,); S where it is empty. The label G is no group."""
+    index = torch.arange(len(labels), device=labels.device)
+    return labels.new_full((groups + 1,), len(labels)).scatter_reduce_(0, labels, index, "amin")[:groups]
+
+
+def by_first_member(labels: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Groups numbered in the order of their first members: the new labels (S,) and those members (groups,).
+
+    The label G is no group, and stays.
+    """
+    first, order = first_members(labels, groups).sort()
+    return functional.pad(inverse(order), (0, 1), value=groups)[labels], first
 
 
 def window_rank(values: Tensor, grid: Grid, windows: int) -> Tensor:
@@ -41,8 +84,7 @@ def window_rank(values: Tensor, grid: Grid, windows: int) -> Tensor:
     firsts = sizes.cumsum(0) - sizes
     by_value = values.argsort(dim=-1, descending=True, stable=True)
     by_window = by_value.gather(-1, ids[by_value].argsort(dim=-1, stable=True))
-    place = torch.arange(values.shape[-1], device=values.device).expand_as(by_window)
-    return torch.empty_like(by_window).scatter_(-1, by_window, place) - firsts[ids]
+    return inverse(by_window) - firsts[ids]
 
 
 def local_and_global(
@@ -68,7 +110,6 @@ def local_and_global(
     # One sort by turn, then by attention within the turn.
     by_attention = shallow.argsort(dim=-1, descending=True, stable=True)
     order = by_attention.gather(-1, turn.gather(-1, by_attention).argsort(dim=-1, stable=True))
-    ranks = torch.arange(shallow.shape[-1], device=shallow.device).expand_as(order)
-    is_local = torch.empty_like(order).scatter_(-1, order, ranks) < local[:, None]
+    is_local = inverse(order) < local[:, None]
     is_global = descending_rank(deep.masked_fill(is_local, -torch.inf)) < (total - local)[:, None]
     return is_local | is_global

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vidfold.clips import Clips
-from vidfold.ops.merging import Merge
+from vidfold.linear import Mix
+from vidfold.ops.ranks import inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,7 @@ class Still:
         if most is not None:
             by_steadiness = torch.where(static, steadiness, -torch.inf).flatten().argsort(descending=True, stable=True)
             saved = torch.where(static, clips.length[:, None] - 1, 0).flatten()
-            affordable = torch.empty_like(static.flatten())
-            affordable[by_steadiness] = saved[by_steadiness].cumsum(0) <= most
+            affordable = (saved[by_steadiness].cumsum(0) <= most)[inverse(by_steadiness)]
             static = static & affordable.view_as(static)
         return cls(clips, static[clips.first])
 
@@ -47,10 +47,10 @@ class Still:
         """(F, N) bool, static cells of the first frame of each segment: where the merged tokens stand."""
         return self.static & (self.clips.position == 0)[:, None]
 
-    def merge(self) -> Merge:
+    def merge(self) -> Mix:
         """Static tokens become their mean over the segment; the others stay."""
         frames, cells = self.static.shape
         index = torch.arange(frames * cells, device=self.static.device).view(frames, cells)
         target = torch.where(self.static, index[self.clips.first], index)
         share = torch.where(self.static, 1 / self.clips.length[:, None].float(), 1.0)
-        return Merge(target.flatten(), share.flatten())
+        return Mix(target.flatten(), share.flatten(), frames * cells, frames * cells)

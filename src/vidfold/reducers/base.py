@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_ratio
-from vidfold.ops import lineage
+from vidfold.linear import Mix
 from vidfold.ops.shares import kept_tokens
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -132,5 +132,5 @@ def select(tokens: VideoTokens, index: Tensor, *, weights: bool) -> Reduction:
         cells=index % tokens.cells,
         grid=tokens.language_grid,
         full=full,
-        weights=lineage.selection(index, full) if weights else None,
+        weights=Mix.selection(index, full).matrix() if weights else None,
     )

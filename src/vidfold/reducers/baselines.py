@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_count
-from vidfold.ops.grouping import group_matrix
+from vidfold.linear import Mix
 from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer, Reducer, select
 from vidfold.tokens import Grid, Reduction, VideoTokens
@@ -173,25 +173,11 @@ class AveragePool(BudgetedReducer):
         row = torch.arange(height, device=device) * rows // height
         column = torch.arange(width, device=device) * columns // width
         block = (row[:, None] * columns + column).flatten()
-        share = torch.zeros(blocks, tokens.cells, device=device)
-        share[block, torch.arange(tokens.cells, device=device)] = 1.0
-        share = share / share.sum(1, keepdim=True)
-
+        target = (torch.arange(tokens.frames, device=device)[:, None] * blocks + block).flatten()
         frame, block_of = kept // blocks, kept % blocks
         middle = _middle(block_of // columns, rows, height) * width + _middle(block_of % columns, columns, width)
-        matrix = None
-        if weights:
-            place = torch.full((coarse,), -1, device=device).scatter_(0, kept, torch.arange(total, device=device))
-            labels = place[(torch.arange(tokens.frames, device=device)[:, None] * blocks + block).flatten()]
-            matrix = group_matrix(labels, total)
-        return Reduction(
-            tokens=(share @ tokens.pooled().float()).flatten(0, 1)[kept].to(tokens.features.dtype),
-            frames=frame,
-            cells=middle,
-            grid=tokens.language_grid,
-            full=tokens.frames * tokens.cells,
-            weights=matrix,
-        )
+        mix = Mix.means(target, coarse).keep(kept)
+        return mix.reduction(tokens, tokens.pooled().float(), frame * tokens.cells + middle, weights=weights)
 
 
 def nearest_grid(least: int, grid: Grid) -> Grid:

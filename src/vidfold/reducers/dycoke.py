@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_ratio
-from vidfold.ops.merging import reading_order
-from vidfold.ops.ranks import descending_rank
+from vidfold.ops.ranks import descending_rank, reading_order
 from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens

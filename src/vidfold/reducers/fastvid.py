@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio, check_threshold
-from vidfold.ops.aggregation import gather_rows
+from vidfold.linear import Mix, counts
 from vidfold.ops.clusters import density_peaks
-from vidfold.ops.merging import fold_edges, occurrences, reading_order
-from vidfold.ops.ranks import descending_rank
+from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
 from vidfold.ops.shares import host_bound
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.reducers.fastvid_budgets import Quota, exact_quota, original_quota
@@ -104,19 +103,20 @@ class FastVID(BudgetedReducer):
         anchor = density_peaks(pooled, offers.long() - 1, quota.anchors[:, None], self.neighbours).centre
 
         joins = self._joins(pooled, salient, anchor, quota)
-        members = occurrences(joins.flatten(), salient.numel() + 1)
+        full = frames * cells
+        members = counts(joins.flatten(), full + 1).float()
         own = (1 / (members + 1)).clamp_min(self.beta)
         others = (1 - own) / members.clamp_min(1)
-        index = torch.arange(salient.numel(), device=anchor.device)
-        return fold_edges(
-            tokens,
-            pooled,
-            source=index.repeat(1 + len(joins)),
+        index = torch.arange(full, device=anchor.device)
+        mix = Mix(
             target=torch.cat([index, joins.flatten()]),
             share=torch.cat([own[:-1], others[joins.flatten()]]),
-            index=reading_order(salient | anchor, total),
-            weights=weights,
+            sources=full,
+            rows=full,
+            source=index.repeat(1 + len(joins)),
         )
+        order = reading_order(salient | anchor, total)
+        return mix.keep(order).reduction(tokens, pooled, order, weights=weights)
 
     def _quota(self, tokens: VideoTokens, pooled: Tensor) -> Quota:
         """What each frame may keep."""
@@ -143,7 +143,7 @@ class FastVID(BudgetedReducer):
         frames, cells = salient.shape
         full = frames * cells
         most = host_bound(anchor.sum(1), quota.most)
-        slots = anchor.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        slots = first_true(anchor, most)
         filled = anchor.gather(1, slots)
         offered = functional.normalize(gather_rows(pooled, slots), dim=-1)
         frame = torch.arange(frames, device=salient.device)
@@ -151,7 +151,7 @@ class FastVID(BudgetedReducer):
         for join, source in zip(joins, quota.sources.T, strict=True) if most else ():
             asks = (source < frames) & filled[source.clamp_max(frames - 1)].any(1)
             asking = host_bound(asks.sum(), frames)
-            rows = frame if asking == frames else asks.to(torch.int8).argsort(descending=True, stable=True)[:asking]
+            rows = frame if asking == frames else first_true(asks, asking)
             to = source[rows].clamp_max(frames - 1)
             likeness = (pooled if asking == frames else pooled[rows]) @ offered[to].transpose(1, 2)
             best = likeness.masked_fill_(~filled[to][:, None, :], -torch.inf).argmax(2)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from vidfold.checks import check_count, check_ratio, check_threshold, check_weight
 from vidfold.clips import Clips
+from vidfold.linear import Mix, counts, sum_rows
 from vidfold.ops.clusters import density_peaks
-from vidfold.ops.merging import Merge, fold_merged, occurrences, reading_order, sum_rows
+from vidfold.ops.ranks import reading_order
 from vidfold.ops.shares import apportion, evenly
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
@@ -112,14 +113,14 @@ class FlashVID(BudgetedReducer):
         )
         joined = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)
         target = torch.where(trees, joined, torch.where(selected, index, full))
-        merge = over_time.then(Merge.means(target.flatten()))
+        mix = over_time.then(Mix.means(target.flatten(), full))
         if not self.original:
             order = reading_order(selected | clusters.centre, total)
-            return fold_merged(tokens, pooled, merge, order, weights=weights)
-        again = reading_order(selected, None)
+            return mix.keep(order).reduction(tokens, pooled, order, weights=weights)
+        again, order = reading_order(selected, None), reading_order(clusters.centre, None)
         return _layers(
             select(tokens, again.repeat_interleave(chosen.flatten()[again]), weights=False),
-            fold_merged(tokens, pooled, merge, reading_order(clusters.centre, None), weights=False),
+            mix.keep(order).reduction(tokens, pooled, order, weights=False),
         )
 
     def _cut(self, tokens: VideoTokens, pooled: Tensor) -> Clips:
@@ -146,7 +147,7 @@ class FlashVID(BudgetedReducer):
         relevance = (pooled @ mean[:, :, None])[:, :, 0]
         return attention * (relevance if self.original else relevance.clamp_min(0))
 
-    def _trees(self, pooled: Tensor, free: Tensor, budget: Tensor, left: Tensor, clips: Clips) -> tuple[Merge, Tensor]:
+    def _trees(self, pooled: Tensor, free: Tensor, budget: Tensor, left: Tensor, clips: Clips) -> tuple[Mix, Tensor]:
         """Merge free tokens (F, N) over time: the merge, and which of them (F, N) are roots of trees."""
         similarity, cell = likest_before(pooled, free, clips)
         joins = similarity > self._threshold(similarity, budget, clips)
@@ -155,9 +156,10 @@ class FlashVID(BudgetedReducer):
             joins &= ranks_in_segments(similarity, clips)[0] < room[:, None]
         parent, root = roots(joins, cell)
         if not self.original:
-            return Merge.means(root), free & ~joins
+            return Mix.means(root, len(root)), free & ~joins
         # Of a root's occurrences as a parent one is its own.
-        return Merge(root, 1 / occurrences(parent, len(parent))[root]), free & ~joins
+        share = counts(parent, len(parent)).float().reciprocal()[root]
+        return Mix(root, share, len(root), len(root)), free & ~joins
 
     def _threshold(self, similarity: Tensor, budget: Tensor, clips: Clips) -> Tensor | float:
         """Similarity above which tokens join: a number, or in the original (F, 1), raised where too many would."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.clips import Clips
+from vidfold.ops.ranks import inverse
 
 
 def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats: bool = False) -> Tensor:
@@ -77,8 +78,7 @@ def ranks_in_segments(similarity: Tensor, clips: Clips) -> tuple[Tensor, Tensor]
     segment = clips.first[:, None].expand_as(similarity).flatten()
     order = flat.argsort(descending=True, stable=True)
     order = order[segment[order].argsort(stable=True)]
-    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-    return place.view_as(similarity) - clips.first[:, None] * similarity.shape[1], flat[order]
+    return inverse(order).view_as(similarity) - clips.first[:, None] * similarity.shape[1], flat[order]
 
 
 def roots(joins: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_count, check_ratio
+from vidfold.linear import Mix
 from vidfold.newlines import with_newlines
 from vidfold.ops.clusters import density_peaks
-from vidfold.ops.merging import Merge, fold_merged, reading_order
-from vidfold.ops.ranks import descending_rank
+from vidfold.ops.ranks import descending_rank, reading_order
 from vidfold.ops.shares import apportion
 from vidfold.ops.still import Still
 from vidfold.reducers.base import BudgetedReducer
@@ -86,14 +86,14 @@ class HoliTom(BudgetedReducer):
         index = torch.arange(full, device=lead.device).view(frames, cells)
         joined = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)
         target = torch.where(lead, joined, torch.where(chosen, index, full))
-        merge = over_time.then(Merge.blends(target.flatten(), self.beta))
+        mix = over_time.then(Mix.blends(target.flatten(), self.beta))
 
         kept = clusters.centre | chosen
         order = reading_order(kept, total)
         if self.original and tokens.newline is None:
             # Static tokens of a segment stand in its first frame and come before that frame's own.
             order = order[(order // cells * 2 + chosen.flatten()[order]).argsort(stable=True)]
-        reduction = fold_merged(tokens, pooled, merge, order, weights=weights)
+        reduction = mix.keep(order).reduction(tokens, pooled, order, weights=weights)
         if self.original and tokens.newline is not None:
             return with_newlines(reduction, tokens.newline)
         return reduction

@@ -9,11 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio
+from vidfold.linear import Mix, sum_rows
 from vidfold.ops import cover as coverage
-from vidfold.ops.aggregation import gather_rows
-from vidfold.ops.grouping import by_first_member, merge_groups
-from vidfold.ops.merging import sum_rows
-from vidfold.ops.ranks import descending_rank
+from vidfold.ops.ranks import by_first_member, descending_rank, gather_rows
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Grid, Reduction, VideoTokens
 from vidfold.transport import grid_distance, sinkhorn
@@ -120,12 +118,13 @@ class OTTVid(BudgetedReducer):
         for _ in range((frames - 1).bit_length()):
             roots = roots[roots]
 
-        labels = torch.full((frames * cells,), -1, device=device)
+        groups, total = frames * chosen, self.count(frames, cells)
+        labels = torch.full((frames * cells,), groups, device=device)
         flat = (places + cells * torch.arange(frames, device=device)[:, None]).flatten()
-        labels[flat] = torch.where(dropped.flatten()[roots], -1, roots)
-        labels, first = by_first_member(labels, frames * chosen)
-        total = self.count(frames, cells)
-        return merge_groups(tokens, labels, total, first[:total], weights=weights)
+        labels[flat] = torch.where(dropped.flatten()[roots], groups, roots)
+        labels, first = by_first_member(labels, groups)
+        mix = Mix.means(labels.clamp_max(total), total)
+        return mix.reduction(tokens, tokens.pooled().float(), first[:total], weights=weights)
 
     def _mass(self, similarity: Tensor, saliency: Tensor, places: Tensor) -> Tensor:
         """Mass (F, Ks) of the chosen tokens: the less of the frame only they cover, the more."""

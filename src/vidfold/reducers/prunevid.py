@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio, check_threshold
 from vidfold.clips import Clips
+from vidfold.linear import Mix
 from vidfold.ops.clusters import density_peaks
-from vidfold.ops.merging import Merge, fold_merged, reading_order, weighted_sums
+from vidfold.ops.ranks import reading_order
 from vidfold.ops.shares import apportion
 from vidfold.ops.still import Still
 from vidfold.reducers.base import BudgetedReducer
@@ -77,14 +78,14 @@ class PruneVid(BudgetedReducer):
         clusters = density_peaks(pooled, group, self._counts(sizes, total), self.neighbours, merge=over_time)
         index = torch.arange(full, device=lead.device).view(frames, cells)
         target = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)
-        merge = over_time.then(Merge.means(target.flatten()))
+        mix = over_time.then(Mix.means(target.flatten(), full))
 
         order = reading_order(clusters.centre, total)
         if self.original:
             small = sizes.gather(1, group.clamp_min(0)) <= _SMALL
             place = torch.where(small, index, index[:, :1] + clusters.rank) + (index[:, :1] + cells * ~lead)
             order = order[place.flatten()[order].argsort()]
-        return fold_merged(tokens, pooled, merge, order, weights=weights)
+        return mix.keep(order).reduction(tokens, pooled, order, weights=weights)
 
     def frame_labels(self, pooled: Tensor) -> Tensor:
         """Cluster of each frame of pooled tokens (F, N, D), (F,) int64; clusters are numbered by falling score."""
@@ -142,10 +143,9 @@ def _run_lengths(labels: Tensor) -> Tensor:
 def _steadiness(pooled: Tensor, clips: Clips) -> Tensor:
     """Mean cosine similarity (F, N) over all pairs of different frames of the segment that each frame lies in."""
     frames, cells, _ = pooled.shape
-    source = torch.arange(frames * cells, device=pooled.device)
-    place = (clips.clip_of[:, None] * cells + source[:cells]).flatten()
+    place = (clips.clip_of[:, None] * cells + torch.arange(cells, device=pooled.device)).flatten()
     norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12).flatten()
-    sums = weighted_sums(pooled.flatten(0, 1), source, place, 1 / norm, clips.most * cells)
+    sums = Mix(place, 1 / norm, frames * cells, clips.most * cells)(pooled.flatten(0, 1))
     resultant: Tensor = torch.linalg.vector_norm(sums, dim=-1).square().view(clips.most, cells)[clips.clip_of]
     length = clips.length[:, None]
     return (resultant - length) / (length * (length - 1)).clamp_min(1)

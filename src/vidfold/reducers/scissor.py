@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.linear import Mix, counts
 from vidfold.ops.components import SpanningTree
-from vidfold.ops.grouping import by_first_member, first_members, group_matrix, group_sizes, group_sums
+from vidfold.ops.ranks import by_first_member, first_members
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -76,24 +77,19 @@ class LLaVAScissor(BudgetedReducer):
             first, second = _by_budget(graphs, flat, total)
             labels, places = by_first_member(second[first], total)
         # A mean of means: every component of the first stage counts the same.
-        share = 1 / (group_sizes(first, len(second))[first] * group_sizes(second, total)[second[first]])
-        survivors = group_sums(share[:, None] * flat, labels, total)
-        unit = functional.normalize(survivors, dim=-1)
+        survivors = replace(Mix.means(first, len(second)).then(Mix.means(second, total)), target=labels)
+        unit = functional.normalize(survivors(flat), dim=-1)
         closest = (functional.normalize(flat, dim=-1) @ unit.T).argmax(1)
-        held = group_sizes(closest, total) + 1
-        folded = (survivors + group_sums(flat, closest, total)) / held[:, None]
-        matrix = None
-        if weights:
-            own = group_matrix(labels, total, share / held[labels])
-            matrix = (own + group_matrix(closest, total, 1 / held[closest])).coalesce()
-        return Reduction(
-            tokens=folded.to(tokens.features.dtype),
-            frames=places // tokens.cells,
-            cells=places % tokens.cells,
-            grid=tokens.language_grid,
-            full=full,
-            weights=matrix,
+        # The mean of the survivor and all that come to it.
+        share = 1 / (counts(closest, total) + 1).float()
+        mix = Mix(
+            target=torch.cat([labels, closest]),
+            share=torch.cat([survivors.share * share[labels], share[closest]]),
+            sources=full,
+            rows=total,
+            source=torch.arange(full, device=flat.device).repeat(2),
         )
+        return mix.reduction(tokens, features, places, weights=weights)
 
 
 class _Graphs(NamedTuple):
@@ -119,8 +115,7 @@ def _by_threshold(frames: _Graphs, flat: Tensor, tau: float) -> tuple[Tensor, Te
     """First-stage component (S,) of each token, and second-stage component (M,) of each of those."""
     first = _by_hub(frames, tau)
     count = int(first.max()) + 1
-    means = group_sums(flat, first, count) / group_sizes(first, count)[:, None]
-    return first, _by_hub(_Graphs.of(means[None]), tau)
+    return first, _by_hub(_Graphs.of(Mix.means(first, count)(flat)[None]), tau)
 
 
 def _by_hub(graphs: _Graphs, tau: float) -> Tensor:
@@ -128,8 +123,8 @@ def _by_hub(graphs: _Graphs, tau: float) -> Tensor:
     labels = graphs.labels(graphs.tree.links > tau)
     degree = (graphs.similarity > tau).sum(2).flatten()
     most = torch.zeros_like(degree).scatter_reduce_(0, labels, degree, "amax")
-    hubs, _ = by_first_member(torch.where(degree == most[labels], labels, -1), len(labels))
-    number = torch.zeros_like(labels).scatter_reduce_(0, labels, hubs, "amax")
+    hubs, _ = by_first_member(torch.where(degree == most[labels], labels, len(labels)), len(labels))
+    number = torch.full_like(labels, len(labels)).scatter_reduce_(0, labels, hubs, "amin")
     return number[labels]
 
 
@@ -142,8 +137,7 @@ def _by_budget(frames: _Graphs, flat: Tensor, total: int) -> tuple[Tensor, Tenso
     for look in range(_LOOKS):
         joined = frames.tree.strongest(full - size)
         first, _ = by_first_member(frames.labels(joined), full)
-        means = group_sums(flat, first, size) / group_sizes(first, size)[:, None]
-        video = _Graphs.of(means[None])
+        video = _Graphs.of(Mix.means(first, size)(flat)[None])
         if look == _LOOKS - 1:
             break
         # Thresholds from `bottom` to `top` make these components of the first stage; what would they leave of the
@@ -161,4 +155,4 @@ def _by_budget(frames: _Graphs, flat: Tensor, total: int) -> tuple[Tensor, Tenso
             size = (too_few + enough) // 2
         if size in (too_few, enough):
             break
-    return first, by_first_member(video.labels(video.tree.strongest(len(means) - total)), len(means))[0]
+    return first, by_first_member(video.labels(video.tree.strongest(size - total)), size)[0]

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count
+from vidfold.linear import Mix, counts, sum_rows
 from vidfold.ops.greedy import farthest_first
-from vidfold.ops.grouping import by_first_member, group_sizes, group_sums, merge_groups
+from vidfold.ops.ranks import by_first_member, descending_rank
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -77,13 +78,13 @@ class SimpleCluster(BudgetedReducer):
         labels, coverage = self._cluster(units, start, total)
         if not self.original:
             labels = _fill_empty(labels, coverage, total)
-        elif bool((empty := group_sizes(labels, total) == 0).any()):
+        elif bool((empty := counts(labels, total) == 0).any()):
             raise ValueError(
                 f"{int(empty.sum())} of {total} clusters are empty, where the authors' program stops; "
                 "use original=False"
             )
         labels, places = by_first_member(labels, total)
-        return merge_groups(tokens, labels, total, places, weights=weights)
+        return Mix.means(labels, total).reduction(tokens, features, places, weights=weights)
 
     def _cluster(self, units: Tensor, start: Tensor, total: int) -> tuple[Tensor, Tensor]:
         """Cluster (S,) of every token and its cosine (S,) to the prototype."""
@@ -92,8 +93,8 @@ class SimpleCluster(BudgetedReducer):
         coverage = (units * prototypes[labels]).sum(1)
         moving = torch.ones((), dtype=torch.bool, device=units.device)
         for _ in range(self.iterations):
-            means = functional.normalize(group_sums(units, labels, total), dim=-1)
-            means = _reseed(means, units, coverage, group_sizes(labels, total) == 0)
+            means = functional.normalize(sum_rows(units, labels, total), dim=-1)
+            means = _reseed(means, units, coverage, counts(labels, total) == 0)
             step = (means - prototypes).abs().amax()
             prototypes = torch.where(moving, means, prototypes)
             moving = moving & (step > _CONVERGED)
@@ -142,8 +143,7 @@ def _reseed(means: Tensor, units: Tensor, coverage: Tensor, empty: Tensor) -> Te
 
 def _fill_empty(labels: Tensor, coverage: Tensor, groups: int) -> Tensor:
     """Labels (S,) without empty clusters: each takes the worst covered token that no cluster loses its last by."""
-    by_coverage = coverage.argsort(descending=True, stable=True)
-    rank = torch.empty_like(by_coverage).scatter_(0, by_coverage, torch.arange(len(labels), device=labels.device))
+    rank = descending_rank(coverage)
     best = rank.new_full((groups,), len(labels)).scatter_reduce_(0, labels, rank, "amin")
     spare = coverage.masked_fill(rank == best[labels], torch.inf).argsort(stable=True)
     empty = best == len(labels)

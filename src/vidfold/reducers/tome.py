@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count
-from vidfold.ops.grouping import by_first_member, first_members, merge_groups
-from vidfold.ops.merging import sum_rows
+from vidfold.linear import Mix, sum_rows
+from vidfold.ops.ranks import by_first_member, first_members
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -64,17 +64,18 @@ class ToMe(BudgetedReducer):
         before = [total * frame // frames for frame in range(frames + 1)]
         shares = [after - start for start, after in pairwise(before)]
 
-        labels = torch.full((frames, tokens.cells), -1, device=device)
+        labels = torch.full((frames, tokens.cells), total, device=device)
         for share in sorted(set(shares) - {0}):
             own = [frame for frame in range(frames) if shares[frame] == share]
             offset = torch.tensor([before[frame] for frame in own], device=device)
             index = torch.tensor(own, device=device)
             labels[index] = merge_pairs(keys[index], share, by_similarity=self.original) + offset[:, None]
         flat = labels.flatten()
-        if not self.original:
+        if self.original:
+            places = first_members(flat, total)
+        else:
             flat, places = by_first_member(flat, total)
-            return merge_groups(tokens, flat, total, places, weights=weights)
-        return merge_groups(tokens, flat, total, first_members(flat, total), weights=weights)
+        return Mix.means(flat, total).reduction(tokens, tokens.pooled().float(), places, weights=weights)
 
 
 def merge_pairs(metric: Tensor, target: int, *, by_similarity: bool = False) -> Tensor:

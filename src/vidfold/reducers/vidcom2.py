@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.ops.ranks import descending_rank
+from vidfold.ops.ranks import descending_rank, first_true
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -71,9 +71,8 @@ class VidCom2(BudgetedReducer):
             return select(tokens, kept.nonzero()[:, 0], weights=weights)
         # The frames' own choices first, each kind from the least typical on.
         by_typicality = typical.flatten().argsort(stable=True)
-        first = by_typicality[(~kept[by_typicality]).to(torch.int8).argsort(stable=True)]
-        index = first[: self.count(tokens.frames, tokens.cells)].sort().values
-        return select(tokens, index, weights=weights)
+        index = by_typicality[first_true(kept[by_typicality], self.count(tokens.frames, tokens.cells))]
+        return select(tokens, index.sort().values, weights=weights)
 
 
 def typicality(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio
+from vidfold.linear import Mix
 from vidfold.newlines import with_newlines
-from vidfold.ops.aggregation import gather_rows
-from vidfold.ops.merging import Merge, fold_merged, reading_order
-from vidfold.ops.ranks import descending_rank
+from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
 from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Reduction, VideoTokens
@@ -83,14 +82,15 @@ class VisionZip(BudgetedReducer):
         kept = target == index
         pooled = tokens.pooled().float()
         if not self.original:
-            merge = Merge.means(target.flatten())
-            return fold_merged(tokens, pooled, merge, reading_order(kept, total), weights=weights)
+            order = reading_order(kept, total)
+            mix = Mix.means(target.flatten(), frames * cells).keep(order)
+            return mix.reduction(tokens, pooled, order, weights=weights)
 
-        means = Merge.blends(target.flatten(), 0.0)
-        sums = Merge(means.target, torch.where(kept.flatten(), 1.0, means.share))
+        means = Mix.blends(target.flatten(), 0.0)
+        sums = dataclasses.replace(means, share=means.share.masked_fill(kept.flatten(), 1.0))
         role = torch.where(is_dominant, 0, torch.where(kept, 1, 2))
-        order = role.argsort(dim=1, stable=True)[:, : total // frames]
-        reduction = fold_merged(tokens, pooled, sums, (order + index[:, :1]).flatten(), weights=False)
+        order = (role.argsort(dim=1, stable=True)[:, : total // frames] + index[:, :1]).flatten()
+        reduction = sums.keep(order).reduction(tokens, pooled, order, weights=False)
         if tokens.newline is None:
             return reduction
         by_attention = torch.where(is_dominant, rank - cells, role).argsort(dim=1, stable=True)[:, : total // frames]
@@ -112,7 +112,7 @@ def _contextual(keys: Tensor, rest: Tensor, count: Tensor, most: int) -> Tensor:
     step = (rest.sum(1, keepdim=True) // wanted.clamp_min(1)).clamp_min(1)
     chosen = rest & (place % step == 0) & (place // step < wanted)
     index = torch.arange(cells, device=keys.device).expand(frames, cells)
-    slots = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+    slots = first_true(chosen, most)
     likeness = keys @ functional.normalize(gather_rows(keys, slots), dim=-1).transpose(1, 2)
     likeness = likeness.masked_fill_(~chosen.gather(1, slots)[:, None, :], -torch.inf)
     joined = slots.gather(1, likeness.argmax(2)).masked_fill(wanted == 0, cells)

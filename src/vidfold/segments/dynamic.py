@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from vidfold.checks import check_count
 from vidfold.clips import Clips
+from vidfold.ops.ranks import inverse
 from vidfold.tokens import VideoTokens
 
 
@@ -40,8 +41,7 @@ class DySeg:
         least = min(self.clips, frames)
         unit = functional.normalize(vectors, dim=-1)
         similarity = (unit[:-1] * unit[1:]).sum(-1)
-        rank = torch.empty_like(similarity, dtype=torch.int64)
-        rank[similarity.argsort(stable=True)] = torch.arange(frames - 1, device=device)
+        rank = inverse(similarity.argsort(stable=True))
         first = torch.ones(frames, dtype=torch.bool, device=device)
         first[1:] = (similarity < self.threshold) | (rank < least - 1)
         return Clips.beginning(first, frames - least + 1)

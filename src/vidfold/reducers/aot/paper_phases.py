@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vidfold.clips import Clips as Cut
 from vidfold.ops import lineage
-from vidfold.ops.aggregation import absorb, gather_rows, nearest_shares, row_shares, uniform_mass
+from vidfold.ops.aggregation import absorb, nearest_shares, row_shares, uniform_mass
 from vidfold.ops.mixing import absorbing, pooling_matrix, surviving
-from vidfold.ops.ranks import descending_rank, local_and_global
+from vidfold.ops.ranks import descending_rank, gather_rows, local_and_global
 from vidfold.reducers.aot.paper_budget import ClipBudget
 from vidfold.tokens import VideoTokens
 from vidfold.transport import cosine, grid_distance, grid_positions, sinkhorn

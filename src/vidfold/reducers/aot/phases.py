@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vidfold.ops import lineage
-from vidfold.ops.aggregation import gather_rows
 from vidfold.ops.mixing import absorbing
+from vidfold.ops.ranks import gather_rows
 from vidfold.ops.sketch import sketch
 from vidfold.reducers.aot.choose import candidates, saliency, support, taken
 from vidfold.reducers.aot.clips import Clips

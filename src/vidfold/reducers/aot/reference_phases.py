@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.ops.aggregation import gather_rows
+from vidfold.ops.ranks import gather_rows
 from vidfold.transport import cosine, grid_distance, grid_positions
 
 _EPSILON = 0.1
