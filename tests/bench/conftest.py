@@ -1,4 +1,4 @@
-"""The embedded model and a finished bench of few clips, made once for all tests."""
+"""The embedded model and a finished bench of few clips, created once for all tests."""
 
 import pytest
 

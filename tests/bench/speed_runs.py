@@ -1,4 +1,4 @@
-"""Runs made up of given samples, and a small model to measure."""
+"""Results with given samples, and a small model to measure."""
 
 from vidfold import models
 from vidfold.bench import random_inputs
@@ -25,7 +25,7 @@ def way(name: str, tower: str, tokens: int, **milliseconds: list[float]) -> Way:
 
 
 def measured(frames: int = 4, authors: tuple[float | None, float | None] = (2600.0, 2000.0)) -> Measured:
-    """Two groups of frames, one pass; ``authors``: milliseconds of their tower in each group, None where not run."""
+    """Two groups of frames, one pass; ``authors``: milliseconds of their tower per group, None if not run."""
     pairs = [(1000.0, 1100.0), (800.0, 850.0)]
     groups = [
         Group(frames // 2, {"plain": plain, "tapped": tapped} | ({} if slow is None else {"authors": slow}))
@@ -64,7 +64,7 @@ def results(*cases: Measured) -> Results:
 
 
 def subject(model) -> Subject:
-    """A small model of random weights with random pixels."""
+    """A small model with random weights and random pixels."""
     return Subject(
         name="small",
         model=model,

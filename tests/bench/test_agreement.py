@@ -13,7 +13,7 @@ FRAMES = 2
 def model():
     made = llava_onevision(side=8, patch=4, seed=1)
     with torch.no_grad():
-        made.lm_head.weight[[IMAGE, VIDEO]] = 0  # answers of a random model should not ask for videos
+        made.lm_head.weight[[IMAGE, VIDEO]] = 0  # a random model must not answer with visual tokens
     return made
 
 
@@ -27,14 +27,14 @@ def asked(model, side: str = "left"):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_all_tokens_agree_with_themselves(model, tokens, side):
+def test_all_tokens_agree_with_unfolded(model, tokens, side):
     reference = Reference.of(model, asked(model, side), tokens, max_new_tokens=4)
     said = reference.agreement(reference.folded(Identity()(tokens)))
     assert said.divergence == pytest.approx(0, abs=1e-6)
     assert said.top1 == 1.0
 
 
-def test_scores_are_those_of_the_untouched_model_along_its_own_answers(model, tokens):
+def test_scores_equal_the_untouched_model_on_its_answers(model, tokens):
     reference = Reference.of(model, asked(model), tokens, max_new_tokens=4)
     frames = pixels(model, frames=FRAMES)
     start = 0
@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_untouched_model_along_its_own_answers(model, to
     assert start == len(reference.scores)
 
 
-def test_agreement_as_loops_have_it(model, tokens):
+def test_agreement_equals_a_loop(model, tokens):
     reference = Reference.of(model, asked(model), tokens, max_new_tokens=3)
     folded = reference.folded(Random(0.2)(tokens))
     divergences, same = [], 0
@@ -71,7 +71,7 @@ def test_agreement_as_loops_have_it(model, tokens):
     assert said.top1 == pytest.approx(same / len(divergences))
 
 
-def test_what_is_impossible_for_both_adds_nothing(model, tokens):
+def test_tokens_of_probability_zero_add_nothing(model, tokens):
     reference = Reference.of(model, asked(model), tokens, max_new_tokens=1)
     with_zero = reference.scores.clone()
     with_zero[:, 0] = -torch.inf
@@ -79,15 +79,15 @@ def test_what_is_impossible_for_both_adds_nothing(model, tokens):
     assert limited.agreement(with_zero).divergence == 0
 
 
-def test_the_end_of_an_answer_is_no_position(tiny):
+def test_end_of_answer_is_not_a_position(tiny):
     sample = next(iter(Scenes(1).samples(tiny)))
     (tokens,) = models.encode(tiny.model, sample.video)
     reference = Reference.of(tiny.model, sample.prompts, tokens, max_new_tokens=5)
-    assert len(reference.scores) == len(sample.kinds)  # one word each
+    assert len(reference.scores) == len(sample.kinds)  # one word per answer
     assert reference.first.tolist() == list(range(len(sample.kinds)))
 
 
-def test_every_row_fits_its_video(model, tokens):
+def test_cells_and_bad_max_new_tokens(model, tokens):
     assert tokens.cells == cells(model)
     with pytest.raises(ValueError, match="max_new_tokens must be a whole number of at least 1, got 0"):
         Reference.of(model, asked(model), tokens, max_new_tokens=0)

@@ -17,7 +17,7 @@ def score(seed: int, share: float = 0.8, clips: int = 200, like: Score | None = 
     return Score(right, np.ones_like(right), np.ones(clips))
 
 
-def test_errors_of_one_question_a_clip_are_binomial():
+def test_error_with_one_question_per_clip_is_binomial():
     one = score(0)
     for place, kind in enumerate(KINDS):
         share = one.right[:, place].mean()
@@ -27,18 +27,18 @@ def test_errors_of_one_question_a_clip_are_binomial():
     assert accuracy(one)[MEAN].value == pytest.approx(one.right.mean())
 
 
-def test_questions_of_one_clip_are_one_draw():
+def test_errors_are_clustered_by_clip():
     one = score(0)
     tripled = Score(3 * one.right, 3 * one.asked, one.kept)
     assert astuple(accuracy(tripled)["scene"]) == pytest.approx(astuple(accuracy(one)["scene"]))
 
 
-def test_a_setting_does_not_differ_from_itself():
+def test_difference_to_itself_is_zero():
     for gap in paired_differences(score(0), score(0)).values():
         assert (gap.value, gap.low, gap.high) == (0, 0, 0)
 
 
-def test_the_interval_is_that_of_its_standard_error():
+def test_interval_matches_the_standard_error():
     full = score(0, 0.95)
     other = score(1, 0.8, like=full, changed=0.5)
     gap = paired_differences(other, full)[MEAN]
@@ -48,7 +48,7 @@ def test_the_interval_is_that_of_its_standard_error():
     assert gap.high == pytest.approx(value + 1.96 * error, abs=0.15 * error)
 
 
-def test_pairs_say_more_than_two_samples():
+def test_pairing_narrows_the_interval():
     full = score(0, 0.8)
     other = score(1, 0.8, like=full, changed=0.05)
     gap = paired_differences(other, full)[MEAN]
@@ -56,13 +56,13 @@ def test_pairs_say_more_than_two_samples():
     assert gap.high - gap.low < unpaired / 2
 
 
-def test_the_same_seed_draws_the_same_clips():
+def test_same_seed_same_interval():
     full, other = score(0), score(1)
     assert paired_differences(other, full, seed=3) == paired_differences(other, full, seed=3)
     assert paired_differences(other, full, seed=3) != paired_differences(other, full, seed=4)
 
 
-def test_kinds_are_counted():
+def test_counts_by_kind():
     kinds = ["shape", "scene", "shape"]
     one, two = KINDS.index("scene"), KINDS.index("shape")
     counted = counts(kinds)
@@ -73,13 +73,13 @@ def test_kinds_are_counted():
 
 
 def unasked(one: Score, kind: str) -> Score:
-    """The same without the questions of a kind."""
+    """The same score without questions of a kind."""
     asked = one.asked.copy()
     asked[:, KINDS.index(kind)] = 0
     return Score(one.right * asked, asked, one.kept)
 
 
-def test_kinds_that_were_not_asked_are_left_out():
+def test_kinds_without_questions_are_omitted():
     full, other = unasked(score(0), "where"), unasked(score(1), "where")
     told = accuracy(full)
     assert set(told) == {MEAN, *KINDS} - {"where"}
@@ -91,7 +91,7 @@ def test_kinds_that_were_not_asked_are_left_out():
     assert gaps[MEAN].high - gaps[MEAN].low == pytest.approx(2 * 1.96 * error, rel=0.15)
 
 
-def test_kinds_that_few_clips_ask_count_in_the_draws_that_have_them():
+def test_rare_kinds_use_only_draws_that_have_them():
     full, other = score(0, clips=12), score(1, 0.3, clips=12)
     asked = full.asked.copy()
     asked[2:, 0] = 0
@@ -100,13 +100,13 @@ def test_kinds_that_few_clips_ask_count_in_the_draws_that_have_them():
     assert gap.low <= gap.value <= gap.high
 
 
-def test_clips_to_learn_from_are_not_counted():
+def test_training_clips_raise():
     for split in ("search", "confirm", "final"):
         check_held_out(seeds(split, 3, world="second"))
-    with pytest.raises(ValueError, match="seed 5 is of the train split; answers are counted on clips that no model"):
+    with pytest.raises(ValueError, match="seed 5 is in the train split; use clips that the model was not trained on"):
         check_held_out(seeds("train", 3, start=5))
 
 
-def test_other_clips_make_no_pairs():
+def test_different_clips_raise():
     with pytest.raises(ValueError, match=r"paired scores need the same clips, got \(200, 9\) and \(100, 9\)"):
         paired_differences(score(0), score(0, clips=100))

@@ -1,4 +1,4 @@
-"""The costly AOT: the numbers of `AOT.reference`, and the attention that `vidfold.models.encode` observes."""
+"""The authors' way equals `AOT.reference`, and its attention equals that of `vidfold.models.encode`."""
 
 import dataclasses
 
@@ -42,12 +42,12 @@ def test_equals_golden(ov_video, gemm):
     torch.testing.assert_close(Authors(gemm=gemm)(ov_video).tokens, expected, atol=1e-5, rtol=0)
 
 
-def test_the_dtype_stays():
+def test_output_has_the_dtype_of_the_input():
     video = make_video(3, (27, 27), dtype=torch.bfloat16)
     assert Authors()(video).tokens.dtype == torch.bfloat16
 
 
-def test_gemm_replaces_the_broadcast_alone(monkeypatch):
+def test_gemm_only_replaces_the_broadcast(monkeypatch):
     seen = []
     similarity = torch.nn.functional.cosine_similarity
 
@@ -64,7 +64,7 @@ def test_gemm_replaces_the_broadcast_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_attention_of_all_layers_is_what_is_observed(attention):
+def test_received_attention_equals_observed_attention(attention):
     model = builders.llava_onevision(attention=attention)
     inputs = {"pixel_values_videos": builders.pixels(model, videos=2, frames=3)}
     expected = models.encode(model, inputs, frozenset({"shallow", "deep"}))
@@ -78,10 +78,10 @@ def test_attention_of_all_layers_is_what_is_observed(attention):
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_the_tower_attends_its_own_way_again(monkeypatch, broken):
+def test_tower_attention_is_restored(monkeypatch, broken):
     model = builders.llava_onevision(side=7, patch=8)
     tower = model.model.vision_tower
-    models.encode(model, {"pixel_values_videos": builders.pixels(model)})  # transformers sets hooks of its own
+    models.encode(model, {"pixel_values_videos": builders.pixels(model)})  # transformers adds its own hooks
     hooks = {name: len(module._forward_hooks) for name, module in tower.named_modules()}
     if broken:
         monkeypatch.setattr(model.model.multi_modal_projector, "forward", None)
@@ -98,7 +98,7 @@ def test_the_tower_attends_its_own_way_again(monkeypatch, broken):
     ("settings", "message"),
     [
         ({"visual_tokens": 0}, "visual_tokens must be a whole number of at least 1, got 0"),
-        ({"visual_tokens": 17}, "visual_tokens=17 with global_ratio=0.5 leaves 8 local anchors a frame"),
+        ({"visual_tokens": 17}, "visual_tokens=17 with global_ratio=0.5 leaves 8 local anchors per frame"),
         ({"keep": 1.2}, r"keep must be in \[0, 1\], got 1.2"),
         ({"global_ratio": -1}, "global_ratio must be"),
         ({"inter_scale": -1.0}, "inter_scale must be a finite number"),
@@ -123,10 +123,10 @@ def test_bad_videos(video, message):
         Authors()(video)
 
 
-def test_what_the_original_cannot_do_is_refused():
+def test_frame_without_tokens_raises():
     video = make_video(2, (27, 27))
     image = torch.rand(2, 27, 27)
-    image[:, [[0], [9], [19]], [0, 9, 19]] = 2.0  # patches that no pooled token consists of by half
+    image[:, [[0], [9], [19]], [0, 9, 19]] = 2.0  # no pooled token consists of these patches by half
     alone = dataclasses.replace(video, shallow=image.flatten(1))
-    with pytest.raises(ValueError, match="frame 0 is left without tokens"):
+    with pytest.raises(ValueError, match="frame 0 keeps no token"):
         Authors(visual_tokens=9, global_ratio=0.0)(alone)

@@ -16,7 +16,7 @@ def points(count: int, seed: int, width: int = 6) -> torch.Tensor:
 
 
 def plain_distances(tokens, kept) -> list[float]:
-    """Squared distance of every unit token to its nearest unit kept one, by loops."""
+    """Squared distance of every unit token to the nearest kept one, with loops."""
     nearest = []
     for token in tokens.double().tolist():
         length = sum(x * x for x in token) ** 0.5
@@ -29,7 +29,7 @@ def plain_distances(tokens, kept) -> list[float]:
 
 
 @pytest.mark.parametrize("entries", [1, 50, 1 << 20])
-def test_quantisation_error_and_coverage_as_loops_have_them(entries):
+def test_quantisation_error_and_coverage_equal_loops(entries):
     tokens, kept = points(40, 0), points(7, 1)
     plain = plain_distances(tokens, kept)
     nearest = nearest_cosine(tokens, kept, entries=entries)
@@ -40,32 +40,32 @@ def test_quantisation_error_and_coverage_as_loops_have_them(entries):
         assert coverage(tokens, kept, threshold) == pytest.approx(share)
 
 
-def test_length_of_a_token_does_not_matter():
+def test_norm_of_a_token_does_not_matter():
     tokens, kept = points(40, 0), points(7, 1)
     stretched = kept * torch.linspace(0.1, 10, 7)[:, None]
     assert quantisation_error(tokens, stretched) == pytest.approx(quantisation_error(tokens, kept), abs=1e-6)
 
 
-def test_a_token_of_zeros_is_far_from_everything():
+def test_zero_token_has_cosine_zero():
     assert quantisation_error(torch.zeros(3, 4), points(2, 0, 4)) == 2
     assert coverage(torch.zeros(3, 4), points(2, 0, 4)) == 0
 
 
-def test_transport_cost_is_that_of_another_solver():
+def test_transport_cost_equals_another_solver():
     tokens, kept = points(30, 2), points(5, 3)
     cost = 1 - torch.nn.functional.cosine_similarity(tokens[:, None], kept[None], dim=-1).double().numpy()
     plan = ot.sinkhorn(np.full(30, 1 / 30), np.full(5, 1 / 5), cost, reg=0.1, stopThr=1e-10, numItermax=10_000)
     assert transport_cost(tokens, kept) == pytest.approx((plan * cost).sum(), abs=2e-3)
 
 
-def test_transport_in_parts_is_near_the_whole():
+def test_transport_in_parts_is_close_to_the_whole():
     tokens, kept = points(400, 4), points(5, 5)
     whole = transport_cost(tokens, kept)
     parts = transport_cost(tokens, kept, entries=100 * 5)
     assert parts == pytest.approx(whole, rel=0.03)
 
 
-def test_more_tokens_keep_more():
+def test_more_tokens_are_better():
     tokens = make_video()
     few, many = (features(tokens, Random(retention)(tokens)) for retention in (0.05, 0.5))
     assert many.quantisation_error < few.quantisation_error
@@ -73,14 +73,14 @@ def test_more_tokens_keep_more():
     assert many.transport < few.transport
 
 
-def test_all_tokens_keep_everything():
+def test_all_tokens_are_perfect():
     tokens = make_video()
     kept = features(tokens, Identity()(tokens))
     assert kept.quantisation_error == pytest.approx(0, abs=1e-5)
     assert kept.coverage == 1
 
 
-def test_newlines_are_not_tokens_of_the_video():
+def test_newlines_are_ignored():
     tokens = make_video(pooling=Pooling.AVERAGE)
     reduction = Random(0.1)(tokens)
     with_newline = dataclasses.replace(
@@ -92,11 +92,11 @@ def test_newlines_are_not_tokens_of_the_video():
     assert features(tokens, with_newline) == features(tokens, reduction)
 
 
-def test_half_precision_is_measured_in_single():
+def test_half_precision_is_measured_in_float32():
     tokens = make_video(dtype=torch.bfloat16)
     assert 0 < features(tokens, Random(0.1)(tokens)).quantisation_error < 4
 
 
-def test_bad_sizes_are_refused():
+def test_bad_sizes_raise():
     with pytest.raises(ValueError, match="entries must be a whole number of at least 1, got 0"):
         transport_cost(points(3, 0), points(2, 1), entries=0)

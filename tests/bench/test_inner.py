@@ -1,4 +1,4 @@
-"""Methods inside the language model are measured by what the model says."""
+"""Methods inside the language model: answers and agreement only."""
 
 import pytest
 
@@ -16,14 +16,14 @@ def rows(tmp_path_factory, tiny):
         return quality([FastV.name], [1.0, 0.1], 2, tmp_path_factory.mktemp("inner"), models=[tiny])
 
 
-def test_keeping_everything_changes_nothing(rows):
+def test_retention_one_equals_unfolded(rows):
     _, everything, _ = rows
     assert float(everything["divergence"]) == pytest.approx(0, abs=1e-6)
     assert everything["top1"] == everything["layer_retention"] == "1"
     assert everything["accuracy_mean"] == everything["unfolded_mean"]
 
 
-def test_kept_tokens_are_those_of_the_layers(rows):
+def test_kept_share_is_averaged_over_layers(rows):
     *_, tenth = rows
     assert tenth["tokens_after"] == "288"
     assert tenth["retention"] == "1"
@@ -31,16 +31,16 @@ def test_kept_tokens_are_those_of_the_layers(rows):
     assert float(tenth["divergence"]) > 1e-6
 
 
-def test_what_stands_before_the_language_model_is_not_measured(rows):
+def test_feature_measures_and_fold_time_are_empty(rows):
     for row in rows[1:]:
         assert row["quantisation_error"] == row["coverage_se"] == row["transport"] == row["fold_ms"] == ""
 
 
-def test_without_times_there_is_no_picture_of_them(rows, tmp_path):
+def test_no_time_picture_without_times(rows, tmp_path):
     assert [file.name for file in draw(rows, tmp_path)] == ["quality-retention.svg", "quality-retention.png"]
 
 
-def test_first_words_are_those_that_generate_finds(tiny):
+def test_first_tokens_equal_generate(tiny):
     (sample,) = Scenes(1).samples(tiny)
     (tokens,) = models.encode(tiny.model, sample.video)
     reference = Reference.of(tiny.model, sample.prompts, tokens)

@@ -12,7 +12,7 @@ NAMES = ["quality-retention.png", "quality-retention.svg", "quality-time.png", "
 
 
 def crowd(rows, count):
-    """Rows of many methods, made up from those of one."""
+    """Rows of many methods, copied from those of one."""
     random = [row for row in rows if row["method"] == "random"]
     return [*rows, *(row | {"method": f"method-{number}"} for number in range(count) for row in random)]
 
@@ -33,7 +33,7 @@ def test_pictures_are_drawn(bench, tmp_path):
             assert file.read_text().startswith("<?xml")
 
 
-def test_the_same_numbers_give_the_same_picture(bench, tmp_path):
+def test_same_numbers_same_picture(bench, tmp_path):
     one, other = (draw(bench[1], tmp_path / name) for name in ("a", "b"))
     for first, second in zip(one, other, strict=True):
         assert first.read_bytes() == second.read_bytes()
@@ -45,7 +45,7 @@ def test_few_methods_share_a_panel_and_are_labelled(bench):
     assert {"random", "aot-reference", "all tokens"} <= set(words(figure))
 
 
-def test_many_methods_get_a_panel_each(bench):
+def test_many_methods_get_one_panel_each(bench):
     rows = crowd(bench[1], FEW)
     figure = over_retention(rows)
     shown = [axes for axes in figure.axes if axes.axison]
@@ -54,32 +54,32 @@ def test_many_methods_get_a_panel_each(bench):
     assert len({axes.get_ylim() for axes in shown}) == len({axes.get_xlim() for axes in shown}) == 1
 
 
-def test_every_retention_has_a_panel_of_times(bench):
+def test_one_time_panel_per_retention(bench):
     figure = over_time(bench[1])
     assert [axes.get_title() for axes in figure.axes] == [
-        "10 % of the tokens asked for",
-        "25 % of the tokens asked for",
+        "10 % of the tokens requested",
+        "25 % of the tokens requested",
     ]
     assert words(figure).count("aot-reference") == 2
 
 
-def test_without_true_answers_agreement_is_drawn(bench):
+def test_agreement_is_drawn_without_true_answers(bench):
     rows = [{name: "" if "accuracy" in name else row[name] for name in row} for row in bench[1]]
-    assert over_time(rows).get_supylabel() == "same likeliest token as unfolded, %"
+    assert over_time(rows).get_supylabel() == "same most likely token as unfolded, %"
 
 
-def test_a_bench_without_methods_has_no_picture(bench, tmp_path):
+def test_no_picture_without_methods(bench, tmp_path):
     assert draw(bench[1][:1], tmp_path) == []
 
 
-def test_every_bench_has_pictures_of_its_own(bench, tmp_path):
+def test_separate_pictures_per_bench(bench, tmp_path):
     others = [row | {"source": "videos (2 of 8 frames, 1234)"} for row in bench[1]]
     names = {file.name for file in draw([*bench[1], *others], tmp_path)}
     assert len(names) == 8
     assert "quality-time-tiny-scenes-0-2.png" in names
 
 
-def test_labels_do_not_hide_one_another():
+def test_labels_do_not_overlap():
     figure, ((axes,),) = panels(1, 1, (6, 4))
     points = [((x / 10, y / 10), f"method {x}{y}", "black") for x in range(3) for y in range(4)]
     axes.plot(*zip(*(position for position, *_ in points), strict=True), "o")
@@ -91,7 +91,7 @@ def test_labels_do_not_hide_one_another():
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
-def test_a_missing_matplotlib_is_named_with_its_extra(bench, tmp_path, monkeypatch):
+def test_missing_matplotlib_names_the_extra(bench, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"matplotlib is not installed: pip install 'vidfold\[bench\]'"):
         pictures.draw(bench[1], tmp_path)

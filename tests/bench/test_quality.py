@@ -26,13 +26,13 @@ MODULE = sys.modules["vidfold.bench.quality"]
 
 
 def settled(row: dict[str, str]) -> dict[str, str]:
-    """A row without what differs from run to run."""
+    """A row without the columns that differ between runs."""
     return {name: value for name, value in row.items() if name not in ("seconds", "date", "fold_ms")}
 
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Settings measured, once for every clip."""
+    """Records the setting of every measurement of a clip."""
     seen = []
 
     def counting(clip, setting, seed):
@@ -43,7 +43,7 @@ def counted(monkeypatch):
     return seen
 
 
-def test_one_tidy_file_holds_a_row_for_each_cell(bench):
+def test_file_has_one_row_per_cell(bench):
     folder, rows = bench
     assert read(folder / "quality.csv") == rows
     assert len(rows) == CELLS
@@ -61,7 +61,7 @@ def test_one_tidy_file_holds_a_row_for_each_cell(bench):
         assert all((row[name] == "") == missing for row in rows), name
 
 
-def test_every_clip_of_a_cell_has_a_row_of_its_own(bench):
+def test_clip_files_have_one_row_per_clip(bench):
     folder, rows = bench
     for row in rows:
         clips = read(folder / row["outcomes"])
@@ -72,7 +72,7 @@ def test_every_clip_of_a_cell_has_a_row_of_its_own(bench):
         assert asked == int(row["questions"]) == sum(len(questions(render(seed))) for seed in seeds(EVERYDAY, CLIPS))
 
 
-def test_answers_are_those_of_the_evaluation(bench, tiny):
+def test_accuracy_equals_tiny_evaluate(bench, tiny):
     settings = [FULL, *(Setting(name, share) for name in METHODS for share in RETENTIONS)]
     scores = evaluate(tiny.model, tiny.processor, settings, seeds(EVERYDAY, CLIPS))
     for row in bench[1]:
@@ -84,7 +84,7 @@ def test_answers_are_those_of_the_evaluation(bench, tiny):
         assert float(row["difference_mean"]) == pytest.approx(score.gain(scores[FULL])[0], rel=1e-5, abs=1e-9)
 
 
-def test_the_unfolded_baseline_loses_nothing(bench):
+def test_unfolded_baseline_is_perfect(bench):
     full = bench[1][0]
     assert float(full["divergence"]) == pytest.approx(0, abs=1e-6)
     assert full["top1"] == full["retention"] == full["coverage"] == "1"
@@ -92,7 +92,7 @@ def test_the_unfolded_baseline_loses_nothing(bench):
     assert {row["unfolded_mean"] for row in bench[1]} == {full["accuracy_mean"]}
 
 
-def test_measured_retention_stands_beside_the_one_asked_for(bench):
+def test_measured_and_requested_retention(bench):
     for row in bench[1]:
         if row["method"] == "random":
             assert row["tokens_after"] == row["tokens_least"] == row["tokens_most"]
@@ -103,7 +103,7 @@ def test_measured_retention_stands_beside_the_one_asked_for(bench):
             assert json.loads(row["settings"])["anchors"] == round(126 / 729 / 0.1 * float(row["asked"]) * 144)
 
 
-def test_a_second_run_measures_nothing(bench, tiny, counted, monkeypatch):
+def test_second_run_measures_nothing(bench, tiny, counted, monkeypatch):
     folder, rows = bench
     before = (folder / "quality.csv").read_bytes()
     monkeypatch.setattr(MODULE._Bench, "prepare", None)  # not even encoding
@@ -112,7 +112,7 @@ def test_a_second_run_measures_nothing(bench, tiny, counted, monkeypatch):
     assert (folder / "quality.csv").read_bytes() == before
 
 
-def test_an_interrupted_run_goes_on_where_it_was(bench, tiny, counted, tmp_path, monkeypatch):
+def test_interrupted_run_resumes(bench, tiny, counted, tmp_path, monkeypatch):
     done = itertools.count()
 
     def stopping(clip, setting, seed):
@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_where_it_was(bench, tiny, counted, tmp_path,
     assert rows[:2] == whole
 
 
-def test_other_clips_seeds_and_weights_are_other_cells(tmp_path, tiny, counted, monkeypatch):
+def test_clips_seeds_and_weights_identify_cells(tmp_path, tiny, counted, monkeypatch):
     monkeypatch.setattr(MODULE, "weights_digest", lambda model: "ours")
     for clips, seed, weights in ((1, 0, "ours"), (2, 0, "ours"), (1, 1, "ours"), (1, 0, "others")):
         counted.clear()
@@ -142,7 +142,7 @@ def test_other_clips_seeds_and_weights_are_other_cells(tmp_path, tiny, counted, 
     assert len(read(tmp_path / "quality.csv")) == 8
 
 
-def test_a_seed_draws_other_tokens(tmp_path, tiny):
+def test_seed_changes_random_methods(tmp_path, tiny):
     first, again, other = (
         quality(["random"], [0.1], 2, tmp_path / name, models=[tiny], seed=seed)[1]
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
@@ -153,7 +153,7 @@ def test_a_seed_draws_other_tokens(tmp_path, tiny):
 
 @dataclasses.dataclass(frozen=True)
 class Headed(Random):
-    """Needs what the embedded model cannot give."""
+    """Needs a field that the embedded model does not give."""
 
     name = "headed"
     needs: ClassVar[frozenset[str]] = frozenset({"head_attention"})
@@ -161,7 +161,7 @@ class Headed(Random):
 
 @dataclasses.dataclass(frozen=True)
 class Choosy(Random):
-    """Refuses every second clip, and looks at what it was given."""
+    """Fails on every second clip, and records the fields it gets."""
 
     name = "choosy"
     needs: ClassVar[frozenset[str]] = frozenset({"deep"})
@@ -173,7 +173,7 @@ class Choosy(Random):
         return super().reduce(tokens, weights=weights)
 
 
-def test_what_cannot_run_says_why_and_is_tried_again(tmp_path, tiny, monkeypatch):
+def test_failed_cells_say_why_and_are_tried_again(tmp_path, tiny, monkeypatch):
     for method in (Headed, Choosy):
         monkeypatch.setitem(REGISTRY, method.name, method)
     steps = []
@@ -195,7 +195,7 @@ def test_what_cannot_run_says_why_and_is_tried_again(tmp_path, tiny, monkeypatch
     assert len(read(tmp_path / "quality.csv")) == 4
 
 
-def test_all_are_all_of_the_registry():
+def test_all_means_the_whole_registry():
     cells = plan(["all"], [0.25, 0.1])
     assert cells[0] == FULL
     assert {cell.method for cell in cells} == set(REGISTRY)
@@ -214,10 +214,10 @@ def test_videos_without_true_answers(tmp_path, tiny):
     assert all(row["accuracy_mean"] == "" and row["questions"] == "2" for row in of_files)
     assert of_files[0]["top1"] == "1"
     assert float(of_files[1]["divergence"]) > 0
-    assert all(row["accuracy_mean"] and row["accuracy_mean_se"] == "" for row in of_scenes)  # one clip has no error
+    assert all(row["accuracy_mean"] and row["accuracy_mean_se"] == "" for row in of_scenes)  # no error with one clip
 
 
-def test_a_model_of_another_vocabulary_is_not_marked(tiny, monkeypatch):
+def test_other_vocabulary_has_no_accuracy(tiny, monkeypatch):
     assert next(iter(Scenes(1).samples(tiny))).truth is not None
     monkeypatch.setattr(sources, "questions", lambda clip: (Question("scene", "what is the first scene?", "harbour"),))
     sample = next(iter(Scenes(1).samples(tiny)))
@@ -225,14 +225,14 @@ def test_a_model_of_another_vocabulary_is_not_marked(tiny, monkeypatch):
     assert sample.kinds == ()
 
 
-def test_scenes_are_named_by_what_is_not_usual():
+def test_scene_names_omit_defaults():
     assert Scenes(64).name == "scenes 0-63"
     scenes = Scenes(2, first=10, split="confirm", world="second", frames=16)
     assert scenes.name == "scenes 10-11 (confirm, second world, 16 frames)"
     assert Scenes(1, frames=2).name == "scenes 0-0 (2 frames)"
 
 
-def test_scenes_of_another_world_and_length(tiny):
+def test_scenes_of_the_second_world(tiny):
     (sample,) = Scenes(1, split="search", world="second", frames=3).samples(tiny)
     (seed,) = seeds("search", 1, world="second")
     asked = questions(render(seed, 3))
@@ -242,13 +242,13 @@ def test_scenes_of_another_world_and_length(tiny):
     assert tiny.processor.tokenizer.convert_ids_to_tokens(sample.truth.tolist()) == answers
 
 
-def test_provenance_fills_its_columns(tiny):
+def test_provenance_columns_are_filled(tiny):
     facts = provenance(tiny.model)
     assert set(facts) <= set(COLUMNS)
     assert all(facts.values())
 
 
-def test_bad_input_is_refused(tmp_path, tiny):
+def test_bad_input_raises(tmp_path, tiny):
     cases = [
         ((["none"], [0.1], 1), "unknown method 'none'; there are: aot"),
         ((["aot"], [0.0], 1), r"retention must be in \(0, 1\], got 0.0"),
@@ -259,11 +259,11 @@ def test_bad_input_is_refused(tmp_path, tiny):
     for arguments, message in cases:
         with pytest.raises(ValueError, match=message):
             quality(*arguments, tmp_path, models=[tiny])
-    with pytest.raises(ValueError, match=r"'nowhere.mp4' is no file"):
+    with pytest.raises(ValueError, match=r"'nowhere.mp4' is not a file"):
         Videos(("nowhere.mp4",))
     with pytest.raises(ValueError, match="frames must be a whole number of at least 1, got 0"):
         Scenes(1, frames=0)
-    with pytest.raises(ValueError, match="seed 0 is of the train split"):
+    with pytest.raises(ValueError, match="seed 0 is in the train split"):
         Scenes(1, split="train")
     with pytest.raises(ValueError, match="world must be one of first, second; got 'third'"):
         Scenes(1, world="third")

@@ -1,4 +1,4 @@
-"""Random weights of real architectures, tried at small size."""
+"""Random weights of real architectures, tested at small size."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def small(**settings) -> LlavaOnevisionForConditionalGeneration:
 
 
 @pytest.mark.parametrize(("name", "tower", "projector", "text", "head"), [
-    # A tower without the 27th layer and the pooling head; the embeddings of 0.5B are its head too.
+    # A tower without the 27th layer and the pooling head; the embeddings of 0.5B are also its head.
     ("llava-onevision-0.5b", 397_747_744, 1_836_800, 494_090_112, 0),
     ("llava-onevision-7b", 397_747_744, 16_980_992, 7_070_848_512, 152_128 * 3584),
 ])  # fmt: skip
@@ -71,7 +71,7 @@ def test_real_sizes(name, tower, projector, text, head):
     assert len(inputs(model, 32)["input_ids"][0]) == 64 + 32 * 196 + 1
 
 
-def test_buffers_are_those_of_a_model_built_the_ordinary_way():
+def test_buffers_equal_a_model_built_normally():
     ordinary = dict(LlavaOnevisionForConditionalGeneration(config()).named_buffers())
     ours = dict(small(dtype="bfloat16").named_buffers())
     assert ours.keys() == ordinary.keys()
@@ -82,7 +82,7 @@ def test_buffers_are_those_of_a_model_built_the_ordinary_way():
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_parameters_are_those_of_a_model_built_the_ordinary_way(tied):
+def test_parameters_equal_a_model_built_normally(tied):
     ordinary = LlavaOnevisionForConditionalGeneration(config(tied))
     ours = from_config(config(tied), device="cpu", dtype="bfloat16")
     assert {n: p.shape for n, p in ours.named_parameters()} == {n: p.shape for n, p in ordinary.named_parameters()}
@@ -101,13 +101,13 @@ def test_weights_are_finite_and_scaled_by_fan_in():
             assert torch.equal(weight, torch.full_like(weight, float(name.endswith("weight"))))
 
 
-def test_layers_differ_from_one_another():
+def test_layers_differ():
     first, second = (layer.self_attn for layer in small().model.language_model.layers)
     weights = [first.q_proj, first.o_proj, second.q_proj, second.o_proj]
     assert len({weight.weight.sum().item() for weight in weights}) == len(weights)
 
 
-def test_the_seed_decides():
+def test_seed_determines_weights():
     def state(seed):
         return torch.cat([weight.flatten() for weight in small(seed=seed).parameters()])
 
@@ -118,7 +118,7 @@ def test_the_seed_decides():
     assert torch.equal(torch.get_rng_state(), state_before)
 
 
-def test_a_large_weight_repeats_the_block_from_row_to_row_elsewhere():
+def test_rows_of_a_large_weight_differ():
     block = torch.randn(101)
     weight = _repeated(block, torch.Size([50, 7]))
     assert torch.equal(weight.flatten(), block.repeat(4)[:350])
@@ -128,7 +128,7 @@ def test_a_large_weight_repeats_the_block_from_row_to_row_elsewhere():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_deep_model_answers_with_finite_numbers_at_the_asked_length(dtype, attention):
+def test_deep_model_generates_finite_logits_of_requested_length(dtype, attention):
     model = from_config(config(layers=28), device="cpu", dtype=dtype, attention=attention)
     assert model.config.text_config._attn_implementation == attention
     call = inputs(model, frames=3, batch=2, text=5)
@@ -154,7 +154,7 @@ def test_inputs():
     assert not torch.equal(ids, inputs(model, 3, 2, 7, 5)["input_ids"])
 
 
-def test_bad_input_is_refused():
+def test_bad_input_raises():
     with pytest.raises(ValueError, match=r"unknown model 'llava'; there are: llava-onevision-0.5b, llava-onevision-7b"):
         build("llava")
     with pytest.raises(ValueError, match="dtype must name a floating torch dtype, such as 'bfloat16', got 'int64'"):
@@ -162,15 +162,15 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="frames must be a whole number of at least 1, got 0"):
         inputs(small(), frames=0)
     assert set(MODELS) == {"llava-onevision-0.5b", "llava-onevision-7b", "qwen2.5-vl-3b"}
-    with pytest.raises(ValueError, match=r"sides of 62 pixels, got 64"):
+    with pytest.raises(ValueError, match="side must be 62 pixels for this model, got 64"):
         inputs(small(), frames=1, side=64)
     with pytest.raises(ValueError, match=r"multiple of 8 pixels.*got 36"):
         inputs(qwen2_5_vl_model.build(), frames=1, side=36)
-    with pytest.raises(ValueError, match=r"llava_onevision and qwen2_5_vl alone, got a qwen2_vl"):
+    with pytest.raises(ValueError, match=r"llava_onevision and qwen2_5_vl only, got qwen2_vl"):
         inputs(qwen2_vl_model.build(), frames=1)
 
 
-def test_a_real_qwen():
+def test_qwen_sizes():
     model = build("qwen2.5-vl-3b", device="meta")
     parts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in model.model.named_children()}
     assert parts == {"visual": 668_684_288, "language_model": 3_085_938_688}
@@ -181,7 +181,7 @@ def test_a_real_qwen():
     assert call["pixel_values_videos"].shape == (2 * 8 * 28 * 28, 3 * 2 * 14 * 14)
 
 
-def test_inputs_of_a_qwen():
+def test_qwen_inputs():
     model = qwen2_5_vl_model.build(dtype=torch.bfloat16)
     call = inputs(model, frames=3, batch=2, text=7, seed=4, side=40)
     assert call["video_grid_thw"].tolist() == [[2, 10, 10]] * 2

@@ -11,7 +11,7 @@ def table(tmp_path):
     return Records(tmp_path / "folder" / "table.csv", COLUMNS, ("name", "asked"))
 
 
-def test_rows_are_there_again(tmp_path):
+def test_rows_are_read_back(tmp_path):
     table(tmp_path).put(ROW)
     again = table(tmp_path)
     assert again.get(("a", "0.1")) == ROW
@@ -20,14 +20,14 @@ def test_rows_are_there_again(tmp_path):
     assert read(again.path) == [ROW, ROW | {"asked": "0.2", "value": 'cannot: "x", y\nz'}]
 
 
-def test_a_row_of_the_same_key_is_replaced(tmp_path):
+def test_row_with_the_same_key_is_replaced(tmp_path):
     one = table(tmp_path)
     one.put(ROW)
     one.put(ROW | {"value": "2"})
     assert read(one.path) == [ROW | {"value": "2"}]
 
 
-def test_an_interruption_while_writing_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
     one = table(tmp_path)
     one.put(ROW)
 
@@ -44,7 +44,7 @@ def test_an_interruption_while_writing_leaves_the_file_as_it_was(tmp_path, monke
     assert [row["asked"] for row in read(one.path)] == ["0.1", "0.3"]
 
 
-def test_a_row_of_other_columns_is_not_written(tmp_path):
+def test_row_with_other_columns_raises(tmp_path):
     one = table(tmp_path)
     one.put(ROW)
     with pytest.raises(ValueError, match="dict contains fields not in fieldnames: 'more'"):
@@ -52,7 +52,7 @@ def test_a_row_of_other_columns_is_not_written(tmp_path):
     assert read(one.path) == [ROW]
 
 
-def test_a_file_of_another_version_is_refused(tmp_path):
+def test_file_of_another_version_raises(tmp_path):
     table(tmp_path).put(ROW)
     with pytest.raises(ValueError, match="has other columns than this version writes"):
         Records(tmp_path / "folder" / "table.csv", (*COLUMNS, "new"), ("name", "asked"))

@@ -2,15 +2,15 @@ from vidfold.bench.report import groups, markdown, mixed, overview
 from vidfold.tiny.questions import KINDS
 
 
-def test_rows_are_grouped_by_retention_the_best_first(bench):
+def test_groups_by_retention_best_first(bench):
     quarter, tenth = groups(bench[1])
-    assert quarter.title == "tiny, scenes 0-2, 25 % of the tokens asked for"
+    assert quarter.title == "tiny, scenes 0-2, 25 % of the tokens requested"
     assert tenth.rows[0]["method"] == "identity"
     shares = [float(row["accuracy_mean"]) for row in tenth.rows[1:]]
     assert shares == sorted(shares, reverse=True)
 
 
-def test_the_overview_has_a_line_for_each(bench, monkeypatch):
+def test_overview_has_one_line_per_row(bench, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     refused = bench[1][1] | {"method": "other", "status": "cannot run: too hard"}
     text = overview([*bench[1], refused])
@@ -21,7 +21,7 @@ def test_the_overview_has_a_line_for_each(bench, monkeypatch):
     assert "100.0 %" in text
 
 
-def test_markdown_has_tables_of_one_shape(bench):
+def test_markdown_tables_are_well_formed(bench):
     lines = markdown(bench[1]).splitlines()
     tables = [line for line in lines if line.startswith("|")]
     assert len(tables) == 4 * (2 + 3)
@@ -30,26 +30,26 @@ def test_markdown_has_tables_of_one_shape(bench):
     assert "| all tokens | 288 | 100.0 % |" in tables[2]
 
 
-def test_without_true_answers_there_is_no_accuracy(bench):
+def test_no_accuracy_without_true_answers(bench):
     rows = [{name: "" if "accuracy" in name or "difference" in name else row[name] for name in row} for row in bench[1]]
     text = markdown(rows)
     assert "kind of question" not in text.split("accuracy:")[0]
     assert "| - | - |" in text
 
 
-def test_rows_of_different_code_are_pointed_out(bench):
+def test_warning_about_different_code(bench):
     assert mixed(bench[1]) == []
     (warning,) = mixed([bench[1][0] | {"code": "older"}, *bench[1][1:]])
-    assert warning.startswith("Caution: these rows were measured by 2 states of vidfold's code")
+    assert warning.startswith("Caution: these rows were measured with 2 versions of vidfold's code")
 
 
-def test_a_baseline_alone_is_a_table(bench):
+def test_baseline_only(bench):
     assert overview(bench[1][:1]).count("all tokens") == 1
 
 
-def test_methods_that_kept_too_many_are_marked(bench):
+def test_methods_that_keep_too_much_are_marked(bench):
     text = overview(bench[1])
     quarter, tenth = text.split("tiny, ")[1:]
     assert "%*" in quarter  # aot-reference
-    assert "* more than asked for" in quarter
+    assert "* more tokens than requested" in quarter
     assert "10.1 %*" not in tenth

@@ -1,4 +1,4 @@
-"""Small models measured from start to end."""
+"""Complete runs with small models."""
 
 import dataclasses
 from functools import partial
@@ -24,12 +24,12 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def run() -> Results:
-    """The paper's AOT on three frames of two videos, on the grid that the authors' way is for."""
+    """The paper's AOT on three frames of two videos, on the grid of the authors' way."""
     plan = Plan(AOT.paper(), frames=(3,), batches=(2,), runs=2, new_tokens=3, minutes=5)
     return measure(plan, subject(shared(depth=3)))
 
 
-def test_every_stage_of_every_way_is_measured(run):
+def test_all_stages_of_all_ways_are_measured(run):
     (case,) = run.cases
     assert [way.name for way in case.ways] == ["unfolded", "folded", "oracle", "authors"]
     assert [sorted(way.milliseconds) for way in case.ways] == [
@@ -47,7 +47,7 @@ def test_every_stage_of_every_way_is_measured(run):
     assert case.read_ms > 0
 
 
-def test_the_tower_is_measured_in_groups_that_cover_all_frames(run):
+def test_tower_groups_cover_all_frames(run):
     (case,) = run.cases
     assert [[group.frames for group in each] for each in case.passes] == [[4, 2]] * 2
     assert all(set(group.milliseconds) == {"plain", "tapped", "authors"} for each in case.passes for group in each)
@@ -64,25 +64,25 @@ def test_tokens_and_cache(run):
     assert folded.cache_bytes == 2 * (2 * 2 * 8 * 4) * 2 * (59 + 13)  # layers, heads and channels of keys and values
 
 
-def test_a_run_goes_through_json(run):
+def test_json_round_trip(run):
     assert Results.from_dict(run.as_dict()) == run
     assert "authors' way" in overview(run)
     assert run.provenance["threads"] == str(torch.get_num_threads())
 
 
-def test_a_method_that_looks_at_no_attention_pays_for_none():
+def test_methods_without_attention_have_no_saliency_cost():
     run = measure(Plan(AOT(), frames=(3,), runs=1, new_tokens=1), subject(shared(depth=2)))
     (case,) = run.cases
     assert not AOT().needs
     assert case.way("folded").tower == "plain"
     assert set(case.tower_work) == {"plain"}
-    assert case.way("authors").tokens[0] > 10  # folds by attention, in the same run
+    assert case.way("authors").tokens[0] > 10  # folds by attention in the same run
     text = " ".join(overview(run).split())
-    assert "the look into it in" not in text
+    assert "Observing attention made" not in text
     assert "First token of the authors' way" in text
 
 
-def test_the_model_is_left_as_it_was():
+def test_model_is_unchanged():
     model = llava_onevision(depth=2)
     measure(Plan(AOT.paper(), frames=(2,), runs=1, new_tokens=1), subject(model))
     assert not model._forward_pre_hooks
@@ -96,7 +96,7 @@ def test_other_methods_and_grids_have_no_authors_way():
     assert [way.name for way in small.cases[0].ways] == ["unfolded", "folded", "oracle"]
 
 
-def test_without_time_every_stage_is_measured_once_and_the_authors_tower_in_part():
+def test_without_time_every_stage_runs_once_and_the_authors_tower_partly():
     plan = Plan(AOT.paper(), frames=(6,), runs=5, new_tokens=1, minutes=1e-6)
     run = measure(plan, subject(shared(depth=2)))
     (case,) = run.cases
@@ -108,7 +108,7 @@ def test_without_time_every_stage_is_measured_once_and_the_authors_tower_in_part
     assert "measured on 2 of 6 frames" in " ".join(overview(run).split())
 
 
-def test_the_embedded_model_is_asked_about_a_video(tiny):
+def test_embedded_model_on_a_video(tiny):
     results = measure(Plan(AOT(), frames=(4,), runs=1, new_tokens=2), Subject.of(tiny))
     assert results.cases[0].tokens == 144
     assert not results.model["random_weights"]
@@ -130,7 +130,7 @@ def test_progress_reaches_its_total(tiny):
     assert seen[-1][0] == seen[-1][1]
 
 
-def test_groups_together_are_what_the_tower_says_of_all_frames():
+def test_groups_equal_one_call_of_the_tower():
     model = shared(depth=2)
     inputs = subject(model).inputs(range(5), 2)
     family = models.family(model)
@@ -142,7 +142,7 @@ def test_groups_together_are_what_the_tower_says_of_all_frames():
         torch.testing.assert_close(video.shallow, whole.shallow)
 
 
-def test_the_oracle_keeps_side_features():
+def test_oracle_keeps_side_features():
     video = dataclasses.replace(make_video(frames=2, pooling=Pooling.NONE), side=torch.randn(3, 2, 72, 5))
     reduction = spaced(video, 9)
     index = reduction.frames * 72 + reduction.cells
@@ -157,7 +157,7 @@ def qwen() -> Subject:
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, None])
-def test_groups_of_temporal_patches_together_are_what_the_tower_says_of_all(size):
+def test_groups_of_temporal_patches_equal_one_call(size):
     under_test = qwen()
     inputs = under_test.inputs(range(7), 2)
     ways = {"plain": stock(under_test.model), "tapped": tapped(under_test.family, AOT.paper().needs)}
@@ -170,7 +170,7 @@ def test_groups_of_temporal_patches_together_are_what_the_tower_says_of_all(size
         torch.testing.assert_close(video.deep, whole.deep, rtol=1e-4, atol=1e-5)
 
 
-def test_another_family_is_measured_without_the_count_of_its_tower():
+def test_other_families_have_no_tower_work():
     run = measure(Plan(AOT.paper(retention=0.2), frames=(4,), runs=1, new_tokens=2), qwen())
     (case,) = run.cases
     assert case.tokens == 2 * 25
@@ -180,7 +180,7 @@ def test_another_family_is_measured_without_the_count_of_its_tower():
     assert "not counted for qwen2_5_vl" in " ".join(overview(run).split())
 
 
-def test_joined_videos_keep_what_they_share():
+def test_joined_videos_keep_shared_fields():
     video = make_video(frames=2)
     both = joined([video, video])
     assert both.frames == 4
@@ -190,7 +190,7 @@ def test_joined_videos_keep_what_they_share():
     assert joined([side, side]).side.shape == (3, 4, 72, 5)
 
 
-def test_a_way_that_does_not_fit_into_memory_is_left_out():
+def test_way_that_does_not_fit_into_memory_is_skipped():
     def greedy(inputs):
         raise torch.OutOfMemoryError("too much")
 
@@ -205,7 +205,7 @@ def test_a_way_that_does_not_fit_into_memory_is_left_out():
         tower.warm_up()
 
 
-def test_the_oracle_keeps_evenly_spaced_tokens():
+def test_oracle_tokens_are_evenly_spaced():
     video = make_video(frames=3)
     reduction = spaced(video, 12)
     assert len(reduction) == 12
@@ -225,7 +225,7 @@ def test_laps_and_memory():
     assert 70e6 < peak.above() < 200e6 or "ru_maxrss" in peak.source
 
 
-def test_on_a_gpu_events_of_the_device_are_read(monkeypatch):
+def test_gpu_times_are_read_from_events(monkeypatch):
     now = iter((1.0, 4.0, 9.0))
 
     class Event:

@@ -1,4 +1,4 @@
-"""What a run measures, and what it has time for."""
+"""What a run measures within its time limit."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from vidfold.bench.speed.plan import Case, Clock, evenly, groups, rotated
 from vidfold.reducers import FastV
 
 
-def test_every_case_has_its_share_of_the_time_left():
+def test_shares_of_the_time_left():
     plan = Plan(AOT(), frames=(8, 24), batches=(1, 2))
     assert plan.cases() == [Case(8, 1), Case(8, 2), Case(24, 1), Case(24, 2)]
     assert plan.shares() == [8 / 96, 16 / 88, 24 / 72, 1]
@@ -34,12 +34,12 @@ def test_bad_plans(given, message):
         Plan(**{"reducer": AOT(), **given})
 
 
-def test_frames_go_in_groups():
+def test_groups_of_frames():
     assert groups(5, 2) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     assert groups(5, None) == [slice(0, 5)]
 
 
-def test_every_way_comes_first_and_after_every_other():
+def test_rotation_balances_the_order():
     orders = [rotated(("a", "b", "c"), turn) for turn in range(6)]
     assert {order[0] for order in orders} == set("abc")
     assert len({pair for order in orders for pair in pairwise(order)}) == 6
@@ -55,7 +55,7 @@ def test_even_positions(full, count):
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
-def test_a_clock_keeps_a_margin():
+def test_clock_keeps_a_margin():
     clock = Clock(100)
     assert clock.fits(70)
     assert not clock.fits(90)

@@ -17,7 +17,7 @@ def test_a_table_is_printed_and_all_is_written(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     assert run(tmp_path) == 0
     captured = capsys.readouterr()
-    assert "tiny, scenes 0-1, 25 % of the tokens asked for" in captured.out
+    assert "tiny, scenes 0-1, 25 % of the tokens requested" in captured.out
     assert "all tokens  288     100.0 %" in captured.out
     assert "measuring" not in captured.err  # no terminal
     names = {"quality.csv", "quality.md", "clips"}
@@ -59,7 +59,7 @@ def test_other_worlds_splits_and_lengths(capsys, tmp_path):
         (("--methods", "none"), "unknown method 'none'; there are: aot"),
         (("--retention", "2"), "retention must be in (0, 1], got 2.0"),
         (("--clips", "0"), "clips must be a whole number of at least 1, got 0"),
-        (("--videos", "nowhere.mp4"), "'nowhere.mp4' is no file"),
+        (("--videos", "nowhere.mp4"), "'nowhere.mp4' is not a file"),
         (("--frames", "0"), "frames must be a whole number of at least 1, got 0"),
         (("--seed", "-1"), "seed must be a whole number of at least 0, got -1"),
     ],

@@ -35,4 +35,4 @@ def test_weights_that_are_missing_are_named(capsys, tmp_path, monkeypatch):
     arguments = ("--suite", "search", "--methods", "random", "--clips", "1", "--output", str(tmp_path / "out"))
     assert main(["bench", "quality", *arguments]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("vidfold: the model 'tiny', which a suite asks as well, has no weights in ")
+    assert captured.err.startswith("vidfold: the model 'tiny', which a suite also needs, has no weights in ")

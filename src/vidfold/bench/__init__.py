@@ -1,4 +1,4 @@
-"""What each method keeps: in feature space, in what a model says, and in right answers."""
+"""Quality of methods: in feature space, agreement with the unfolded model, and right answers."""
 
 from vidfold.bench.agreement import Agreement, Reference
 from vidfold.bench.features import Features, features

@@ -1,4 +1,4 @@
-"""Does a folded model still say what it says unfolded: for any model and any video, without labels."""
+"""Agreement of a folded model with the unfolded one, for any model and any video; needs no true answers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class Agreement:
-    """Folded against unfolded, mean over the answer positions of one video.
+    """Folded compared with unfolded, mean over the answer positions of one video.
 
     Attributes:
         divergence: Kullback-Leibler divergence KL(unfolded || folded) of the next-token distributions, in nats.
-        top1: share of positions at which both find the same token most likely.
+        top1: share of positions where both have the same most likely token.
     """
 
     divergence: float
@@ -36,16 +36,16 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What an unfolded model answers, greedily, to questions about one video.
+    """Greedy answers of the unfolded model to questions about one video.
 
-    Its answers are then forced on folded models (teacher forcing): at every position of an answer both have read the
-    same words, and only the video differs. The end-of-answer token is no position, unless the answer is empty.
+    Folded models then read these answers too (teacher forcing), so at every position of an answer only the video
+    differs. The end-of-answer token does not count as a position, unless the answer is empty.
 
     Attributes:
         model: the model.
-        inputs: Q prompts with their answers behind, padded on the left; ``labels`` (Q, L) marks the answers.
+        inputs: Q prompts followed by their answers, padded on the left; ``labels`` (Q, L) marks the answers.
         scores: (P, V) float32, log-probabilities at all P answer positions, question by question.
-        first: (Q,) int64, the row of ``scores`` at which each answer begins.
+        first: (Q,) int64, the row of ``scores`` where each answer begins.
     """
 
     model: Any
@@ -55,13 +55,13 @@ class Reference:
 
     @classmethod
     def of(cls, model: Any, prompts: Inputs, tokens: VideoTokens, *, max_new_tokens: int = 16) -> Reference:
-        """Answer unfolded.
+        """Answer the questions with all tokens.
 
         Args:
             model: of a supported family.
-            prompts: Q questions about one video, as the model's processor makes them; pixels are not looked at.
-            tokens: the video, as `vidfold.models.encode` gives it.
-            max_new_tokens: length of an answer at most.
+            prompts: Q questions about one video, from the model's processor; pixels are ignored.
+            tokens: the video, from `vidfold.models.encode`.
+            max_new_tokens: maximum length of an answer.
         """
         check_count("max_new_tokens", max_new_tokens)
         everything = Identity()(tokens)
@@ -70,7 +70,7 @@ class Reference:
         return cls(model, inputs, _forced(model, inputs, everything), answers.cumsum(0) - answers)
 
     def folded(self, reduction: Reduction) -> Tensor:
-        """Log-probabilities (P, V) float32 at the same positions when the model reads ``reduction`` instead."""
+        """Log-probabilities (P, V) float32 at the same positions when the model reads ``reduction``."""
         return _forced(self.model, self.inputs, reduction)
 
     @torch.no_grad()
@@ -79,11 +79,11 @@ class Reference:
 
         Args:
             reducer: the method.
-            video: inputs that carry the video's pixels; their prompt is not looked at.
+            video: inputs with the video's pixels; their prompt is ignored.
 
         Returns:
-            The log-probabilities, and the share of the video's tokens that a layer of the language model reads, on
-            average over its layers.
+            The log-probabilities, and the share of the video's tokens that the layers of the language model read,
+            averaged over layers.
         """
         scores = []
         with fold(self.model, reducer) as folded:
@@ -97,19 +97,19 @@ class Reference:
             return torch.cat(scores), folded.last.layer_retention
 
     def agreement(self, folded: Tensor) -> Agreement:
-        """Agreement of log-probabilities (P, V), as `folded` gives them, with the unfolded ones."""
+        """Agreement of log-probabilities (P, V) from `folded` with the unfolded ones."""
         divergence = (self.scores.exp() * (self.scores - folded)).nansum(1).clamp_min(0)
         same = self.scores.argmax(1) == folded.argmax(1)
         return Agreement(float(divergence.mean()), float(same.float().mean()))
 
     def answers(self, scores: Tensor) -> Tensor:
-        """(Q,) int64: the first token that a greedy answer has by log-probabilities (P, V)."""
+        """First tokens of the greedy answers from log-probabilities (P, V): (Q,) int64."""
         return scores[self.first].argmax(1)
 
 
 @torch.no_grad()
 def _answered(model: Any, prompts: Inputs, everything: Reduction, max_new_tokens: int) -> dict[str, Any]:
-    """The prompts, their greedy answers behind them, padded on the left."""
+    """The prompts followed by their greedy answers, padded on the left."""
     questions = len(prompts["input_ids"])
     spliced = models.splice(model, prompts, [everything] * questions)
     length = spliced["input_ids"].shape[1]
@@ -121,7 +121,7 @@ def _answered(model: Any, prompts: Inputs, everything: Reduction, max_new_tokens
     given["labels"] = torch.full_like(prompts["input_ids"], _IGNORED)
     names = [name for name in ("input_ids", *FILL) if given.get(name) is not None]
     joined = {name: torch.cat([given[name], behind.get(name, torch.zeros_like(new))], 1) for name in names}
-    # Real positions to the right, in their order.
+    # Move real positions to the right, keeping their order.
     mask = joined["attention_mask"]
     order = mask.argsort(dim=1, stable=True)[:, -int(mask.sum(1).max()) :]
     return dict(prompts) | {name: value.gather(1, order) for name, value in joined.items()}
@@ -129,9 +129,9 @@ def _answered(model: Any, prompts: Inputs, everything: Reduction, max_new_tokens
 
 @torch.no_grad()
 def _forced(model: Any, inputs: Inputs, reduction: Reduction) -> Tensor:
-    """Log-probabilities (P, V) float32 at the positions that ``labels`` marks."""
+    """Log-probabilities (P, V) float32 at the positions marked by ``labels``."""
     longest = int((inputs["labels"] != _IGNORED).sum(1).max())
-    # Rows end with their answers, and what predicts a token stands one before it.
+    # Rows end with their answers; each token is predicted one position earlier.
     spliced = models.splice(model, {**inputs, "logits_to_keep": longest + 1}, [reduction] * len(inputs["input_ids"]))
     marked = spliced.pop("labels")[:, -longest:] != _IGNORED
     logits: Tensor = model(**spliced).logits[:, -longest - 1 : -1]

@@ -1,4 +1,4 @@
-"""How many questions about held-out clips a folded model still answers rightly, and how sure that is."""
+"""Accuracy of a folded model on questions about held-out clips, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vidfold.tiny.scenes import split_of
 
 DRAWS = 10_000
 MEAN = "mean"
-"""Beside the kinds of questions: their mean, each weighing the same."""
+"""Name of the mean over kinds of question, all with the same weight."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share of right answers; clips, not questions, are the independent draws.
+    """A share of right answers; clips, not questions, are independent.
 
     Attributes:
         value: the share.
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """A share of right answers less that of another setting on the same clips.
+    """A share of right answers minus that of another setting on the same clips.
 
     Attributes:
         value: the difference.
@@ -46,16 +46,14 @@ class Difference:
 
 
 def check_held_out(seeds: Iterable[int]) -> None:
-    """Raise a ValueError for the first seed whose clip the model may have learned from."""
+    """Raise a ValueError for a seed whose clip the model may have seen in training."""
     for seed in seeds:
         if (split := split_of(seed)) == "train":
-            raise ValueError(
-                f"seed {seed} is of the {split} split; answers are counted on clips that no model has seen"
-            )
+            raise ValueError(f"seed {seed} is in the {split} split; use clips that the model was not trained on")
 
 
 def counts(kinds: Iterable[str], chosen: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """Questions of each of ``KINDS``, (kinds,): all of them, or those chosen."""
+    """Number of questions of each of ``KINDS``, (kinds,): all, or only those ``chosen``."""
     index = np.array([KINDS.index(kind) for kind in kinds], np.int64)
     return np.bincount(index if chosen is None else index[chosen], minlength=len(KINDS))
 
@@ -70,13 +68,13 @@ def accuracy(score: Score) -> dict[str, Estimate]:
 def paired_differences(score: Score, full: Score, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Difference]:
     """Differences in accuracy to ``full`` on the same clips, for the mean and every kind that was asked.
 
-    Clips are drawn anew with replacement, both settings together (paired bootstrap; Efron & Tibshirani 1993), and the
-    interval is from the 2.5th to the 97.5th percentile. A draw in which nobody asks a kind says nothing of that kind.
+    Paired bootstrap (Efron & Tibshirani 1993): clips are drawn with replacement, the same ones for both settings. The
+    interval is from the 2.5th to the 97.5th percentile. A draw without questions of a kind is ignored for that kind.
 
     Args:
         score: the setting.
-        full: what it is compared with, on the same clips in the same order.
-        seed: of the draws; the same seed gives the same intervals.
+        full: the setting to compare with, on the same clips in the same order.
+        seed: seed of the draws; the same seed gives the same intervals.
         draws: number of draws.
 
     Raises:
@@ -97,7 +95,7 @@ def paired_differences(score: Score, full: Score, *, seed: int = 0, draws: int =
 
 
 def _asked(score: Score) -> list[str]:
-    """The kinds of which there is a question."""
+    """The kinds with at least one question."""
     return [kind for kind, count in zip(KINDS, score.asked.sum(0).tolist(), strict=True) if count]
 
 

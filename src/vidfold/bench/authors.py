@@ -1,7 +1,7 @@
-"""AOT at the price its authors' program pays for it, for comparison only: same numbers, nothing made fast.
+"""AOT with the computing costs of its authors' program, for comparison only: same results, no optimisation.
 
-To fold a video use `vidfold.AOT`; for the authors' results use `AOT.reference`. What is here does the same sums in the
-order, with the memory and with the waits for the device that the original has, so that a bench can say what they cost.
+To fold a video use `vidfold.AOT`; for the authors' results use `AOT.reference`. This file computes the same sums in the
+same order, with the memory use and the device synchronisation of the original, so that a bench can measure their cost.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _EPSILON, _ITERATIONS, _STOP = 0.1, 100, 0.01
 class Authors:
     """The authors' implementation of AOT (CVPR 2026, arXiv 2603.01400) for LLaVA-OneVision, with its costs.
 
-    The host waits for every local anchor, in every iteration of transport and at every selection by mask; frames are
-    taken one after the other; phase I's cosines pass through (M, T, D) intermediates, for M patches and T anchors of a
-    frame. It computes in float32, for the same numbers as `AOT.reference`; the original ran in half precision.
+    The host waits for the device at every local anchor, in every transport iteration and at every boolean selection;
+    frames are processed one by one; phase I computes cosines through (M, T, D) intermediates, for M patches and T
+    anchors per frame. It computes in float32, like `AOT.reference`; the original ran in half precision.
 
     Attributes:
-        visual_tokens: anchors a frame on the encoder grid.
+        visual_tokens: anchors per frame on the encoder grid.
         keep: quantile of the transport below which a later frame's token is kept, in [0, 1].
         global_ratio: share of the anchors chosen by deep attention, in [0, 1].
         inter_scale: weight of the merged tokens in phase II.
-        clip: frames a clip; None: 4 for 32 frames, 8 for 64, see `vidfold.segments.default_clip`.
-        gemm: phase I's cosines as one matrix product a frame: what that alone would save.
+        clip: frames per clip; None: 4 for 32 frames, 8 for 64, see `vidfold.segments.default_clip`.
+        gemm: compute phase I's cosines as one matrix product per frame, to measure what that saves.
 
     Raises:
-        ValueError: settings out of range, or too few anchors for one in each of the 3x3 windows.
+        ValueError: a setting out of range, or fewer local anchors than the 3x3 windows.
     """
 
     visual_tokens: int = 126
@@ -63,7 +63,7 @@ class Authors:
         if self._local < _WINDOWS**2:
             raise ValueError(
                 f"visual_tokens={self.visual_tokens} with global_ratio={self.global_ratio} leaves {self._local} local "
-                f"anchors a frame, fewer than the {_WINDOWS**2} windows: the original needs one in each"
+                f"anchors per frame, but the original needs one in each of the {_WINDOWS**2} windows"
             )
 
     @property
@@ -74,11 +74,11 @@ class Authors:
         """Fold one video.
 
         Args:
-            tokens: of LLaVA-OneVision, with attention received in both layers.
+            tokens: from LLaVA-OneVision, with received attention of both layers.
 
         Raises:
-            ValueError: another pooling, a grid that does not fall into 3x3 equal windows, no attention, more anchors
-                than patches, or a frame that is left without tokens.
+            ValueError: another pooling, a grid that 3x3 equal windows do not fit, no attention, more anchors than
+                patches, or a frame that keeps no token.
         """
         if tokens.pooling is not Pooling.BILINEAR or tokens.newline is not None:
             raise ValueError(f"{self.name} is for bilinear pooling without newlines, got {tokens.pooling}")
@@ -97,7 +97,7 @@ class Authors:
         pooled, survives = tokens.pool(features), tokens.pool(mask.float()) >= 0.5
         for frame in range(tokens.frames):
             if not survives[frame].any():
-                raise ValueError(f"frame {frame} is left without tokens, which the original cannot do: add anchors")
+                raise ValueError(f"frame {frame} keeps no token, which the original does not support: use more anchors")
 
         values, frames, cells = [], [], []
         length = self.clip or default_clip(tokens.frames)
@@ -133,7 +133,7 @@ class Authors:
         return mask
 
     def _clip(self, pooled: Tensor, survives: Tensor, start: int, end: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Phase II of one clip: frame, cells and values of what it emits."""
+        """Phase II of one clip: frame, cells and values of its output tokens."""
         key = survives[start].nonzero()[:, 0]
         merged = pooled[start][key]
         yield start, key, merged
@@ -159,7 +159,7 @@ class Authors:
 
 
 def _merge_frames(features: Tensor, mask: Tensor, grid: Grid, gemm: bool) -> Tensor:
-    """Phase I: (F, H*W, D) with merged anchors; transport takes all frames at once and stops for all together."""
+    """Phase I: (F, H*W, D) with merged anchors; one transport call for all frames, with one stop for all."""
     rows = torch.arange(grid[0], device=features.device) / (grid[0] - 1)
     columns = torch.arange(grid[1], device=features.device) / (grid[1] - 1)
     places = torch.cartesian_prod(rows, columns)
@@ -190,7 +190,7 @@ def _cosine(others: Tensor, anchors: Tensor, gemm: bool) -> Tensor:
 
 
 def _sinkhorn(kernel: Tensor) -> Tensor:
-    """The plan (B, M, N) between uniform masses; one stop rule for the batch, asked of the device every time."""
+    """Plan (B, M, N) between uniform masses; one stop rule for the batch, which syncs in every iteration."""
     batch, rows, columns = kernel.shape
     r, c = kernel.new_ones(batch, rows, 1), kernel.new_ones(batch, columns, 1)
     for _ in range(_ITERATIONS):

@@ -1,4 +1,4 @@
-"""Received attention at the price the AOT authors' program pays for it, for comparison only."""
+"""Received attention with the computing costs of the AOT authors' program, for comparison only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vidfold.tokens import VideoTokens
 
 
 def encode(model: Any, inputs: Inputs) -> list[VideoTokens]:
-    """What `vidfold.models.encode` gives with ``shallow`` and ``deep``, at the price the authors' program pays.
+    """Same as `vidfold.models.encode` with ``shallow`` and ``deep``, at the cost of the authors' program.
 
-    The tower attends eagerly in all its layers, every matrix is kept, and all of them are stacked before two layers'
-    column sums are read off: (layers, B*F, heads, H*W, H*W) in the tower's dtype, twice. The tower's own attention
-    is back afterwards.
+    All layers of the tower use eager attention, every matrix is kept, and all are stacked before the column sums of
+    two layers are taken: (layers, B*F, heads, H*W, H*W) in the tower's dtype, twice. Afterwards the tower uses its
+    previous attention implementation again.
 
     Args:
         model: a LLaVA-OneVision of transformers.
@@ -32,7 +32,7 @@ def encode(model: Any, inputs: Inputs) -> list[VideoTokens]:
     """
     family = models.family(model)
     if not isinstance(family, LlavaOnevision):
-        raise ValueError(f"all layers are observed in {LlavaOnevision.model_type} alone, got {family.model_type}")
+        raise ValueError(f"model must be a {LlavaOnevision.model_type} to keep all attention, got {family.model_type}")
     with _kept_attention(model.base_model.vision_tower) as matrices:
         videos = family.encode(inputs)
     stacked = torch.stack(matrices)
@@ -48,18 +48,18 @@ def encode(model: Any, inputs: Inputs) -> list[VideoTokens]:
 
 @contextmanager
 def _kept_attention(tower: Any) -> Iterator[list[Tensor]]:
-    """Attention matrices (F, heads, N, N) of all layers that run in the block, in order."""
+    """Attention matrices (F, heads, N, N) of all layers that run inside the context, in order."""
     matrices: list[Tensor] = []
 
     def keep(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> None:
         matrices.append(output[1])
 
-    own = tower.config._attn_implementation
+    previous = tower.config._attn_implementation
     hooks = [module.register_forward_hook(keep) for name, module in tower.named_modules() if name.endswith("self_attn")]
     try:
         tower.set_attn_implementation("eager")
         yield matrices
     finally:
-        tower.set_attn_implementation(own)
+        tower.set_attn_implementation(previous)
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""The strokes of the pictures: axes, lines, levels; told apart in grey by markers and line styles."""
+"""Elements of the pictures: axes, lines, levels; markers and line styles differ, so grey prints work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GRID, _FRAME = "#E4E4E4", "#999999"
 
 @dataclass(frozen=True)
 class Style:
-    """How one method is drawn; colours are of Okabe and Ito's palette, which colour-blind readers tell apart."""
+    """How one method is drawn; colours are from Okabe and Ito's colour-blind safe palette."""
 
     color: str
     marker: str
@@ -35,13 +35,13 @@ SHOWN = Style(INK, "o", "-")
 OTHERS = tuple(
     Style("#777777", marker, line, 4.5, 1.1) for marker, line in (("o", "-."), ("D", ":"), ("v", "-."), ("X", ":"))
 )
-"""All others, one after another."""
+"""Styles of all other methods, in order."""
 
 
 def panels(down: int, across: int, size: tuple[float, float], *, alike: bool = True) -> tuple[Any, Any]:
-    """A Figure of ``size`` inches and its (down, across) Axes, with one scale of quality where ``alike``."""
+    """A Figure of ``size`` inches and its (down, across) Axes; ``alike``: they share the y axis."""
     figure = extras.load("matplotlib.figure", "bench").Figure(figsize=size, layout="constrained")
-    extras.load("matplotlib.backends.backend_agg", "bench").FigureCanvasAgg(figure)  # it can measure texts
+    extras.load("matplotlib.backends.backend_agg", "bench").FigureCanvasAgg(figure)  # this canvas can measure text
     axes = figure.subplots(down, across, sharey=alike, squeeze=False)
     for each in axes.flat:
         each.spines[["top", "right"]].set_visible(False)
@@ -53,7 +53,7 @@ def panels(down: int, across: int, size: tuple[float, float], *, alike: bool = T
 
 
 def line(axes: Any, rows: Sequence[Row], method: str, style: Style, *, apart: float = 1.0) -> list[Point]:
-    """A method's qualities over retention, with errors; retentions times ``apart``. Returns its points in order."""
+    """Draw a method's quality over retention, with errors; ``apart`` scales retentions. Returns its points."""
     x, y, errors = _points(rows, method)
     x = [apart * share for share in x]
     axes.errorbar(
@@ -73,13 +73,13 @@ def line(axes: Any, rows: Sequence[Row], method: str, style: Style, *, apart: fl
 
 
 def light_line(axes: Any, rows: Sequence[Row], method: str, style: Style) -> None:
-    """The same, thin and without errors, for comparison."""
+    """The same as `line`, but thin and without errors, for comparison."""
     x, y, _ = _points(rows, method)
     axes.plot(x, y, color=style.color, linestyle=style.line, linewidth=1, marker=style.marker, markersize=3, alpha=0.55)
 
 
 def point(axes: Any, row: Row, style: Style) -> Point:
-    """The quality of one row over the time of its fold, with its error. Returns the point."""
+    """Draw the quality of one row over its fold time, with its error. Returns the point."""
     x, y = float(row["fold_ms"]), 100 * merit(row)
     axes.errorbar(x, y, error(row), color=style.color, elinewidth=0.7, alpha=0.55, fmt="none", zorder=2)
     axes.plot(x, y, style.marker, color=style.color, markersize=style.size + 1, zorder=3)
@@ -87,7 +87,7 @@ def point(axes: Any, row: Row, style: Style) -> Point:
 
 
 def level(axes: Any, rows: Sequence[Row], *, label: bool = True) -> None:
-    """A level line for the unfolded model, with its standard error as a band."""
+    """Draw a horizontal line for the unfolded model, with its standard error as a band."""
     for row in (row for row in rows if row["method"] == BASELINE):
         height = 100 * merit(row)
         axes.axhspan(height - error(row), height + error(row), color="#000000", alpha=0.08, linewidth=0, zorder=0)
@@ -98,7 +98,7 @@ def level(axes: Any, rows: Sequence[Row], *, label: bool = True) -> None:
 
 
 def retentions(axes: Any, rows: Sequence[Row]) -> None:
-    """A logarithmic axis of retention, alike for all methods, with the retentions asked for as its ticks."""
+    """Make x a logarithmic axis of retention, the same for all methods; ticks at the requested retentions."""
     folded = [row for row in rows if row["method"] != BASELINE]
     asked = sorted({float(row["asked"]) for row in folded})
     kept = [*asked, *(float(row["layer_retention"]) for row in folded)]
@@ -109,7 +109,7 @@ def retentions(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def legend(figure: Any, styles: dict[str, Style], *, full: bool) -> None:
-    """What the styles mean, above all panels."""
+    """Draw the legend above all panels."""
     handle = extras.load("matplotlib.lines", "bench").Line2D
     handles = [
         handle([], [], color=style.color, marker=style.marker, linestyle=style.line, label=name, markersize=4.5)
@@ -120,25 +120,25 @@ def legend(figure: Any, styles: dict[str, Style], *, full: bool) -> None:
 
 
 def name_axes(figure: Any, across: str, rows: Sequence[Row]) -> None:
-    """Name what is drawn to the right and upwards, the model, the clips and the bars."""
+    """Label the axes, and name the model, the clips and the error bars."""
     marked = all(row["accuracy_mean"] for row in rows)
-    figure.supylabel("right answers, %" if marked else "same likeliest token as unfolded, %", fontsize=9)
+    figure.supylabel("right answers, %" if marked else "same most likely token as unfolded, %", fontsize=9)
     what = f"model {rows[0]['model']}, {rows[0]['source']}; bars: one standard error over clips"
     figure.supxlabel(f"{across}\n{what}", fontsize=9)
 
 
 def error(row: Row) -> float:
-    """Standard error of the quality, in %; 0 where there is none."""
+    """Standard error of the quality, in %; 0 if there is none."""
     return 100 * float((row["accuracy_mean_se"] if row["accuracy_mean"] else row["top1_se"]) or 0)
 
 
 def percent(share: float) -> str:
-    """Such as 12.5 %."""
+    """A share in percent, such as 12.5 %."""
     return f"{100 * share:.3g} %"
 
 
 def _points(rows: Sequence[Row], method: str) -> tuple[list[float], list[float], list[float]]:
-    """Retentions, qualities and errors, from the fewest tokens to the most."""
+    """Retentions, qualities and errors, in ascending order of retention."""
     own = sorted((row for row in rows if row["method"] == method), key=lambda row: float(row["layer_retention"]))
     return (
         [float(row["layer_retention"]) for row in own],
@@ -148,7 +148,7 @@ def _points(rows: Sequence[Row], method: str) -> tuple[list[float], list[float],
 
 
 def _apart(asked: Sequence[float]) -> list[str]:
-    """The retentions in percent, those left blank that would run into the one before."""
+    """The retentions in percent; blank if the label would overlap the one before."""
     labels, last = [], 0.0
     for share in sorted(asked):
         clear = share >= 1.6 * last

@@ -1,4 +1,4 @@
-"""What folded tokens still say about all tokens of a video, in feature space alone: no language model is asked."""
+"""How well folded tokens represent all tokens of a video, in feature space, without a language model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import cosine, sinkhorn
 
 COVERED = 0.90
-"""Cosine similarity from which a token counts as covered."""
+"""Least cosine similarity at which a token counts as covered."""
 _ENTRIES = 1 << 24
-"""Entries of one cost matrix at most: 64 MB in float32. A video of 64 frames of 14 x 14 tokens folded to a tenth
-stays below."""
+"""Maximum entries of one cost matrix: 64 MB in float32. A video of 64 frames of 14 x 14 tokens folded to a tenth
+needs less."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """How well the folded tokens of one video stand for all its tokens.
+    """How well the folded tokens of one video represent all its tokens.
 
     Attributes:
         quantisation_error: see `quantisation_error`; lower is better.
@@ -35,12 +35,12 @@ class Features:
 
 
 def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRIES) -> Features:
-    """All measures for one video; sources are its F*N pooled tokens, newlines on neither side.
+    """All measures for one video, from its F*N pooled tokens; newlines are left out on both sides.
 
     Args:
         tokens: the video.
-        reduction: what it was folded to.
-        entries: of a matrix between tokens and folded tokens at most, which bounds memory.
+        reduction: the folded video.
+        entries: maximum entries of a matrix between tokens and folded tokens, which limits memory.
     """
     everything = tokens.pooled().flatten(0, 1)
     kept = reduction.tokens[reduction.cells < tokens.cells]
@@ -55,18 +55,18 @@ def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRI
 def quantisation_error(tokens: Tensor, kept: Tensor) -> float:
     """Nearest-token quantisation error (L2-NQE): mean over tokens x of min over kept y of |x/|x| - y/|y||^2, in [0, 4].
 
-    Used to compare reduction methods by SimpleCluster (arXiv 2609.35394). Since both are of unit length, the squared
-    distance is 2 - 2 cos(x, y); a token of zeros is at cosine 0 to everything.
+    SimpleCluster (arXiv 2609.35394) compares reduction methods with it. For unit vectors the squared distance is
+    2 - 2 cos(x, y); a zero token has cosine 0 to everything.
 
     Args:
-        tokens: (M, D) of any float dtype.
+        tokens: (M, D), any float dtype.
         kept: (K, D).
     """
     return _quantisation_error(nearest_cosine(tokens, kept))
 
 
 def coverage(tokens: Tensor, kept: Tensor, threshold: float = COVERED) -> float:
-    """Share of tokens (M, D) with a kept one (K, D) at cosine ``threshold`` or above (SimpleCluster: 0.90)."""
+    """Share of tokens (M, D) that have a kept one (K, D) at cosine >= ``threshold`` (SimpleCluster: 0.90)."""
     return _coverage(nearest_cosine(tokens, kept), threshold)
 
 
@@ -75,16 +75,16 @@ def transport_cost(
 ) -> float:
     """Cost <P, 1 - cos> of the entropic transport plan P from all tokens to the kept ones, both uniform, in [0, 2].
 
-    Unlike the nearest-token measures it asks every kept token to stand for its share of the video. Entropy blurs the
-    plan, so the cost is not 0 when everything is kept: compare it at one K.
+    Unlike in the nearest-token measures, every kept token must represent the same share of the video. Entropy blurs
+    the plan, so the cost is not 0 when everything is kept: compare only at the same K.
 
     Args:
-        tokens: (M, D) of any float dtype.
+        tokens: (M, D), any float dtype.
         kept: (K, D).
         epsilon: entropic regularisation.
-        iterations: of the solver at most.
-        entries: of one cost matrix at most. A longer video is split into parts of evenly spaced tokens, each of which
-            is moved to all kept ones: together a plan for the whole video, with one more constraint a part.
+        iterations: maximum iterations of the solver.
+        entries: maximum entries of one cost matrix. A longer video is split into parts of evenly spaced tokens, and
+            each part is moved to all kept ones: together a plan for the whole video, with one more constraint per part.
     """
     check_count("entries", entries)
     parts = -(-len(tokens) // max(1, entries // len(kept)))

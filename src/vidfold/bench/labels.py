@@ -1,4 +1,4 @@
-"""Labels beside points of a picture, so that they hide neither one another nor the points."""
+"""Place labels next to points of a picture so that they cover neither each other nor the points."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, Literal
 Point = tuple[tuple[float, float], str, str]
 """Position in data coordinates, text, colour."""
 Spot = tuple[float, float, str]
-"""Where a label stands: points to the right of its point, points above it, and which end of it stands there."""
+"""Position of a label: typographic points to the right and above, and which end of the text is there."""
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top in pixels."""
 
 _SIZE = 7.5
 _TIED = 12.0
-"""Points away from which a label is tied to its point by a line."""
+"""A label farther away than this, in typographic points, gets a line to its point."""
 
 
 def place(axes: Any, points: Sequence[Point], side: Literal["left", "right"] | None = None) -> None:
-    """Label points: each label takes, in turn, the nearest spot where it covers nothing, or that where it covers least.
+    """Label points: in turn, each label takes the nearest spot where it covers nothing, or else the least.
 
     Args:
         axes: a matplotlib Axes that already holds the points and has its final limits.
-        points: to label.
-        side: on this side only, spread up and down: for the ends of lines. None: on any.
+        points: the points to label.
+        side: place labels on this side only, spread up and down (for line ends). None: on any side.
     """
-    axes.figure.canvas.draw()  # the layout decides where pixels are
+    axes.figure.canvas.draw()  # the layout determines pixel positions
     renderer = axes.figure.canvas.get_renderer()
     unit = axes.figure.dpi / 72
     pixels = [tuple(axes.transData.transform(position)) for position, *_ in points]
@@ -46,8 +46,8 @@ def place(axes: Any, points: Sequence[Point], side: Literal["left", "right"] | N
         note.set_position((right, up))
         note.set_horizontalalignment(end)
         if max(abs(right), abs(up)) > _TIED:
-            tie = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "alpha": 0.7, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", position, (right, up), textcoords="offset points", zorder=1, arrowprops=tie)
+            line = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "alpha": 0.7, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", position, (right, up), textcoords="offset points", zorder=1, arrowprops=line)
 
 
 def _aside(side: Literal["left", "right"]) -> list[Spot]:
@@ -56,7 +56,7 @@ def _aside(side: Literal["left", "right"]) -> list[Spot]:
 
 
 def _around() -> list[Spot]:
-    """Beside the point, above and below, then on growing circles."""
+    """Right, left, above and below the point, then on growing circles."""
     spots: list[Spot] = [(6, 0, "left"), (-6, 0, "right"), (0, 9, "center"), (0, -9, "center")]
     for radius in (9, 15, 21, 28, 36, 46):
         for step in range(16):
@@ -73,9 +73,9 @@ def _box(x: float, y: float, width: float, height: float, spot: Spot, unit: floa
 
 
 def _cost(box: Box, taken: Sequence[Box], frame: Box) -> float:
-    """Pixels of others that a box covers, and of itself that leave the frame."""
+    """Pixels of other boxes that a box covers, plus its own pixels outside the frame."""
     outside = (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, frame)
-    # Less than a pixel is rounding; whole ones keep the order of the spots.
+    # Rounded, so that differences below a pixel do not change the order of the spots.
     return round(outside + sum(_overlap(box, other) for other in taken))
 
 

@@ -1,4 +1,4 @@
-"""All measures of one setting on one clip; a clip is encoded and answered unfolded once, for all settings."""
+"""All measures of one setting on one clip; each clip is encoded and answered unfolded once for all settings."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vidfold.tiny.evaluate import Setting
 from vidfold.tokens import VideoTokens
 
 DRAW_STRIDE = 1_000_003
-"""Between the draws that a clip gets under one seed and the next; more than there are clips."""
+"""Difference of a clip's random seeds for consecutive bench seeds; larger than the number of clips."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A clip that was encoded, and answered unfolded."""
+    """A clip after encoding, with its unfolded answers."""
 
     sample: Sample
     tokens: VideoTokens
@@ -49,8 +49,8 @@ class Prepared:
         return counts(self.sample.kinds)
 
     def right(self, answers: torch.Tensor) -> NDArray[np.int64]:
-        """Right answers of each kind, (kinds,), among first tokens (Q,) of answers."""
-        assert self.sample.truth is not None  # who asks has looked
+        """Number of right answers of each kind, (kinds,), from the first tokens (Q,) of answers."""
+        assert self.sample.truth is not None  # callers check
         return counts(self.sample.kinds, (answers.cpu() == self.sample.truth).numpy())
 
 
@@ -58,21 +58,21 @@ class Prepared:
 class Outcome:
     """One setting on one clip.
 
-    A method inside the language model has no tokens to look at before it, and no time of its own.
+    For a method inside the language model, feature measures and fold time are None.
 
     Attributes:
         clip: name of the clip.
         tokens_before: F*N.
-        tokens_after: K, the tokens that the language model is given.
-        layer_retention: share of the F*N that a layer of the language model reads, on average over its layers: K / F*N
-            but for methods inside it.
-        divergence: see `vidfold.bench.agreement`, as the next.
-        top1: likewise.
-        right: right answers of each kind, (kinds,); None where the true answers are not known.
+        tokens_after: K, the number of tokens given to the language model.
+        layer_retention: share of the F*N tokens that the layers of the language model read, averaged over layers:
+            K / F*N, except for methods inside it.
+        divergence: see `vidfold.bench.agreement`.
+        top1: see `vidfold.bench.agreement`.
+        right: right answers of each kind, (kinds,); None if the true answers are not known.
         fold_ms: wall-clock milliseconds of the method itself.
-        quantisation_error: see `vidfold.bench.features`, as the next two.
-        coverage: likewise.
-        transport: likewise.
+        quantisation_error: see `vidfold.bench.features`.
+        coverage: see `vidfold.bench.features`.
+        transport: see `vidfold.bench.features`.
     """
 
     clip: str
@@ -89,10 +89,10 @@ class Outcome:
 
 
 def measure(clip: Prepared, setting: Setting, seed: int) -> Outcome:
-    """Fold the clip once and ask everything of the result.
+    """Fold the clip once and take all measures.
 
     Raises:
-        ValueError: the method refuses this clip.
+        ValueError: the method cannot fold this clip.
     """
     reducer = setting.reducer(clip.tokens, clip.sample.draw + DRAW_STRIDE * seed)
     before = clip.tokens.frames * clip.tokens.cells
@@ -116,7 +116,7 @@ def measure(clip: Prepared, setting: Setting, seed: int) -> Outcome:
 
 
 def _timed(call: Callable[[], _T], device: torch.device) -> tuple[_T, float]:
-    """What the call returns, and its milliseconds with all work of the device done."""
+    """Result of the call, and its milliseconds, including all work on the device."""
 
     def now() -> float:
         if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Pictures of a bench: quality over retention, and quality over the time a fold takes."""
+"""Pictures of a bench: quality over retention, and quality over fold time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMATS = ("svg", "png")
 FEW = len(OTHERS)
 """Methods up to this number share one panel; more get a panel each."""
 ACROSS = (5, 6, 4)
-"""Such panels in a row: the number that leaves the fewest places empty."""
+"""Possible numbers of panels per row; the one with the fewest empty places is used."""
 _APART, _ROOM = 1.012, 0.15
 
 
@@ -27,11 +27,11 @@ def draw(rows: Sequence[Row], folder: str | Path) -> list[Path]:
     """Draw the pictures of every model and set of clips, as SVG and PNG.
 
     Args:
-        rows: as `vidfold.bench.quality.quality` returns them.
-        folder: to write to; made where it is missing.
+        rows: from `vidfold.bench.quality.quality`.
+        folder: where to write; created if it is missing.
 
     Returns:
-        The files written; none where no method was measured.
+        The files written; none if no method was measured.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -58,14 +58,14 @@ def draw(rows: Sequence[Row], folder: str | Path) -> list[Path]:
 
 
 def over_retention(rows: Sequence[Row]) -> Any:
-    """A matplotlib Figure of quality over measured retention: one panel for a few methods, else one for each."""
+    """A matplotlib Figure of quality over measured retention: one panel for a few methods, else one per method."""
     best_first = sorted(rows, key=lambda row: (float(row["asked"]), -merit(row)))
     methods = list(dict.fromkeys(row["method"] for row in best_first if row["method"] != BASELINE))
     return _together(rows, methods) if len(methods) <= FEW else _one_each(rows, methods, float(best_first[0]["asked"]))
 
 
 def over_time(rows: Sequence[Row]) -> Any:
-    """A matplotlib Figure of quality over the time of one fold: a panel for each retention asked for."""
+    """A matplotlib Figure of quality over the time of one fold, with one panel per requested retention."""
     folded = sorted((row for row in rows if row["method"] != BASELINE and row["fold_ms"]), key=merit)
     asked = sorted({row["asked"] for row in folded}, key=float)
     down = -(-len(asked) // 2)
@@ -80,11 +80,11 @@ def over_time(rows: Sequence[Row]) -> Any:
         axes.set_xscale("log")
         axes.margins(x=0.16, y=0.08)
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_title(f"{drawing.percent(float(share))} of the tokens asked for", fontsize=10)
+        axes.set_title(f"{drawing.percent(float(share))} of the tokens requested", fontsize=10)
         place(axes, points)
     for axes in panels.flat[len(asked) :]:
         axes.set_axis_off()
-    drawing.name_axes(figure, "milliseconds a fold, median over clips", rows)
+    drawing.name_axes(figure, "milliseconds per fold, median over clips", rows)
     return figure
 
 
@@ -100,7 +100,7 @@ def _together(rows: Sequence[Row], methods: Sequence[str]) -> Any:
         starts.append((points[0], method, style.color))
         ends.append((points[-1], method, style.color))
     drawing.retentions(axes, rows)
-    # Labels where the lines are farther apart, with room for them.
+    # Put labels at the end where the lines are farther apart, and make room for them.
     low, high = axes.get_xlim()
     room = (high / low) ** _ROOM
     if _spread(starts) > _spread(ends):
@@ -109,7 +109,7 @@ def _together(rows: Sequence[Row], methods: Sequence[str]) -> Any:
     else:
         axes.set_xlim(right=high * room)
         place(axes, ends, "right")
-    drawing.name_axes(figure, "tokens kept, %, as measured (points of one retention are set a little apart)", rows)
+    drawing.name_axes(figure, "tokens kept, %, as measured (points at the same retention are shifted slightly)", rows)
     return figure
 
 
@@ -136,6 +136,6 @@ def _one_each(rows: Sequence[Row], methods: Sequence[str], least: float) -> Any:
         axes.set_axis_off()
     full = any(row["method"] == BASELINE for row in rows)
     drawing.legend(figure, {"method of the panel": SHOWN, **highlighted}, full=full)
-    order = f"methods from the best to the worst at {drawing.percent(least)}"
+    order = f"methods from best to worst at {drawing.percent(least)}"
     drawing.name_axes(figure, f"tokens kept, %, as measured; {order}", rows)
     return figure

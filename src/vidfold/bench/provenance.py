@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, machine, and which weights and code gave it."""
+"""Provenance of a number: versions, machine, weights and code."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import vidfold
 from vidfold.reducers import Reducer
 
 _SAMPLED = 256
-"""Numbers looked at of each parameter: reading all of a large model would take longer than a cell."""
+"""Numbers per parameter that go into the digest; reading all of a large model would take too long."""
 
 
 def provenance(model: Any) -> dict[str, str]:
-    """Columns that say with what, on what and when something was measured."""
+    """Columns with the versions, the machine, the device and the date of a measurement."""
     device = model.device
     return {
         "vidfold": vidfold.__version__,
@@ -41,7 +41,7 @@ def provenance(model: Any) -> dict[str, str]:
 
 
 def weights_digest(model: Any) -> str:
-    """Tells models apart: a digest of every parameter's name, shape and first numbers."""
+    """Digest of the name, shape and first numbers of every parameter, to distinguish models."""
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         numbers = parameter.detach().flatten()[:_SAMPLED].float().cpu().numpy()
@@ -51,7 +51,7 @@ def weights_digest(model: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """Tells states of this package's code apart."""
+    """Digest of this package's source files."""
     folder = Path(vidfold.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
@@ -69,6 +69,6 @@ def _processor() -> str:
 
 
 def settings_of(reducer: Reducer) -> str:
-    """All fields of a method as JSON; the seed is not one of them, since every clip has its own."""
+    """All fields of a method as JSON, except the seed, since every clip has a different one."""
     fields = {name: value for name, value in dataclasses.asdict(reducer).items() if name != "seed"}
     return json.dumps(fields, default=str, sort_keys=True)

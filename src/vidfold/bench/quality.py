@@ -1,4 +1,4 @@
-"""Any set of methods at any retentions, side by side on the same clips, in one table that grows cell by cell."""
+"""Measure any methods at any retentions on the same clips; results are saved cell by cell."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ALL = "all"
 """Stands for every method of the registry."""
 FILE = "quality.csv"
 MEASURED = "measured"
-"""``status`` of a cell that has its numbers; that of any other says why it has none."""
+"""``status`` of a measured cell; for other cells it is the reason why they were not measured."""
 KEY = ("model", "weights", "dtype", "source", "seed", "max_new_tokens", "method", "asked")
-"""Columns that tell cells apart; ``asked`` is the retention asked for."""
+"""Columns that identify a cell; ``asked`` is the requested retention."""
 COLUMNS = (
     *KEY,
     "status",
@@ -36,7 +36,7 @@ COLUMNS = (
     *("outcomes", "seconds", "vidfold", "code", "torch", "transformers", "numpy", "python"),
     *("system", "processor", "threads", "device", "date"),
 )
-"""Columns of the file: what was measured with what, the numbers (`vidfold.bench.summary`), and their provenance."""
+"""Columns of the file: key, status, settings, numbers (`vidfold.bench.summary`) and provenance."""
 
 Watcher = Callable[[int, int], None]
 
@@ -55,7 +55,7 @@ class _Bench:
         return weights_digest(self.loaded.model)
 
     def key(self, setting: Setting) -> dict[str, str]:
-        """What tells this cell from others."""
+        """The key columns of a cell."""
         return {
             "model": self.loaded.name,
             "weights": self._weights,
@@ -68,7 +68,7 @@ class _Bench:
         }
 
     def prepare(self, settings: Sequence[Setting], step: Callable[[int], None]) -> list[Prepared]:
-        """Every clip, encoded with all that the methods need and the model can give."""
+        """Every clip, encoded with all fields that the methods need and the model gives."""
         needs = frozenset[str]().union(*(get(setting.method).needs for setting in settings))
         given = needs & families.family(self.loaded.model).gives
         clips = []
@@ -78,7 +78,7 @@ class _Bench:
         return clips
 
     def cell(self, setting: Setting, clips: Sequence[Prepared], folder: Path, step: Callable[[int], None]) -> Row:
-        """The row of one method at one retention; its clips go to a file of their own."""
+        """The row of one method at one retention; results per clip go to a separate file."""
         start = time.perf_counter()
         key = self.key(setting)
         row: Row = dict.fromkeys(COLUMNS, "") | provenance(self.loaded.model) | key
@@ -119,22 +119,22 @@ def quality(
 ) -> list[Row]:
     """Measure every method at every retention, and the unfolded baseline, on the same clips.
 
-    A cell (model, clips, method, retention) is measured once: it is written to ``quality.csv`` in ``output`` the
-    moment it is finished, and a later call takes it from there. Cells that could not run are tried again. Every clip
-    is encoded once for all methods and held in memory on the model's device.
+    Each cell (model, clips, method, retention) is measured once and immediately saved to ``quality.csv`` in ``output``;
+    later calls read it from there. Cells that could not run are tried again. Every clip is encoded once for all methods
+    and stays in memory on the model's device.
 
     Args:
-        methods: names of the registry, or "all" among them.
+        methods: names of the registry, or "all".
         retentions: shares of the tokens, in (0, 1].
         clips: how many clips of the embedded model's first world (`Scenes`), or any sources.
-        output: folder; made where it is missing.
-        models: loaded models; none is the embedded one.
-        seed: of methods that draw at random (each clip has a draw of its own) and of the bootstrap.
-        max_new_tokens: length of the unfolded answers along which the models are compared, at most.
-        watch: called with (done, total) as work goes on.
+        output: folder; created if it is missing.
+        models: loaded models; empty: the embedded model.
+        seed: seed of random methods (each clip gets a different one) and of the bootstrap.
+        max_new_tokens: maximum length of the unfolded answers that models are compared on.
+        watch: called with (done, total) for progress.
 
     Returns:
-        The rows of all cells asked for, unfolded baselines first, as they stand in the file.
+        The rows of all requested cells as in the file, unfolded baselines first.
 
     Raises:
         ValueError: an unknown method, a retention out of range, or a folder with another version's file.

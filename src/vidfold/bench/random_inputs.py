@@ -1,4 +1,4 @@
-"""Prompts with videos of random pixels, as the processors of the models lay them out."""
+"""Prompts with videos of random pixels, laid out as by the processors of the models."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from torch import Tensor
 from vidfold.checks import check_count
 
 SIDE = 392
-"""Height and width of frames for a model of any resolution, in pixels."""
+"""Default height and width of frames, in pixels, for a model that takes any resolution."""
 
 
 def inputs(
     model: Any, frames: int, batch: int = 1, text: int = 64, seed: int = 0, side: int | None = None
 ) -> dict[str, Tensor]:
-    """What the model's processor would make of videos and prompts.
+    """Random inputs in the layout of the model's processor.
 
     Args:
         model: a LLaVA-OneVision or a Qwen2.5-VL, see `vidfold.bench.random_weights.build`.
-        frames: F, of each video.
-        batch: B, prompts of one video each.
-        text: words of a prompt, half of them before the video.
-        seed: of pixels and words.
-        side: height and width of the frames in pixels, where the model takes any; None is `SIDE`.
+        frames: F, frames per video.
+        batch: B, prompts with one video each.
+        text: text tokens per prompt, half of them before the video.
+        seed: seed of pixels and text.
+        side: height and width of the frames in pixels, for a model that takes any; None is `SIDE`.
 
     Returns:
-        All on the model's device, ids and counts int64, pixels in its dtype; frames of a video resemble one another.
-        For LLaVA-OneVision ``input_ids`` and ``attention_mask`` (B, text + F*N + 1), where N tokens a frame and a
-        closing newline are the video's places, and ``pixel_values_videos`` (B, F, 3, S, S). For Qwen2.5-VL the two
-        (B, text + T*N + 2), where T = ceil(F / 2) temporal patches stand between a token for the start and one for the
-        end, ``mm_token_type_ids`` of that shape, ``pixel_values_videos`` (patches of all videos, values of a patch),
-        ``video_grid_thw`` (B, 3) and ``second_per_grid_ts`` (B,) float32, one second.
+        All on the model's device, ids and counts int64, pixels in its dtype; frames of one video are similar.
+        LLaVA-OneVision: ``input_ids`` and ``attention_mask`` (B, text + F*N + 1), with N tokens per frame and a closing
+        newline for the video, and ``pixel_values_videos`` (B, F, 3, S, S). Qwen2.5-VL: both (B, text + T*N + 2), with
+        T = ceil(F / 2) temporal patches between a start and an end token, ``mm_token_type_ids`` of the same shape,
+        ``pixel_values_videos`` (patches of all videos, values of a patch), ``video_grid_thw`` (B, 3) and
+        ``second_per_grid_ts`` (B,) float32, one second.
 
     Raises:
-        ValueError: a count below 1, a model of another family, or a side that it does not take.
+        ValueError: a count below 1, a model of another family, or a side that the model does not take.
     """
     makers = {"llava_onevision": _llava_onevision, "qwen2_5_vl": _qwen2_5_vl}
     for name, count in (("frames", frames), ("batch", batch), ("text", text)):
         check_count(name, count)
     config = model.config
     if config.model_type not in makers:
-        raise ValueError(f"inputs are made for {' and '.join(makers)} alone, got a {config.model_type}")
+        raise ValueError(f"random inputs support {' and '.join(makers)} only, got {config.model_type}")
     generator = torch.Generator().manual_seed(seed)
     names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     special = [getattr(config, name, None) for name in names] + [model.generation_config.pad_token_id]
@@ -61,7 +61,7 @@ def inputs(
 
 
 _Made = tuple[list[int], dict[str, Tensor]]
-"""Token ids that stand for a video, and its pixels."""
+"""Token ids of a video in the prompt, and its pixels."""
 
 
 def _llava_onevision(config: Any, frames: int, batch: int, side: int | None, generator: torch.Generator) -> _Made:
@@ -70,7 +70,7 @@ def _llava_onevision(config: Any, frames: int, batch: int, side: int | None, gen
 
     vision = config.vision_config
     if side not in (None, vision.image_size):
-        raise ValueError(f"frames of this model have sides of {vision.image_size} pixels, got {side}")
+        raise ValueError(f"side must be {vision.image_size} pixels for this model, got {side}")
     patches = vision.image_size // vision.patch_size
     height, width = Pooling.BILINEAR.grid((patches, patches))
     pixels = _alike(generator, batch, frames, 3, vision.image_size, vision.image_size)
@@ -83,7 +83,7 @@ def _qwen2_5_vl(config: Any, frames: int, batch: int, side: int | None, generato
     merged = vision.patch_size * vision.spatial_merge_size
     side = SIDE // merged * merged if side is None else side
     if side < merged or side % merged:
-        raise ValueError(f"side must be a multiple of {merged} pixels, a merged patch of this model, got {side}")
+        raise ValueError(f"side must be a multiple of {merged} pixels, the merged patch of this model, got {side}")
     steps, patches = -(-frames // vision.temporal_patch_size), side // vision.patch_size
     values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     places = [config.video_token_id] * (steps * (side // merged) ** 2)
@@ -95,7 +95,7 @@ def _qwen2_5_vl(config: Any, frames: int, batch: int, side: int | None, generato
 
 
 def _alike(generator: torch.Generator, batch: int, frames: int, *frame: int) -> Tensor:
-    """Frames (batch, frames, ...) of which those of a video resemble one another."""
+    """Random frames (batch, frames, ...); those of one video are similar."""
     scene = torch.randn(batch, 1, *frame, generator=generator)
     change = torch.randn(batch, frames, *frame, generator=generator)
     return scene + 0.5 * change

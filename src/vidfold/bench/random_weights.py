@@ -1,7 +1,7 @@
-"""Models of real architectures at real size with random weights: nothing to download.
+"""Models of real architectures and sizes with random weights, without a download.
 
-What such a model says means nothing. Operations and memory are those of the real one, but where a method's count of
-tokens depends on the content.
+Their answers are meaningless. Operations and memory equal those of the real model, unless a method's number of tokens
+depends on the content.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vidfold import extras
 from vidfold.app.loading import checked_device
 
 _BLOCK = 1_048_573
-"""Random numbers that are drawn; weights repeat them. A prime, so that no two rows of a matrix are alike."""
+"""How many random numbers are drawn; weights repeat them. A prime, so that rows of a matrix differ."""
 
 
 def _llava_onevision(**text: Any) -> Any:
@@ -47,7 +47,7 @@ def _llava_onevision(**text: Any) -> Any:
 
 
 def _qwen2_5_vl(**text: Any) -> Any:
-    """Config of Qwen2.5-VL with the tower that all its sizes share."""
+    """Config of Qwen2.5-VL; all its sizes have the same tower."""
     transformers = extras.load("transformers", "models")
     vision = {
         "depth": 32,
@@ -120,7 +120,7 @@ def build(
     """A model of `MODELS` with random weights, in evaluation mode; see `from_config`.
 
     Raises:
-        ValueError: no such name; the message lists those there are.
+        ValueError: unknown name; the message lists the known ones.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; there are: {', '.join(sorted(MODELS))}")
@@ -133,18 +133,18 @@ def from_config(
     """A model with random weights, in evaluation mode.
 
     Matrices and embeddings are normal with variance 1 / fan-in, norms 1 and biases 0, so that outputs are finite at
-    any depth. Only a million numbers are drawn: each weight repeats them from a place of its own, which makes seven
-    billion a matter of memory bandwidth. It decodes as long as it is told to: it knows no end of text.
+    any depth. Only a million numbers are drawn; each weight repeats them from a different offset, so that filling seven
+    billion is limited by memory bandwidth only. Generation never stops early: there is no end-of-text token.
 
     Args:
-        config: of a model that transformers loads as ``AutoModelForImageTextToText``.
-        device: such as "cpu" or "cuda:1", or "meta" for shapes alone; None: a GPU where there is one.
-        dtype: of the weights, name of a floating torch dtype.
+        config: config of a model that transformers loads as ``AutoModelForImageTextToText``.
+        device: such as "cpu" or "cuda:1", or "meta" for shapes only; None: a GPU if there is one.
+        dtype: dtype of the weights, the name of a floating torch dtype.
         attention: attention implementation of transformers; None: its default.
-        seed: of the weights.
+        seed: seed of the weights.
 
     Raises:
-        ValueError: a dtype or device that there is not.
+        ValueError: an unknown dtype, or a device that does not exist.
         MissingExtra: transformers or accelerate is not installed.
     """
     transformers, accelerate = extras.load("transformers", "models"), extras.load("accelerate", "models")
@@ -153,7 +153,7 @@ def from_config(
         raise ValueError(f"dtype must name a floating torch dtype, such as 'bfloat16', got {dtype!r}")
     place = checked_device(device)
     settings = {} if attention is None else {"attn_implementation": attention}
-    # Parameters have no memory yet; buffers, such as rotary frequencies, are computed as always.
+    # Parameters have no memory yet; buffers, such as rotary frequencies, are computed as usual.
     with torch.random.fork_rng(devices=[]), accelerate.init_empty_weights(include_buffers=False):
         model = transformers.AutoModelForImageTextToText.from_config(config, dtype=kind, **settings)
     _fill(model, place, seed)
@@ -165,7 +165,7 @@ def from_config(
 
 @torch.no_grad()
 def _fill(model: nn.Module, device: str, seed: int) -> None:
-    """Put parameters of random values in the place of empty ones."""
+    """Replace empty parameters by random ones."""
     generator = torch.Generator().manual_seed(seed)
     block = torch.randn(_BLOCK, generator=generator).to(device)
     for module in model.modules():
@@ -180,7 +180,7 @@ def _fill(model: nn.Module, device: str, seed: int) -> None:
 
 
 def _repeated(block: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor of the shape that reads, row after row, as the block again and again."""
+    """A tensor of the given shape, filled row by row with repetitions of the block."""
     result = block.new_empty(shape)
     flat = result.view(-1)
     whole = len(flat) // len(block) * len(block)

@@ -1,4 +1,4 @@
-"""Tidy CSV files that survive an interruption: a row is there in full or not at all."""
+"""Tidy CSV files that survive an interruption: a row is complete or absent."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Key = tuple[str, ...]
 
 
 class Records:
-    """The rows of one CSV file, each known by some of its columns.
+    """The rows of one CSV file, identified by some of their columns.
 
-    Every `put` replaces the file as a whole by a complete one (atomic on POSIX and Windows), so a reader and a later
-    run see all rows that were put and no part of another. One process at a time may write.
+    Every `put` atomically replaces the whole file (POSIX and Windows), so readers and later runs see only complete
+    rows. Only one process at a time may write.
 
     Attributes:
-        path: of the file; it is made by the first `put`.
-        columns: of the file.
-        key: those columns that tell one row from another.
+        path: path of the file; the first `put` creates it.
+        columns: columns of the file.
+        key: the columns that identify a row.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], key: Sequence[str]) -> None:
@@ -30,8 +30,8 @@ class Records:
             found, rows = _table(path)
             if found != self.columns:
                 raise ValueError(
-                    f"{str(path)!r} has other columns than this version writes: it was written by another version "
-                    "or edited; give another folder, or move the file away"
+                    f"{str(path)!r} has other columns than this version writes: it comes from another version "
+                    "or was edited; use another folder, or move the file away"
                 )
             self._rows = {self.key_of(row): row for row in rows}
 
@@ -39,15 +39,15 @@ class Records:
         return len(self._rows)
 
     def key_of(self, row: Row) -> Key:
-        """What tells this row from others."""
+        """The key of a row."""
         return tuple(row[column] for column in self.key)
 
     def get(self, key: Key) -> Row | None:
-        """The row of a key, or None."""
+        """The row with this key, or None."""
         return self._rows.get(key)
 
     def put(self, row: Row) -> None:
-        """Add a row, or replace the one of the same key."""
+        """Add a row, or replace the one with the same key."""
         rows = self._rows | {self.key_of(row): row}
         write(self.path, self.columns, rows.values())
         self._rows = rows
@@ -63,7 +63,7 @@ def read(path: Path) -> list[Row]:
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a CSV file beside its place and move it there when it is complete."""
+    """Write a CSV file to a temporary path and move it into place when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="") as file:

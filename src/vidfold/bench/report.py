@@ -1,4 +1,4 @@
-"""The rows of a bench as tables: for a terminal, and in Markdown."""
+"""Tables of a bench, for a terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from vidfold.reducers import Identity
 BASELINE = Identity.name
 
 _LEGEND = (
-    "tokens: what the language model is given of a clip; kept: the share that its layers read, measured and on average "
-    "over layers; "
-    "accuracy: mean over the kinds of question, each weighing the same, in %, with its standard error over clips; "
-    "difference: to the unfolded run on the same clips, in points, with the 95 % interval of a paired bootstrap over "
-    "clips; KL: nats from the unfolded to the folded next-token distribution along the unfolded answers; top-1: share "
-    "of positions with the same likeliest token; L2-NQE: mean squared distance of unit tokens to the nearest kept one; "
-    "covered: share of tokens with a kept one at cosine 0.90; transport: entropic transport cost from all tokens to "
-    "the kept ones; fold: median milliseconds of the method alone."
+    "tokens: number given to the language model per clip; kept: measured share that its layers read, averaged over "
+    "layers; accuracy: mean over the kinds of question, all with the same weight, in %, with its standard error over "
+    "clips; difference: to the unfolded run on the same clips, in points, with the 95 % interval of a paired bootstrap "
+    "over clips; KL: divergence of the folded from the unfolded next-token distribution along the unfolded answers, in "
+    "nats; top-1: share of positions with the same most likely token; L2-NQE: mean squared distance of unit tokens to "
+    "the nearest kept one; covered: share of tokens with a kept one at cosine 0.90 or above; transport: entropic "
+    "transport cost from all tokens to the kept ones; fold: median milliseconds of the method alone."
 )
 
-_TOO_MANY = " more than asked for: not to be compared with the others"
+_TOO_MANY = " more tokens than requested: not comparable with the others"
 
 
 @dataclass(frozen=True)
 class Group:
-    """One model on one set of clips at one retention asked for.
+    """One model on one set of clips at one requested retention.
 
     Attributes:
-        title: says which.
-        rows: that were measured, the unfolded baseline first, then the best first.
+        title: names them.
+        rows: measured rows, the unfolded baseline first, then best first.
         refused: rows that could not run.
     """
 
@@ -43,7 +42,7 @@ class Group:
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-    """Rows that may be compared with one another, by model, clips and retention."""
+    """Groups of comparable rows, by model, clips and requested retention."""
     settings = dict.fromkeys((*_bench(row), row["asked"]) for row in rows if row["method"] != BASELINE)
     made = []
     for *bench, asked in settings or dict.fromkeys((*_bench(row), row["asked"]) for row in rows):
@@ -51,18 +50,18 @@ def groups(rows: Sequence[Row]) -> list[Group]:
         full = [row for row in own if row["method"] == BASELINE]
         there = [row for row in own if row["asked"] == asked and row["method"] != BASELINE]
         measured = sorted((row for row in there if row["status"] == MEASURED), key=merit, reverse=True)
-        title = f"{bench[0]}, {bench[1]}, {100 * float(asked):.4g} % of the tokens asked for"
+        title = f"{bench[0]}, {bench[1]}, {100 * float(asked):.4g} % of the tokens requested"
         made.append(Group(title, (*full, *measured), tuple(row for row in there if row["status"] != MEASURED)))
     return made
 
 
 def merit(row: Row) -> float:
-    """What rows are sorted by: accuracy, or agreement where the true answers are not known; a share."""
+    """Sort key of rows: accuracy, or top-1 agreement if the true answers are not known, in [0, 1]."""
     return float(row["accuracy_mean"] or row["top1"])
 
 
 def overview(rows: Sequence[Row]) -> str:
-    """Every group as an aligned table, with what refused and why."""
+    """Every group as an aligned table, and why some methods could not run."""
     columns = ("method", "tokens", "kept", "accuracy", "difference", "KL", "top-1", "L2-NQE", "covered", "transport")
     parts = []
     for group in groups(rows):
@@ -74,7 +73,7 @@ def overview(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Every group as Markdown tables: all measures, then accuracy by kind of question; then what the columns mean."""
+    """Every group as Markdown tables: all measures, accuracy by kind of question, then a legend."""
     parts = []
     for group in groups(rows):
         parts += [f"### {group.title}", _markdown(tuple(_CELLS), (_cells(row, _CELLS) for row in group.rows))]
@@ -92,13 +91,13 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def mixed(rows: Sequence[Row]) -> list[str]:
-    """A warning, where some rows were measured by another state of the code than others."""
+    """A warning if the rows were measured with different versions of the code."""
     codes = {row["code"] for row in rows}
     if len(codes) < 2:
         return []
     return [
-        f"Caution: these rows were measured by {len(codes)} states of vidfold's code ({', '.join(sorted(codes))}); "
-        "for one state give an empty folder."
+        f"Caution: these rows were measured with {len(codes)} versions of vidfold's code ({', '.join(sorted(codes))}); "
+        "use an empty folder to measure all with one."
     ]
 
 
@@ -117,13 +116,13 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _provenance(rows: Sequence[Row]) -> list[str]:
-    """Versions and machines, one line for each that occurs."""
+    """Versions and machines, one line for each combination."""
     names = ("vidfold", "code", "torch", "transformers", "python", "processor", "threads", "device", "dtype", "weights")
     return list(dict.fromkeys("Measured with " + ", ".join(f"{name} {row[name]}" for name in names) for row in rows))
 
 
 def _share(row: Row, name: str) -> str:
-    """A share in %, with its standard error where there is one."""
+    """A share in %, with its standard error if there is one."""
     if not row[name]:
         return "-"
     error = f" ± {100 * float(row[f'{name}_se']):.1f}" if row[f"{name}_se"] else ""
@@ -140,7 +139,7 @@ def _difference(row: Row) -> str:
 
 
 def _too_many(row: Row) -> bool:
-    """Whether more was kept than asked for, rounding to a token and a twentieth aside."""
+    """Whether the method kept over 5 % more than requested, and over one token more."""
     asked, kept, tokens = (float(row[name]) for name in ("asked", "layer_retention", "tokens_before"))
     return kept > 1.05 * asked and (kept - asked) * tokens > 1
 
@@ -162,4 +161,4 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "transport": _number("transport", ".3f"),
     "fold": lambda row: f"{float(row['fold_ms']):.3g} ms" if row["fold_ms"] else "-",
 }
-"""Column -> how a row reads there."""
+"""Column -> text of a row."""

@@ -1,4 +1,4 @@
-"""Where clips come from: the embedded model's world with true answers, or any video files without."""
+"""Sources of clips: synthetic clips with true answers, or any video files without."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from vidfold.tiny.worlds import WORLDS
 from vidfold.video import Frames, sample
 
 SCENE_RATE = 2.0
-"""Frames a second of a rendered clip, as ``vidfold scene`` writes it."""
+"""Frames per second of a rendered clip, as in ``vidfold scene``."""
 EVERYDAY = "search"
-"""The split for everyday use, which any number of looks cannot wear out; the suites report on others."""
+"""The split for everyday use; suites report on other splits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class Sample:
     """One video with Q questions, ready for a model.
 
     Attributes:
-        name: of the clip.
-        draw: seed for methods that draw at random, another one for each clip.
-        video: inputs that carry the video, to be encoded.
+        name: name of the clip.
+        draw: seed for random methods, different for each clip.
+        video: inputs with the video, to be encoded.
         prompts: inputs of all questions, for `vidfold.models.splice`.
-        kinds: of every question; empty where the true answers are not known.
+        kinds: kind of every question; empty if the true answers are not known.
         truth: (Q,) int64, token ids of the true answers, or None.
     """
 
@@ -50,30 +50,30 @@ class Sample:
 
 
 class Source(Protocol):
-    """A set of clips, always the same under the same name."""
+    """A set of clips; the same name always means the same clips."""
 
     @property
     def name(self) -> str:
-        """What distinguishes it from other sources."""
+        """Name that identifies the source."""
 
     def __len__(self) -> int: ...
 
     def samples(self, loaded: VideoModel) -> Iterator[Sample]:
-        """Every clip as inputs of a model."""
+        """Every clip as model inputs."""
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Clips of the embedded model's worlds that it never saw, with all questions and their true answers.
+    """Synthetic clips that the embedded model was not trained on, with all questions and true answers.
 
-    Models that do not write every answer as one token are asked the same, but not marked.
+    If a model's tokenizer does not write every answer as one token, accuracy is not measured.
 
     Attributes:
         count: number of clips.
-        first: place of the first one among the clips of its split.
-        split: "search" to choose settings by, "confirm" to check a choice, "final" to report on, once.
+        first: index of the first clip in its split.
+        split: "search" to choose settings, "confirm" to check a choice, "final" to report, once.
         world: "first" or "second".
-        frames: of every clip.
+        frames: frames of every clip.
     """
 
     count: int
@@ -90,7 +90,7 @@ class Scenes:
 
     @property
     def name(self) -> str:
-        """Such as "scenes 0-63", or "scenes 0-63 (search, second world, 32 frames)"; defaults are not mentioned."""
+        """Such as "scenes 0-63", or "scenes 0-63 (confirm, second world, 32 frames)"; defaults are omitted."""
         facts = [self.split] if self.split != EVERYDAY else []
         facts += [f"{self.world} world"] if self.world != WORLDS[0] else []
         facts += [f"{self.frames} frames"] if self.frames != FRAMES else []
@@ -100,7 +100,7 @@ class Scenes:
         return self.count
 
     def samples(self, loaded: VideoModel) -> Iterator[Sample]:
-        """Render clip by clip."""
+        """Render the clips one by one."""
         for seed in self._seeds():
             clip = render(seed, self.frames)
             asked = questions(clip)
@@ -117,12 +117,12 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Videos:
-    """Video files, each asked the same question; nobody knows the true answers.
+    """Video files with the same question for each; the true answers are not known.
 
     Attributes:
-        paths: of the files.
-        question: asked about each.
-        frames: sampled evenly over each.
+        paths: paths of the files.
+        question: the question about each file.
+        frames: number of frames, sampled evenly from each file.
     """
 
     paths: tuple[str, ...]
@@ -133,14 +133,14 @@ class Videos:
         if not self.paths:
             raise ValueError("paths must name at least one video file, got none")
         if missing := [path for path in self.paths if not Path(path).is_file()]:
-            raise ValueError(f"{missing[0]!r} is no file")
+            raise ValueError(f"{missing[0]!r} is not a file")
         if not self.question.strip():
             raise ValueError(f"question must not be empty, got {self.question!r}")
         check_count("frames", self.frames)
 
     @property
     def name(self) -> str:
-        """Such as "videos (2 of 8 frames, 1f0c22d9)"; the digest is of paths, sizes and question."""
+        """Such as "videos (2 of 8 frames, 1f0c22d9)", with a digest of paths, sizes and question."""
         facts = [(path, Path(path).stat().st_size) for path in self.paths]
         digest = hashlib.sha256(repr((facts, self.question)).encode()).hexdigest()[:8]
         return f"videos ({len(self.paths)} of {self.frames} frames, {digest})"
@@ -149,7 +149,7 @@ class Videos:
         return len(self.paths)
 
     def samples(self, loaded: VideoModel) -> Iterator[Sample]:
-        """Decode file by file."""
+        """Decode the files one by one."""
         for place, path in enumerate(self.paths):
             video, prompts = _inputs(loaded, sample(path, self.frames), [self.question])
             yield Sample(path, place, video, prompts)
@@ -163,6 +163,6 @@ def _inputs(loaded: VideoModel, frames: Frames, texts: Sequence[str]) -> tuple[I
 
 
 def _single_tokens(tokenizer: Any, answers: Sequence[str]) -> Tensor | None:
-    """Token ids (Q,) of the answers; None where one is no single token of the vocabulary."""
+    """Token ids (Q,) of the answers; None if an answer is not a single token of the vocabulary."""
     ids = [tokenizer.convert_tokens_to_ids(answer) for answer in answers]
     return None if any(each in (None, tokenizer.unk_token_id) for each in ids) else torch.tensor(ids)

@@ -1,4 +1,4 @@
-"""Outcomes of many clips as one row of numbers with their standard errors."""
+"""Summary of many clips as one row of numbers with standard errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vidfold.tiny.evaluate import Score
 from vidfold.tiny.questions import KINDS
 
 MEANS = ("quantisation_error", "coverage", "transport", "divergence", "top1")
-"""Measures of which a row has the mean over clips and its standard error."""
+"""Measures with a mean over clips and its standard error in each row."""
 RATED = (MEAN, *KINDS)
 COUNTS = ("clips", "questions", "tokens_before", "tokens_after", "tokens_least", "tokens_most")
 SHARES = ("retention", "layer_retention", "fold_ms")
@@ -27,7 +27,7 @@ COLUMNS = (
     *(f"unfolded_{kind}" for kind in RATED),
     *(f"difference_{kind}{end}" for kind in RATED for end in ("", "_low", "_high")),
 )
-"""Columns of a row, `Row`, that hold what was measured; what was not measured is an empty string."""
+"""Columns of measured values in a `Row`; an empty string means not measured."""
 CLIP_COLUMNS = (
     "clip",
     "tokens_before",
@@ -37,15 +37,15 @@ CLIP_COLUMNS = (
     *MEANS,
     *(f"{what}_{kind}" for what in ("right", "asked") for kind in KINDS),
 )
-"""Columns of the rows that `clip_rows` gives."""
+"""Columns of the rows from `clip_rows`."""
 
 
 def summary(outcomes: Sequence[Outcome], clips: Sequence[Prepared], seed: int) -> Row:
     """One setting on all clips.
 
-    Retention is measured, K / (F*N) over all clips, and so is that of the language model's layers; fold_ms is the
-    median. Errors are standard errors over clips, empty
-    for a single one; ``difference`` is the accuracy less the unfolded one, with its 95 % interval.
+    Retentions are measured: K / (F*N) over all clips, and the share that the language model's layers read. ``fold_ms``
+    is the median. Errors are standard errors over clips, empty for a single clip; ``difference`` is the accuracy minus
+    the unfolded one, with its 95 % interval.
     """
     before = [outcome.tokens_before for outcome in outcomes]
     after = [outcome.tokens_after for outcome in outcomes]
@@ -71,7 +71,7 @@ def summary(outcomes: Sequence[Outcome], clips: Sequence[Prepared], seed: int) -
 
 
 def clip_rows(outcomes: Sequence[Outcome], clips: Sequence[Prepared]) -> list[Row]:
-    """The outcomes themselves, clip by clip."""
+    """One row per clip."""
     rows: list[Row] = []
     for outcome, clip in zip(outcomes, clips, strict=True):
         row = {column: written(getattr(outcome, column, None)) for column in CLIP_COLUMNS}
@@ -84,14 +84,14 @@ def clip_rows(outcomes: Sequence[Outcome], clips: Sequence[Prepared]) -> list[Ro
 
 
 def written(value: float | str | None) -> str:
-    """As it stands in the file: seven digits of a number, nothing for None."""
+    """A value as text for the file: a number with seven digits, None as an empty string."""
     if value is None or isinstance(value, str):
         return value or ""
     return f"{value:.7g}"
 
 
 def _of_all(statistic: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
-    """A statistic of values that are all there; None where one is not."""
+    """A statistic of the values; None if any value is None."""
     there = [value for value in values if value is not None]
     return statistic(there) if len(there) == len(values) else None
 

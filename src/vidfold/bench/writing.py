@@ -1,4 +1,4 @@
-"""A bench from start to end: measure, and write the table, its Markdown and its pictures to one folder."""
+"""A complete bench: measure, and write table, Markdown and pictures to one folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small model with random weights, made once for all tests."""
+"""A small model with random weights, created once for all tests."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ SIZES = TinyConfig(patch=8, vision_width=32, vision_layers=2, vision_heads=2, wi
 
 @pytest.fixture(scope="session")
 def small():
-    """Its language model has larger weights than training begins with, so that tokens matter to its answers."""
+    """A model with large weights in the language model, so that its answers depend on the tokens."""
     model = build(SIZES).eval()
     with torch.no_grad():
         for parameter in model.model.language_model.parameters():

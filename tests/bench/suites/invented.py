@@ -1,4 +1,4 @@
-"""Results of a suite that nobody ran: every method answers with a skill of its own."""
+"""Invented results of a suite: every method has a given accuracy."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from vidfold.tiny.questions import KINDS
 
 
 def results(plan: Plan, lead: float = 0.15, kept: float = 1.0) -> Results:
-    """The first method is ahead of the second by ``lead``, others fall behind further.
+    """The first method is better than the second by ``lead``; others are worse still.
 
-    ``kept`` is the share that the last method keeps of what it is asked.
+    The last method keeps ``kept`` times the requested share.
     """
     scores, rows = {}, []
     for number, case in enumerate(plan.cases()):

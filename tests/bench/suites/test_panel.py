@@ -23,7 +23,7 @@ def scores(small):
     return score(small, CASE, ENTRIES)
 
 
-def test_clips_take_the_lengths_in_turn():
+def test_clips_have_the_lengths_in_turn():
     assert [frames for _, frames in CASE.members()] == [4, 8, 4, 8, 4]
 
 
@@ -41,8 +41,8 @@ def test_kept_shares_are_measured(scores):
     assert scores["aot-reference 0.2"].kept.std() > 0
 
 
-def test_right_answers_are_those_of_each_clip_alone(small, monkeypatch):
-    """However folds are batched; the truth here is what the model answers from all tokens."""
+def test_batching_does_not_change_answers(small, monkeypatch):
+    """Batching of folds does not matter; the truth here is the model's answer from all tokens."""
     truth = {seed: _answers(small, render(seed, frames), Setting("identity", 1.0)) for seed, frames in CASE.members()}
     plain = Asked.of
     made = lambda clip: dataclasses.replace(plain(clip), truth=truth[clip.seed])  # noqa: E731
@@ -63,22 +63,22 @@ def test_prepared_clips_give_the_same_scores(small, scores):
         np.testing.assert_array_equal(again[label].kept, each.kept)
 
 
-def test_no_entries_leave_all_tokens(small):
+def test_no_entries_give_the_full_score(small):
     assert list(score(small, prepare(small, Case(clips=1, frames=(4,)), ()), [])) == [FULL]
 
 
-def test_random_draws_are_new_for_each_clip():
+def test_random_methods_use_the_seed_of_each_clip():
     entry = Entry.of("drawn", Random(retention=0.1, seed=7))
     assert [entry.make(None, seed).seed for seed in (1, 2)] == [1, 2]
 
 
-def test_clips_are_watched(small):
+def test_progress_callback(small):
     seen = []
     score(small, CASE, ENTRIES[:1], watch=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (5, 5)
 
 
-def test_pixels_are_those_of_the_processor(small, monkeypatch):
+def test_pixels_equal_the_processor(small, monkeypatch):
     ((seed, frames),) = Case(clips=1, frames=(4,)).members()
     inputs, _ = prompts(processor(8), render(seed, frames))
     (wanted,) = models.encode(small, inputs, frozenset({"deep"}))
@@ -100,12 +100,12 @@ def test_pixels_are_those_of_the_processor(small, monkeypatch):
         (lambda: Case(world="third"), "got 'third'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make, message):
+def test_bad_arguments_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_labels_are_told_apart(small):
+def test_labels_must_be_unique(small):
     with pytest.raises(ValueError, match="given twice: 'zip'"):
         score(small, CASE, [ENTRIES[2], ENTRIES[2]])
     with pytest.raises(ValueError, match="given twice: 'full'"):
@@ -113,7 +113,7 @@ def test_labels_are_told_apart(small):
 
 
 def _answers(model, clip, setting):
-    """What ``generate`` answers to all questions about a clip."""
+    """Answers of ``generate`` to all questions about a clip."""
     inputs, _ = prompts(processor(8), clip)
     needs = setting.reducer(models.encode(model, inputs)[0], clip.seed).needs
     (tokens,) = models.encode(model, inputs, needs)

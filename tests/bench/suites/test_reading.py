@@ -15,7 +15,7 @@ CLIPS = [(seed, frames) for seed, frames in zip(seeds("search", 3), (4, 8, 4), s
 
 
 @pytest.mark.parametrize("method", [Identity(), AOTPaper(retention=0.2)])
-def test_questions_are_read_as_if_each_stood_alone(small, method):
+def test_packed_questions_equal_single_prompts(small, method):
     reader = processor(8)
     for seed, frames in CLIPS:
         clip = render(seed, frames)
@@ -33,7 +33,7 @@ def test_questions_are_read_as_if_each_stood_alone(small, method):
         assert packed.argmax(-1).tolist() == told.tolist()
 
 
-def test_clips_of_a_batch_do_not_meet(small):
+def test_rows_of_a_batch_are_independent(small):
     asked = [Asked.of(render(seed, frames)) for seed, frames in CLIPS]
     assert len({len(each) for each in asked}) > 1, "some rows must be padded"
     visual = torch.randn(3, 17, 48, generator=torch.Generator().manual_seed(0))
@@ -43,7 +43,7 @@ def test_clips_of_a_batch_do_not_meet(small):
             torch.testing.assert_close(found, scores(small, row[None], [each])[0], rtol=1e-3, atol=1e-4)
 
 
-def test_right_answers_are_counted_by_kind(small):
+def test_right_answers_by_kind(small):
     asked = Asked.of(render(*CLIPS[0]))
     visual = torch.randn(1, 9, 48, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -19,14 +19,14 @@ def invented():
 
 
 def table(text: str, title: str, number: int) -> dict[str, list[str]]:
-    """The rows of one table of a section, by method."""
+    """Rows of one table of a section, by method."""
     section = text.split(f"## {title}\n")[1].split("\n## ")[0]
     lines = [part for part in section.split("\n\n") if part.startswith("| method")][number].splitlines()
     rows = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
     return {name: cells for name, *cells in rows}
 
 
-def test_every_model_and_world_has_its_tables(invented):
+def test_tables_for_every_model_and_world(invented):
     text = markdown(invented)
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     cases = [f"Model {model}, {world} world" for model in ("varied", "whole") for world in ("first", "second")]
@@ -39,7 +39,7 @@ def test_every_model_and_world_has_its_tables(invented):
         assert table(text, title, 2)["method"][0] == "scene"
 
 
-def test_numbers_are_those_of_the_scores(invented):
+def test_numbers_equal_the_scores(invented):
     case = PLAN.cases()[0]
     one, other = (mean_accuracy(invented.scores[case][method, 0.1]) for method in ("aot", "average"))
     rows = table(markdown(invented), "Model varied, first world", 0)
@@ -50,28 +50,28 @@ def test_numbers_are_those_of_the_scores(invented):
     assert rows["average"][1] == f"{100 * gap.value:+.1f} ± {100 * gap.error:.1f} ▼"
 
 
-def test_rows_at_another_cost_are_told_apart(invented):
+def test_rows_at_another_cost_are_marked(invented):
     text = markdown(invented)
     rows = table(text, "Both models, both worlds", 0)
     assert rows["random"][1].endswith("▼ (7 % kept)\\*")
     assert "kept" not in rows["average"][1]
-    assert "not at equal cost" in text
-    assert "not at equal cost" in overview(invented)
-    assert "not at equal cost" not in markdown(results(PLAN))
+    assert "not at the same cost" in text
+    assert "not at the same cost" in overview(invented)
+    assert "not at the same cost" not in markdown(results(PLAN))
 
 
-def test_methods_alike_get_no_signs():
+def test_equal_methods_get_no_signs():
     text = markdown(results(PLAN, lead=0.0))
     assert all("▲" not in line and "▼" not in line for line in text.splitlines() if line.startswith("|"))
 
 
-def test_methods_ahead_are_marked():
+def test_better_methods_are_marked():
     rows = table(markdown(results(PLAN, lead=-0.02)), "Both models, both worlds", 0)
     assert rows["average"][1].endswith("▲")
 
 
-def test_signs_are_rarely_false_in_a_family():
-    """Methods that differ by chance alone, many times over: one family in twenty may hold a sign."""
+def test_false_signs_are_rare_in_a_family():
+    """Over many families of methods that differ only by chance, at most one in twenty may have a sign."""
     plan = dataclasses.replace(PLAN, clips=40, suite=PLAN.suite)
     found = 0
     for seed in range(60):
@@ -88,7 +88,7 @@ def test_signs_are_rarely_false_in_a_family():
 
 
 def test_pooling_counts_a_clip_of_both_models_once(invented):
-    """Twins that answer alike tell no more than one of them."""
+    """Two models with equal answers give the same error as one."""
     cases = PLAN.cases()
     alike = dict(invented.scores)
     for one, other in ((cases[0], cases[2]), (cases[1], cases[3])):
@@ -99,19 +99,19 @@ def test_pooling_counts_a_clip_of_both_models_once(invented):
     assert together.estimate(cell).error == pytest.approx(np.hypot(*errors) / 2)
 
 
-def test_one_method_alone_is_compared_with_nothing():
+def test_one_method_has_no_comparisons():
     text = markdown(results(Plan.of("search", ["random"], [0.5], clips=5)))
     assert "Paired" not in text
     assert "both worlds" not in text
     assert "▲" not in text
 
 
-def test_code_that_changed_on_the_way_is_told(invented):
+def test_warning_about_different_code(invented):
     rows = [row | {"code": str(number % 2)} for number, row in enumerate(invented.rows)]
-    assert "measured by 2 states of vidfold's code" in markdown(dataclasses.replace(invented, rows=rows))
+    assert "measured with 2 versions of vidfold's code" in markdown(dataclasses.replace(invented, rows=rows))
 
 
-def test_a_panel_for_every_model_and_world(invented):
+def test_picture_has_a_panel_per_model_and_world(invented):
     figure = drawing.over_retention(invented)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"model {model}, {world} world" for world in ("first", "second") for model in ("varied", "whole")]
@@ -119,7 +119,7 @@ def test_a_panel_for_every_model_and_world(invented):
     assert [text.get_text() for text in legend.get_texts()] == ["aot", "average", "random"]
 
 
-def test_every_method_looks_different():
+def test_styles_are_unique():
     names = [f"method {number}" for number in range(20)]
     looks = drawing.style(names)
     assert len(set(looks.values())) == 20

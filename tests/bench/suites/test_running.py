@@ -19,13 +19,13 @@ def twins(small):
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory, twins):
-    """Folder of a finished run, what it printed and what was watched."""
+    """Folder of a finished run, its output and its progress."""
     folder, seen = tmp_path_factory.mktemp("suite"), []
     text = write_suite(PLAN, folder, models=twins, watch=lambda done, total: seen.append((done, total)))
     return folder, text, seen
 
 
-def test_tables_pictures_rows_and_answers_are_written(bench):
+def test_files_are_written(bench):
     folder, text, seen = bench
     assert {path.name for path in folder.iterdir()} == {
         *("suite.csv", "suite.md", "counts"),
@@ -36,7 +36,7 @@ def test_tables_pictures_rows_and_answers_are_written(bench):
     assert seen[-1] == (12, 12)
 
 
-def test_rows_say_what_was_measured_with_what(bench, small):
+def test_rows_have_settings_and_provenance(bench, small):
     rows = read(bench[0] / "suite.csv")
     assert len(rows) == 4 * 3
     assert {(row["model"], row["world"]) for row in rows} == {
@@ -50,7 +50,7 @@ def test_rows_say_what_was_measured_with_what(bench, small):
     assert all(row[name] for row in rows for name in ("weights", "code", "date", "threads", "accuracy_mean"))
 
 
-def test_a_second_run_measures_nothing_and_finds_the_same(bench, twins, monkeypatch):
+def test_second_run_measures_nothing_and_gives_the_same(bench, twins, monkeypatch):
     before = read(bench[0] / "suite.csv")
     monkeypatch.setattr(running, "score", lambda *_: pytest.fail("measured again"))
     results = run(PLAN, bench[0], models=twins)
@@ -59,8 +59,8 @@ def test_a_second_run_measures_nothing_and_finds_the_same(bench, twins, monkeypa
         assert mean_accuracy(results.scores[case][cell]).value == pytest.approx(float(row["accuracy_mean"]), abs=1e-6)
 
 
-def test_what_is_missing_is_measured_and_no_more(bench, twins, monkeypatch, tmp_path):
-    """A run that was broken off after its first case."""
+def test_only_missing_cells_are_measured(bench, twins, monkeypatch, tmp_path):
+    """Resumes a run that stopped after its first case."""
     plain, asked = running.score, []
 
     def once(model, case, entries, watch):
@@ -102,7 +102,7 @@ def test_rows_without_their_answers_are_measured_again(twins, tmp_path):
     assert len(second.rows) == 8
 
 
-def test_another_versions_file_is_refused(twins, tmp_path):
+def test_file_of_another_version_raises(twins, tmp_path):
     (tmp_path / "suite.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="other columns than this version writes"):
         run(PLAN, tmp_path, models=twins)

@@ -13,7 +13,7 @@ P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
 def drawn(seed, clips=40, most=3):
-    """Answers by chance; at least one question of every kind in the first clip."""
+    """Random answers; the first clip has at least one question of every kind."""
     rng = np.random.default_rng(seed)
     asked = rng.integers(0, most + 1, (clips, len(KINDS)))
     asked[0] = np.maximum(asked[0], 1)
@@ -21,7 +21,7 @@ def drawn(seed, clips=40, most=3):
 
 
 @given(st.integers(0, 1000))
-def test_one_question_a_clip_gives_the_binomial_error(seed):
+def test_error_with_one_question_per_clip_is_binomial(seed):
     rng = np.random.default_rng(seed)
     right = rng.integers(0, 2, (50, len(KINDS)))
     score = Score(right, np.ones_like(right), np.ones(50))
@@ -35,7 +35,7 @@ def test_one_question_a_clip_gives_the_binomial_error(seed):
 
 
 @given(st.integers(0, 1000))
-def test_estimates_are_those_of_the_score(seed):
+def test_estimates_equal_the_score(seed):
     score = drawn(seed)
     assert (mean_accuracy(score).value, mean_accuracy(score).error) == pytest.approx(score.mean())
     for kind, value, error in zip(KINDS, score.accuracy, score.standard_error(), strict=True):
@@ -54,7 +54,7 @@ def test_paired_differences_equal_the_plain_formula(seed):
 
 
 @given(st.integers(0, 1000))
-def test_worlds_are_independent_and_twins_are_not(seed):
+def test_worlds_are_independent_and_models_are_paired(seed):
     one, other = (np.random.default_rng((seed, place)).normal(size=30) for place in (0, 1))
     first, second = (Estimate(x.mean(), (x - x.mean()) / 30) for x in (one, other))
     apart = other_clips([first, second])
@@ -65,7 +65,7 @@ def test_worlds_are_independent_and_twins_are_not(seed):
     assert same_clips([first, first]).error == pytest.approx(first.error), "the same again tells nothing new"
 
 
-def test_kinds_that_nobody_asked_are_left_out():
+def test_kinds_without_questions_are_ignored():
     score = drawn(1)
     score.asked[:, 3] = score.right[:, 3] = 0
     others = np.delete(np.arange(len(KINDS)), 3)
@@ -74,14 +74,14 @@ def test_kinds_that_nobody_asked_are_left_out():
     assert math.isnan(kind_accuracy(score, KINDS[3]).value)
 
 
-def test_p_values_are_those_of_the_normal_distribution():
+def test_p_values_of_the_normal_distribution():
     # Tables of the normal distribution: 1.96 for 5 %, 2.576 for 1 %.
     assert Estimate(1.959964, np.array([1.0])).p_value == pytest.approx(0.05, abs=1e-6)
     assert Estimate(-2.575829, np.array([1.0])).p_value == pytest.approx(0.01, abs=1e-6)
     assert Estimate(0.5, np.array([0.0])).p_value == 1
 
 
-def test_holm_as_worked_by_hand():
+def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
 
@@ -96,7 +96,7 @@ def test_holm_lies_between_none_and_bonferroni(values):
 
 
 @given(P_VALUES, st.floats(0.001, 0.2))
-def test_holm_rejects_step_by_step(values, level):
+def test_holm_is_step_down(values, level):
     rejected = set()
     for rank, place in enumerate(np.argsort(values, kind="stable")):
         if values[place] > level / (len(values) - rank):

@@ -1,4 +1,4 @@
-"""Where the time to a first token goes: stage by stage, folded and not, beside what bounds it and beside others."""
+"""Time to first token by stage: unfolded, folded, a lower bound, and the authors' way."""
 
 from vidfold.bench.speed.measuring import measure
 from vidfold.bench.speed.plan import Plan

@@ -1,4 +1,4 @@
-"""A generated video file, for where there is none to read."""
+"""Generate a video file to read when none is given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FPS, HOLD = 2.0, 12
 
 
 def film(path: Path, frames: int) -> str:
-    """Write coloured waves that drift, with ``frames`` changes; what the file is, in words."""
+    """Write a clip of drifting coloured waves with ``frames`` different frames; returns a description."""
     time = np.arange(frames)[:, None, None, None]
     row = np.linspace(0, 6, HEIGHT)[None, :, None, None]
     column = np.linspace(0, 9, WIDTH)[None, None, :, None]
@@ -21,4 +21,4 @@ def film(path: Path, frames: int) -> str:
     waves = np.sin(row + 0.3 * time + phase) + np.cos(column - 0.2 * time + 2 * phase)
     write(path, np.round(127.5 + 63 * waves).astype(np.uint8), fps=FPS, scale=SCALE, hold=HOLD)
     size = f"{WIDTH * SCALE} x {HEIGHT * SCALE}"
-    return f"a generated clip of {frames / FPS:.0f} s, {size} at {FPS * HOLD:.0f} frames a second, h264"
+    return f"a generated clip of {frames / FPS:.0f} s, {size} at {FPS * HOLD:.0f} frames per second, h264"

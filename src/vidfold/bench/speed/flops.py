@@ -1,7 +1,7 @@
-"""Work that a model must do, counted from its sizes: operations of its matrix products, and bytes moved at least.
+"""Work of a model, computed from its sizes: operations of its matrix products, and the least bytes moved.
 
-A multiplication and the addition after it are two operations. Norms, softmax, activations and rotary embeddings are not
-counted. Bytes at least are weights and inputs read once and results written once, with no value between in memory.
+A multiply-add is two operations. Norms, softmax, activations and rotary embeddings are not counted. Least bytes:
+weights and inputs read once, results written once, no intermediate values.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Work:
-    """Operations, and bytes moved at least; None where that is not defined."""
+    """Operations and least bytes moved; None if not defined."""
 
     operations: float | None
     bytes: float | None
@@ -24,10 +24,10 @@ class Decoder:
 
     Attributes:
         layers: decoder layers.
-        width: of the hidden state.
+        width: width of the hidden state.
         heads: query heads.
         shared: key and value heads.
-        head: channels a head.
+        head: channels per head.
         inner: width of the feed-forward layer.
         vocabulary: rows of the language-model head.
     """
@@ -55,7 +55,7 @@ class Decoder:
 
     @property
     def _weights(self) -> int:
-        """Of all layers: queries and output, keys and values, three matrices of the feed-forward layer."""
+        """Weights of all layers: query and output, key and value, three feed-forward matrices."""
         attention = 2 * self.width * self.head * (self.heads + self.shared)
         return self.layers * (attention + 3 * self.width * self.inner)
 
@@ -67,17 +67,17 @@ class Decoder:
     def papers_prefill(self, visual: float) -> float:
         """Prefill operations as the papers of the field count them: L (4 n d² + 2 n² d + 2 n d m).
 
-        Of FastV (ECCV 2024, arXiv 2403.06764), after it HoliTom, FastVID and AOT. ``n`` are the visual tokens alone, a
-        multiply-add is one operation, keys and values have as many heads as queries, a feed-forward layer has two
-        matrices, and all tokens see one another.
+        From FastV (ECCV 2024, arXiv 2403.06764), also used by HoliTom, FastVID and AOT. ``n`` counts visual tokens
+        only, a multiply-add is one operation, there are as many key and value heads as query heads, a feed-forward
+        layer has two matrices, and attention is not causal.
         """
         n, d, m = visual, self.width, self.inner
         return self.layers * (4 * n * d**2 + 2 * n**2 * d + 2 * n * d * m)
 
     def prefill(self, rows: int, length: int, width: int) -> Work:
-        """A batch of ``rows`` prompts of ``length`` tokens, to the logits of the last one; numbers of ``width`` bytes.
+        """``rows`` prompts of ``length`` tokens, up to the logits of the last token; ``width`` bytes per number.
 
-        Causal attention: token i is counted with the i tokens up to itself, half the square.
+        Attention is causal: token i attends to the i tokens up to itself.
         """
         pairs = length * (length + 1) // 2
         attention = 4 * self.layers * self.heads * self.head * pairs
@@ -86,27 +86,27 @@ class Decoder:
         return Work(operations, moved * width)
 
     def step(self, rows: int, cached: int, width: int) -> Work:
-        """One further token for each of ``rows`` prompts over a cache of ``cached`` tokens."""
+        """One more token for each of ``rows`` prompts with a cache of ``cached`` tokens."""
         attention = 4 * self.layers * self.heads * self.head * (cached + 1)
         operations = rows * (2 * (self._weights + self._last) + attention)
         return Work(operations, (self._weights + self._last + rows * cached * self._cached) * width)
 
     @property
     def _cached(self) -> int:
-        """Numbers of a token in the cache."""
+        """Numbers per token in the cache."""
         return 2 * self.layers * self.shared * self.head
 
 
 @dataclass(frozen=True)
 class Tower:
-    """Sizes of a plain vision transformer and of the projector behind it, of two matrices, before pooling.
+    """Sizes of a plain vision transformer and its projector of two matrices, before pooling.
 
     Attributes:
-        layers: of the tower; all run, whichever the features come from.
-        patches: a frame.
-        width: of the hidden state.
-        inner: width of the feed-forward layer, of two matrices.
-        pixels: numbers of a patch.
+        layers: layers of the tower; all run, whichever one the features come from.
+        patches: patches per frame.
+        width: width of the hidden state.
+        inner: width of the feed-forward layer, which has two matrices.
+        pixels: numbers per patch.
         out: width of the projected tokens.
     """
 
@@ -136,16 +136,16 @@ class Tower:
         return self.layers * layer + self.pixels * self.width + self.out * (self.width + self.out)
 
     def encode(self, frames: int, groups: int, width: int) -> Work:
-        """Frames, given in ``groups`` that each read the weights once; numbers of ``width`` bytes."""
+        """Encode frames in ``groups`` calls, each of which reads the weights once; ``width`` bytes per number."""
         attention = 4 * self.layers * self.patches**2 * self.width
         operations = frames * (2 * self.patches * self._weights + attention)
         return Work(operations, (groups * self._weights + frames * self.patches * (self.pixels + self.out)) * width)
 
     def received(self, frames: int, layers: int, width: int) -> Work:
-        """Attention received in some layers: their products of queries and keys once more."""
+        """Received attention of some layers: their query-key products once more."""
         operations = 2 * layers * frames * self.patches**2 * self.width
         return Work(operations, 2 * layers * frames * self.patches * self.width * width)
 
     def fold(self, frames: int, kept: int, width: int) -> Work:
-        """Any fold of all features: they are read once, what is kept is written; what is computed is the method's."""
+        """Any fold: reads all features once and writes the kept tokens; operations depend on the method."""
         return Work(None, (frames * self.patches + kept) * self.out * width)

@@ -1,4 +1,4 @@
-"""What comes after the tower, timed: fold, splice, prefill and further tokens, way by way."""
+"""Time the stages after the tower: fold, splice, prefill and further tokens, for each way."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Fold = Callable[[VideoTokens], Reduction]
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """What one way does after the tower.
+    """The stages of one way after the tower.
 
     Attributes:
-        name: of the way.
+        name: name of the way.
         tower: how its tower runs.
-        fold: folds a video; None where nothing is folded, or chosen for free.
-        ready: what is spliced in where nothing is folded.
-        spliced: whether splicing is part of the way; an untouched model has its own.
-        aside: another form of the fold, timed beside it and no part of the way.
+        fold: folds a video; None if there is no fold to time.
+        ready: reductions to splice in if ``fold`` is None.
+        spliced: whether to count the time of splicing; an untouched model does this itself.
+        aside: another form of the fold, timed as well but not part of the way.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Route:
 
 @dataclass(eq=False)
 class Samples:
-    """What was measured of one way.
+    """Measurements of one way.
 
     Attributes:
-        tokens: read by the language model, of each video.
+        tokens: visual tokens that the language model reads, per video.
         positions: length of the cache after prefill.
-        bytes: its memory.
+        bytes: memory of the cache.
         milliseconds: stage -> samples.
-        memory: stage -> bytes at the peak above the level before.
-        seconds: how long the last run took.
+        memory: stage -> peak bytes above the level before.
+        seconds: duration of the last run.
     """
 
     tokens: tuple[int, ...] = ()
@@ -68,14 +68,14 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class LanguageTimes:
-    """The stages after the tower on the videos of one case.
+    """Times the stages after the tower for the videos of one case.
 
     Attributes:
         model: the transformers model.
-        family: of the model.
+        family: its family.
         inputs: the prompts.
-        videos: encoded.
-        new_tokens: further tokens after the first.
+        videos: the encoded videos.
+        new_tokens: number of tokens after the first.
     """
 
     model: Any
@@ -86,7 +86,7 @@ class LanguageTimes:
 
     @torch.no_grad()
     def run(self, route: Route, samples: Samples) -> None:
-        """Go a way once, and add what was measured to the samples."""
+        """Run a way once, and add the measurements to the samples."""
         start = time.monotonic()
         reductions = route.ready
         for stage, fold in ((FOLD_ASIDE, route.aside), (FOLD, route.fold)):
@@ -109,10 +109,10 @@ class LanguageTimes:
         return tuple(fold(video) for video in self.videos)
 
     def _steps(self, token: Tensor, cache: Any, spliced: Inputs) -> list[float]:
-        """Milliseconds of each further token, greedily."""
+        """Milliseconds of each further token, with greedy decoding."""
         mask = spliced.get("attention_mask")
         mask = torch.ones_like(spliced["input_ids"]) if mask is None else mask
-        # Where prompts bring positions of their own, those of the next token follow them, as in generate.
+        # If the prompt has explicit positions, the next token continues them, as in generate.
         positions = spliced.get("position_ids")
         settings: dict[str, Any] = {**cache_argument(self.model, cache), "use_cache": True, "logits_to_keep": 1}
         watch = Stopwatch(self._device)
@@ -131,7 +131,7 @@ class LanguageTimes:
         return device
 
     def _timed(self, stage: str, call: Callable[[], _T], samples: Samples) -> _T:
-        """What the call returns; its time among the samples, and its memory the first time."""
+        """Result of the call; adds its time, and its memory the first time, to the samples."""
         peak = None if stage in samples.memory else Peak(self._device)
         result, spent = timed(call, self._device)
         samples.milliseconds[stage].append(spent)

@@ -1,4 +1,4 @@
-"""A run from start to end: every case, its ways in turn, as often as there is time for."""
+"""A complete run: every case, all ways in turn, repeated while time is left."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def measure(
 
     Args:
         plan: what to measure.
-        subject: on which model.
+        subject: the model.
         video: a file to read frames from; None: a generated one.
-        watch: told about progress; the total grows while repetitions still fit.
-        spent: seconds of the plan's minutes that are gone already, such as on loading.
+        watch: called with progress; the total grows while repetitions still fit.
+        spent: seconds of the plan's minutes already used, such as for loading.
 
     Raises:
-        ValueError: a method that this model cannot serve, a device whose time is not read here, or a video that cannot
-            be read.
+        ValueError: the model lacks a field that the method needs, the device cannot be measured, or the video cannot be
+            read.
     """
     check_device(str(subject.device))
     subject.family.check_needs(plan.reducer.needs)
@@ -71,7 +71,7 @@ def measure(
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """One case under way."""
+    """Measures one case."""
 
     plan: Plan
     subject: Subject
@@ -80,7 +80,7 @@ class _Case:
     step: _Step
 
     def run(self, file: Path) -> Measured:
-        """Measure it: the tower and every way once, then all again as long as it fits."""
+        """Measure the tower and every way once, then repeat while time is left."""
         frames, read_ms = timed(lambda: sample(file, self.case.frames), torch.device("cpu"))
         inputs = self.subject.inputs(frames, self.case.batch)
         encoders = ways.tower_ways(self.subject, self.plan)
@@ -124,7 +124,7 @@ class _Case:
         return len(groups(self.case.frames, _size(self.subject)))
 
     def _warm_up(self, language: LanguageTimes, routes: dict[str, Route], samples: dict[str, Samples]) -> None:
-        """On a GPU kernels are chosen for each size; on a CPU the first call is slow, whatever its size."""
+        """On a GPU, kernels are chosen for each size; on a CPU, only the first call is slow, for any size."""
         for route in routes.values():
             if self.subject.device.type == "cuda" or route.name == FOLDED:
                 warm = Samples()
@@ -151,7 +151,7 @@ class _Step:
         self._watch, self._done, self._total = watch, 0, 0
 
     def expect(self, more: int) -> None:
-        """So many more are to come."""
+        """Add ``more`` steps to the total."""
         self._total += more
 
     def __call__(self) -> None:
@@ -161,7 +161,7 @@ class _Step:
 
 
 def _size(subject: Subject) -> int | None:
-    """Frames of each video that the tower is given at a time; a GPU gets all, as in use."""
+    """Frames of each video per call of the tower; None on a GPU: all at once, as in normal use."""
     return None if subject.device.type == "cuda" else GROUP
 
 

@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work, above what was in use before it."""
+"""Peak memory of a piece of work, above the memory in use before."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _CLEAR_PEAK = "5"
 
 
 class Peak:
-    """Peak memory since it was made, above the level then.
+    """Peak memory since the object was created, above the level at that time.
 
-    On a CPU, memory that was freed before but kept by the allocator is given back first, or its use again would not be
-    seen; so what comes next pays for getting it again, some milliseconds a hundred megabytes.
+    On a CPU, freed memory that the allocator kept is first returned to the system, since its reuse would not be seen.
+    The next work must allocate it again, which costs some milliseconds per hundred megabytes.
 
     Attributes:
-        source: in words, what is read.
+        source: name of the value that is read.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -35,10 +35,10 @@ class Peak:
             self.source = "peak resident set (VmHWM)"
         else:
             self._before = _maximum()
-            self.source = "largest resident set of the process so far (ru_maxrss): growth of a peak alone is seen"
+            self.source = "largest resident set of the process so far (ru_maxrss): shows only new maxima"
 
     def above(self) -> int:
-        """Bytes at the peak, less those in use before."""
+        """Peak bytes minus the bytes in use before."""
         if self._device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self._device)
         else:
@@ -47,14 +47,14 @@ class Peak:
 
 
 def _trim() -> None:
-    """Give freed memory back to the system, where the C library can."""
+    """Return freed memory to the system, if the C library can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 def _reset() -> bool:
-    """Whether the process's peak could be set back to its present level."""
+    """Reset the process's peak to its current level; returns whether that worked."""
     try:
         _CLEAR.write_text(_CLEAR_PEAK, encoding="ascii")
     except OSError:

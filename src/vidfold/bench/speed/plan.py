@@ -1,4 +1,4 @@
-"""What a run measures, and how much of it there is time for."""
+"""What a run measures, within a time limit."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from vidfold.checks import check_count
 from vidfold.reducers import InnerReducer, Reducer
 
 GROUP = 2
-"""Frames of each video that a CPU's vision tower is given at a time: a stretch of some seconds, in which the ways of
-running it follow one another under the same load of the machine."""
+"""Frames of each video per call of the vision tower on a CPU: a few seconds, so that all ways of running the tower
+are measured under the same load of the machine."""
 MARGIN = 1.25
-"""By how much a repetition may outlast its forerunner."""
+"""Assumed duration of a repetition, relative to the run before."""
 TOWER_SHARE = 0.8
-"""Part of a case's time by which the first pass of the vision tower should be over."""
+"""Share of a case's time within which the first pass of the vision tower should finish."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Videos of so many frames, and so many videos a call."""
+    """Frames per video, and videos per call."""
 
     frames: int
     batch: int
@@ -40,14 +40,14 @@ class Plan:
 
     Attributes:
         reducer: the method.
-        frames: frames a video, one case each.
-        batches: videos a call, one case each with every number of frames.
-        runs: repetitions of every stage at most.
+        frames: frames per video; one case for each number.
+        batches: videos per call; one case for each number, with every number of frames.
+        runs: maximum repetitions of every stage.
         new_tokens: decoding steps timed after each first token.
-        minutes: for everything; repetitions that would not fit are left out, the first run of a stage never is.
+        minutes: time limit; repetitions that do not fit are skipped, the first run of a stage never is.
 
     Raises:
-        ValueError: a value that cannot be, or a method inside the language model, which has no stage of its own.
+        ValueError: an invalid value, or a method inside the language model, which has no separate fold.
     """
 
     reducer: Reducer
@@ -72,8 +72,8 @@ class Plan:
             raise ValueError(f"minutes must be a positive number, got {minutes!r}")
         if isinstance(self.reducer, InnerReducer):
             raise ValueError(
-                f"{self.reducer.name} works inside the language model and has no fold of its own to time; "
-                "vidfold ask --compare times it as a whole"
+                f"{self.reducer.name} works inside the language model and has no separate fold to time; "
+                "vidfold ask --compare times the whole answer"
             )
 
     def cases(self) -> list[Case]:
@@ -81,19 +81,19 @@ class Plan:
         return [Case(frames, batch) for frames, batch in itertools.product(self.frames, self.batches)]
 
     def shares(self) -> list[float]:
-        """Each case's share of the time that is left when its turn comes."""
+        """Each case's share of the time left when it starts."""
         weights = [case.pictures for case in self.cases()]
         return [weight / sum(weights[index:]) for index, weight in enumerate(weights)]
 
 
 def groups(frames: int, size: int | None) -> list[slice]:
-    """Frames 0..F-1 in runs of at most ``size``; None: all at once."""
+    """Frames 0..F-1 in slices of at most ``size``; None: one slice."""
     size = frames if size is None else size
     return [slice(first, min(first + size, frames)) for first in range(0, frames, size)]
 
 
 def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """The names in another order each turn, so that none always comes first or follows the same one."""
+    """The names in a different order each turn, so that none is always first or always after the same one."""
     first = turn % len(names)
     order = [*names[first:], *names[:first]]
     return order[::-1] if turn % 2 else order
@@ -106,7 +106,7 @@ def evenly(full: int, count: int) -> list[int]:
 
 
 class Clock:
-    """How much of an allotted time is left."""
+    """Time left of a limit."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -114,15 +114,15 @@ class Clock:
 
     @property
     def left(self) -> float:
-        """Seconds left, below 0 when it is over."""
+        """Seconds left, negative after the limit."""
         return self.seconds - (time.monotonic() - self._start)
 
     def fits(self, seconds: float) -> bool:
-        """Whether something that took ``seconds`` before can be done again."""
+        """Whether work that took ``seconds`` before fits again."""
         return MARGIN * seconds <= self.left
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean, 0 of nothing."""
+    """The mean; 0 if there are no values."""
     every = list(values)
     return sum(every) / len(every) if every else 0.0

@@ -1,4 +1,4 @@
-"""Times, spreads, amounts and rates as text, in three digits."""
+"""Times, spreads, amounts and rates as text, with three digits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from vidfold.bench.speed.samples import Spread
 
 NONE = "-"
 _ROUNDS_UP = 0.9995
-"""From here to 1 three digits read 1.00."""
+"""From this value on, three digits round up to 1.00."""
 _PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
 def span(milliseconds: float | None) -> str:
-    """A time in the unit that suits it."""
+    """A time in ms or s."""
     if milliseconds is None:
         return NONE
     size, unit = _unit(milliseconds)
@@ -19,7 +19,7 @@ def span(milliseconds: float | None) -> str:
 
 
 def spread(samples: Spread | None) -> str:
-    """The median, with fastest and slowest in the same unit where there are several."""
+    """The median, with fastest and slowest in the same unit if there are several samples."""
     if samples is None or samples.count == 1:
         return span(samples.median if samples else None)
     size, _ = _unit(samples.median)
@@ -27,12 +27,12 @@ def spread(samples: Spread | None) -> str:
 
 
 def ratio(samples: Spread) -> str:
-    """The median of ratios, with the least and the largest."""
+    """The median of ratios, with the smallest and the largest."""
     return f"{samples.median:.2f} ({samples.low:.2f}–{samples.high:.2f})"
 
 
 def amount(value: float | None, unit: str) -> str:
-    """A number with a prefix."""
+    """A number with an SI prefix."""
     if value is None:
         return NONE
     prefix, size = next(((prefix, size) for prefix, size in _PREFIXES if value >= _ROUNDS_UP * size), ("", 1.0))
@@ -40,7 +40,7 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def rate(value: float | None, milliseconds: float, unit: str) -> str:
-    """So much in so long; nothing of a time that noise has made less than none."""
+    """An amount per second; "-" if noise made the time zero or negative."""
     return NONE if value is None or milliseconds <= 0 else amount(1000 * value / milliseconds, unit)
 
 

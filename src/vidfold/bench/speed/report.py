@@ -1,4 +1,4 @@
-"""A run as text: for a terminal, and in Markdown."""
+"""A run as text, for a terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vidfold.bench.speed.rows import Rows, side_by_side, times, work
 from vidfold.bench.speed.sentences import sentences
 
 _WAYS = (
-    "Unfolded: the untouched model. Oracle: as many tokens chosen for free, evenly spaced, without a look into the "
-    "tower, which no method can beat at its count."
+    "Unfolded: the untouched model. Oracle: the same number of tokens, evenly spaced, chosen at no cost and without "
+    "observing attention; a lower bound for every method that keeps as many tokens."
 )
 _AUTHORS = (
-    "Authors' way: what AOT's authors' program pays for its setting for 10 % (126 anchors, keep 0.3), made anew in "
-    "vidfold.bench: the tower on eager attention with the matrices of all layers kept, frames folded one by one in "
-    "float32."
+    "Authors' way: the cost of the program of AOT's authors at their setting for 10 % (126 anchors, keep 0.3), "
+    "reimplemented in vidfold.bench: the tower with eager attention, attention matrices of all layers kept, frames "
+    "folded one by one in float32."
 )
 _STAGES = (
-    "Times are medians (fastest–slowest). Vision tower: with projector and pooling, all frames, in groups that go "
-    "through it in every way one right after the other. Saliency: what the look into the tower adds, the median of "
-    "paired groups. Prefill: to the logits of the last position. First token: the sum of the medians above it. "
-    "Memory: peak of a stage above the level before it, of the first group for the tower. Operations: of matrix "
-    "products, two a multiply-add, causal attention half the square. Bytes: weights, inputs and results once."
+    "Times are medians (fastest–slowest). Vision tower: with projector and pooling, all frames, in groups that run "
+    "through it in every way in direct succession. Saliency: time added by observing attention in the tower, median of "
+    "paired groups. Prefill: up to the logits of the last position. First token: sum of the medians above. Memory: "
+    "peak of a stage above the level before it; for the tower, of the first group. Operations: of matrix products, two "
+    "per multiply-add, causal attention counted as half the square. Bytes: weights, inputs and results once."
 )
 
 
@@ -36,10 +36,10 @@ class Section:
     """Tables and sentences on one case.
 
     Attributes:
-        title: says which.
-        times: stage by stage, a column for each way.
-        work: operations and bytes beside what was reached.
-        sentences: what it comes to, and what to know.
+        title: names the case.
+        times: one row per stage, one column per way.
+        work: operations and bytes, and the rates reached.
+        sentences: findings, and notes on the measurement.
     """
 
     title: str
@@ -49,10 +49,10 @@ class Section:
 
 
 def sections(results: Results) -> list[Section]:
-    """One for each case."""
+    """One section per case."""
     return [
         Section(
-            f"{case.frames} frames, batch {case.batch}: {case.tokens} visual and {case.text} other tokens a prompt",
+            f"{case.frames} frames, batch {case.batch}: {case.tokens} visual and {case.text} other tokens per prompt",
             times(results, case),
             work(results, case),
             tuple(sentences(results, case)),
@@ -83,14 +83,14 @@ def markdown(results: Results) -> str:
 
 
 def markdown_table(rows: Rows) -> str:
-    """The first row is the head; columns but the first are aligned to the right."""
+    """The first row is the head; all columns except the first are right-aligned."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]])
 
 
 def _head(results: Results) -> Iterator[str]:
     model, about = results.model, results.provenance
-    weights = ", random weights: they say nothing, and speed does not depend on them" if model["random_weights"] else ""
+    weights = ", random weights (speed does not depend on their values)" if model["random_weights"] else ""
     yield f"{model['name']}, {amount(model['parameters'], '')} parameters{weights}"
     yield f"{about['dtype']} on {about['device']}: {about['processor']}, {about['threads']} threads"
     yield results.title

@@ -1,4 +1,4 @@
-"""What a run measured: every sample, and what follows from them; as JSON and back."""
+"""Results of a run: all samples and values computed from them; to and from JSON."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from vidfold.bench.speed.flops import Work
 from vidfold.bench.speed.samples import Spread
 
 PLAIN, TAPPED, AUTHORS_TOWER = "plain", "tapped", "authors"
-"""How the vision tower runs: untouched, observed as the method needs it, as the method's authors run it."""
+"""How the vision tower runs: untouched, observed as the method needs, or as the method's authors run it."""
 UNFOLDED, FOLDED, ORACLE, AUTHORS = "unfolded", "folded", "oracle", "authors"
 """Ways to a first token."""
 FOLD, SPLICE, PREFILL, STEP = "fold", "splice", "prefill", "step"
-"""Stages after the tower; a step makes one further token."""
+"""Stages after the tower; a step generates one further token."""
 FOLD_ASIDE = "fold_aside"
-"""Another form of the fold, which is no part of its way."""
+"""Another form of the fold, which is not part of the way."""
 LANGUAGE_STAGES = (FOLD, SPLICE, PREFILL)
-"""Those before the first token."""
+"""The stages before the first token."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some frames that went through the vision tower in several ways, one right after the other.
+    """Frames that ran through the vision tower in several ways in direct succession.
 
     Attributes:
-        frames: how many, of all videos together.
+        frames: number of frames, of all videos together.
         milliseconds: how the tower ran -> time.
     """
 
@@ -40,14 +40,14 @@ class Way:
     """One way from pixels to a first token.
 
     Attributes:
-        name: which.
+        name: name of the way.
         tower: how the vision tower runs.
-        tokens: visual tokens that the language model reads, of each video.
+        tokens: visual tokens that the language model reads, per video.
         cache_positions: length of the key-value cache after prefill.
-        cache_bytes: its memory.
-        milliseconds: stage -> samples; a stage that this way does not have is missing.
-        memory: stage -> bytes at the peak above the level before.
-        work: stage -> what it must do.
+        cache_bytes: memory of the cache.
+        milliseconds: stage -> samples, for the stages that this way has.
+        memory: stage -> peak bytes above the level before.
+        work: stage -> its work.
     """
 
     name: str
@@ -60,27 +60,27 @@ class Way:
     work: dict[str, Work] = field(default_factory=dict)
 
     def spread(self, stage: str) -> Spread | None:
-        """Of a stage's samples; None where this way does not have it."""
+        """Spread of a stage's samples; None if this way does not have the stage."""
         samples = self.milliseconds.get(stage)
         return Spread.of(samples) if samples else None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One case: videos of so many frames, so many a call.
+    """Results of one case.
 
     Attributes:
-        frames: a video.
-        batch: videos a call.
+        frames: frames per video.
+        batch: videos per call.
         tokens: visual tokens of a video before folding.
-        text: tokens of a prompt besides.
+        text: other tokens of a prompt.
         read_ms: milliseconds of decoding and sampling the video file, once.
         passes: passes of the vision tower over all frames, group by group.
-        tower_memory: how the tower runs -> bytes at the peak above the level before.
-        tower_work: how it runs -> what it must do over all frames; the tapped way: beyond the plain one.
+        tower_memory: how the tower runs -> peak bytes above the level before.
+        tower_work: how the tower runs -> its work over all frames; for the tapped way, the work it adds.
         papers_prefill: way -> prefill operations as papers count them.
-        ways: all that were measured, the unfolded one first.
-        notes: why others were not.
+        ways: the measured ways, the unfolded one first.
+        notes: why other ways were not measured.
     """
 
     frames: int
@@ -96,49 +96,49 @@ class Measured:
     notes: list[str] = field(default_factory=list)
 
     def way(self, name: str) -> Way:
-        """The way of that name."""
+        """The way with this name."""
         return next(way for way in self.ways if way.name == name)
 
     def pictures(self, kind: str) -> int:
-        """Frames that ran through the tower in this way in the pass that measured most of them."""
+        """Most frames that ran through the tower in this way in one pass."""
         return max(sum(group.frames for group in run if kind in group.milliseconds) for run in self.passes)
 
     def is_whole(self, kind: str) -> bool:
-        """Whether all frames ran through the tower in this way in some pass."""
+        """Whether all frames ran through the tower in this way in at least one pass."""
         return self.pictures(kind) == self.frames * self.batch
 
     def tower(self) -> Spread:
-        """Milliseconds of the untouched tower over all frames, a pass; low and high are of all passes."""
+        """Milliseconds of the untouched tower over all frames, over passes."""
         return Spread.of([sum(group.milliseconds[PLAIN] for group in run) for run in self.passes])
 
     def differences(self, kind: str) -> list[float]:
-        """What another way of running the tower adds to the untouched one for a frame, paired, group by group."""
+        """Milliseconds per frame that another way of running the tower adds, paired within each group."""
         pairs = [group for run in self.passes for group in run if kind in group.milliseconds]
         return [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in pairs]
 
     def added(self, kind: str) -> Spread | None:
-        """The same over all frames, by the median of the groups, and by the least and the largest of them.
+        """The same for all frames: median, smallest and largest over groups.
 
-        Less is wrong with it than with a sum, when other work slows a single group down. None unless all frames ran in
-        that way in some pass.
+        Unlike a sum, the median is robust when other programs slow down a single group. None unless all frames ran in
+        that way in at least one pass.
         """
         if not self.is_whole(kind):
             return None
         return Spread.of([self.frames * self.batch * difference for difference in self.differences(kind)])
 
     def tower_a_frame(self) -> Spread:
-        """Milliseconds of the untouched tower for a frame, over all groups."""
+        """Milliseconds per frame of the untouched tower, over all groups."""
         return Spread.of([group.milliseconds[PLAIN] / group.frames for run in self.passes for group in run])
 
     def tower_ratio(self, kind: str) -> Spread:
-        """Time of the tower in this way over that of the untouched one, of each group that ran in it."""
+        """Time of the tower in this way divided by that of the untouched one, over groups."""
         pairs = [group.milliseconds for run in self.passes for group in run if kind in group.milliseconds]
         return Spread.of([pair[kind] / pair[PLAIN] for pair in pairs])
 
     def first_token(self, way: Way) -> float | None:
-        """Milliseconds to the first token: the sum of the medians of its stages; None where a stage is not whole.
+        """Milliseconds to the first token: the sum of the medians of its stages; None if a stage is incomplete.
 
-        A look into the tower that came out negative, lost in noise, counts as nothing.
+        A negative cost of observing attention, caused by noise, counts as 0.
         """
         total = self.tower().median
         if way.tower != PLAIN:
@@ -158,12 +158,12 @@ class Results:
     Attributes:
         model: its name, and whether its weights are random.
         method: name and fields of the method.
-        title: the method in few words.
-        video: the file that was read, in words.
+        title: short description of the method.
+        video: description of the file that was read.
         provenance: versions, machine, seed.
-        memory_source: what peaks of memory were read from.
-        group: frames of each video that the tower was given at a time; None: all.
-        cases: in the order of the plan.
+        memory_source: where peak memory was read from.
+        group: frames of each video per call of the tower; None: all.
+        cases: results in the order of the plan.
     """
 
     model: dict[str, Any]
@@ -176,12 +176,12 @@ class Results:
     cases: list[Measured]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """As a dictionary for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Results:
-        """From what `as_dict` made, also through JSON."""
+        """From the result of `as_dict`, also after JSON."""
         return cls(**{**data, "cases": [_measured(case) for case in data["cases"]]})
 
 

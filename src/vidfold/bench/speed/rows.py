@@ -1,4 +1,4 @@
-"""The rows of a run's tables: times by stage, work beside what was reached, cases side by side."""
+"""The rows of a run's tables: times by stage, work and rates reached, cases side by side."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Rows = list[tuple[str, ...]]
 
 
 def names(results: Results, case: Measured) -> list[str]:
-    """What the ways are called."""
+    """Displayed names of the ways."""
     method = str(results.method["name"])
     if isinstance(share := results.method.get("retention"), float):
         method += f" {100 * share:.4g} %"
@@ -37,7 +37,7 @@ def names(results: Results, case: Measured) -> list[str]:
 
 
 def times(results: Results, case: Measured) -> Rows:
-    """Stage by stage, a column for each way."""
+    """One row per stage, one column per way."""
 
     def row(name: str, cell: Callable[[Way], str]) -> tuple[str, ...]:
         return (name, *map(cell, case.ways))
@@ -66,7 +66,7 @@ def times(results: Results, case: Measured) -> Rows:
 
 
 def work(results: Results, case: Measured) -> Rows:
-    """Operations and bytes of the stages, where they are defined, beside what was measured."""
+    """Operations and bytes of the stages that define them, and the rates reached."""
     called = names(results, case)
     rows: Rows = [("work", "operations", "bytes at least", "measured", "reached", "moved")]
 
@@ -93,7 +93,7 @@ def work(results: Results, case: Measured) -> Rows:
 
 
 def side_by_side(results: Results) -> list[Rows]:
-    """The times to a first token of all cases in one table, where there are several."""
+    """Time to first token of all cases in one table, if there are several cases."""
     if len(results.cases) < 2:
         return []
     ways = max((case.ways for case in results.cases), key=len)
@@ -109,7 +109,7 @@ def _saliency(case: Measured, way: Way) -> str:
         return NONE
     added = case.added(way.tower)
     if added is None:
-        return f"{span(median(case.differences(way.tower)))} a frame, on {case.pictures(way.tower)} frames"
+        return f"{span(median(case.differences(way.tower)))} per frame, on {case.pictures(way.tower)} frames"
     return spread(added)
 
 
@@ -118,13 +118,13 @@ def _tokens(tokens: Sequence[int]) -> str:
 
 
 def median_of(way: Way, stage: str) -> float | None:
-    """The median of a stage; None where the way does not have it."""
+    """Median of a stage; None if the way does not have it."""
     found = way.spread(stage)
     return None if found is None else found.median
 
 
 def times_as_fast(before: float | None, after: float | None) -> str:
-    """One time over another."""
+    """Ratio of two times."""
     return NONE if before is None or after is None else f"{before / after:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""Repeated measurements in few numbers."""
+"""Summary of repeated measurements."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Median of some samples, with the least and the largest.
+    """Median and range of some samples.
 
     Attributes:
-        median: of the samples.
-        low: the least.
-        high: the largest.
-        count: how many there are.
+        median: the median.
+        low: the smallest sample.
+        high: the largest sample.
+        count: number of samples.
     """
 
     median: float

@@ -1,4 +1,4 @@
-"""What a case comes to, in sentences, and what to know of how it was measured."""
+"""Findings on a case in sentences, and notes on how it was measured."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from vidfold.bench.speed.results import (
 from vidfold.bench.speed.rows import median_of, names, times_as_fast
 
 CLEAR = 0.75
-"""Share of the groups that should agree that a difference is one."""
+"""Least share of groups that must be slower for a clear difference."""
 
 
 def sentences(results: Results, case: Measured) -> Iterator[str]:
-    """One by one, the findings first."""
+    """The sentences, findings first."""
     unfolded, folded, oracle = (case.way(name) for name in (UNFOLDED, FOLDED, ORACLE))
     method = results.method["name"]
     first, best = case.first_token(folded), case.first_token(oracle)
@@ -33,14 +33,14 @@ def sentences(results: Results, case: Measured) -> Iterator[str]:
     faster = times_as_fast(median_of(unfolded, PREFILL), median_of(folded, PREFILL))
     yield f"Prefill after {method} is {faster} times as fast as unfolded."
     more = 100 * (first / best - 1)
-    noise = "" if more >= 0 else ", which is noise: the oracle does nothing that it leaves out"
+    noise = "" if more >= 0 else ", which is noise: the oracle does less work"
     yield f"First token with {method}: {abs(more):.1f} % {'above' if more >= 0 else 'below'} the oracle's{noise}."
     differences, added = case.differences(folded.tower), case.added(folded.tower)
     slower = sum(difference > 0 for difference in differences)
     if TAPPED in case.tower_work and slower < CLEAR * len(differences):
         yield (
-            f"The tower took longer with the look into it in {slower} of {len(differences)} groups only: saliency is "
-            f"lost in the noise of this machine{', and counts as nothing' if added and added.median < 0 else ''}."
+            f"Observing attention made the tower slower in only {slower} of {len(differences)} groups: the cost of "
+            f"saliency is below the noise of this machine{' and counts as 0' if added and added.median < 0 else ''}."
         )
     for way in case.ways:
         if way.name == AUTHORS:
@@ -48,15 +48,15 @@ def sentences(results: Results, case: Measured) -> Iterator[str]:
     yield from case.notes
     named = list(zip(names(results, case), case.ways, strict=True))
     if (passes := len(case.passes)) == 1:
-        yield "One pass of the vision tower; its spread is that of its groups."
+        yield "One pass of the vision tower; the spread is over its groups."
     else:
         yield f"{passes} passes of the vision tower."
     counts = ", ".join(f"{name} {amount(case.papers_prefill[way.name], '')}" for name, way in named)
-    yield f"Prefill as papers count it (visual tokens alone, a multiply-add as one operation): {counts}."
+    yield f"Prefill operations as papers count them (visual tokens only, a multiply-add as one operation): {counts}."
     told = ", ".join(f"{name} {len(way.milliseconds[PREFILL])}" for name, way in named)
-    yield f"Runs of the stages after it: {told}."
+    yield f"Runs of the stages after the tower: {told}."
     if results.group is not None:
-        yield f"The tower was given {results.group} frames of each video at a time."
+        yield f"The tower ran on {results.group} frames of each video at a time."
     yield f"Reading {case.frames} frames of {results.video}: {span(case.read_ms)}, not counted above."
 
 
@@ -68,7 +68,7 @@ def _authors(case: Measured, way: Way, method: str, first: float) -> Iterator[st
     if not case.is_whole(way.tower):
         yield (
             f"The authors' tower was measured on {measured} of {case.frames * case.batch} frames: {longer} on the same "
-            "frames. So their way has no time to first token here."
+            "frames. So there is no time to first token for their way."
         )
     if aside is not None:
-        yield f"The authors' fold with its cosines as matrix products, which it does not have: {spread(aside)}."
+        yield f"The authors' fold, changed to compute cosines as matrix products: {spread(aside)}."

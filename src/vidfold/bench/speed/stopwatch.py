@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class Stopwatch(Clock):
-    """A clock that starts once the device has done all that it was given before."""
+    """A clock that starts after the device has finished all earlier work."""
 
     def __init__(self, device: torch.device) -> None:
         if device.type == "cuda":
@@ -22,7 +22,7 @@ class Stopwatch(Clock):
 
 
 def timed(call: Callable[[], _T], device: torch.device) -> tuple[_T, float]:
-    """What the call returns, and its milliseconds."""
+    """Result of the call, and its milliseconds."""
     watch = Stopwatch(device)
     result = call()
     watch.mark()

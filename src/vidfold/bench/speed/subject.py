@@ -1,4 +1,4 @@
-"""The model that is measured, and what it is given."""
+"""The measured model and its inputs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vidfold.video import Frames
 
 QUESTION = "What happens in this video, from its beginning to its end, and who or what takes part in it?"
 TEXT = 64
-"""Text tokens of a prompt of a model without a processor."""
+"""Text tokens per prompt for a model without a processor."""
 DTYPE, SEED = "bfloat16", 0
-"""Of random weights."""
+"""Dtype and seed of random weights."""
 
 
 def check_device(name: str) -> None:
-    """Raise a ValueError where a device is none that time and memory can be read from."""
+    """Raise a ValueError for a device whose time and memory cannot be measured."""
     try:
         known = torch.device(name).type in ("cpu", "cuda")
     except RuntimeError:
@@ -37,12 +37,12 @@ class Subject:
     """A model with prompts for it.
 
     Attributes:
-        name: as it was asked for.
+        name: the requested name.
         model: the transformers model.
-        family: of the model.
+        family: its family.
         random: whether its weights are random.
-        weights: a digest of them.
-        inputs: from frames of a video and the number of videos to what the model is called with.
+        weights: a digest of the weights.
+        inputs: makes model inputs from the frames of a video and the number of videos.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Subject:
 
     @classmethod
     def of(cls, loaded: VideoModel) -> Subject:
-        """A model with its processor, which is asked one question about every video."""
+        """A model with its processor and one question about every video."""
 
         def inputs(frames: Frames, batch: int) -> dict[str, Any]:
             return processed(loaded, frames, [QUESTION] * batch)
@@ -66,10 +66,10 @@ class Subject:
     def with_random_weights(
         cls, name: str, *, device: str | None = None, dtype: str | None = None, attention: str | None = None
     ) -> Subject:
-        """A model of a real checkpoint's sizes and random weights, given random pixels.
+        """A model with the sizes of a real checkpoint, random weights and random pixels.
 
         Raises:
-            ValueError: no such model, or a device that is not there.
+            ValueError: an unknown model, or a device that does not exist.
         """
         from vidfold.bench import random_inputs, random_weights
 
@@ -85,11 +85,11 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         device: torch.device = self.model.device
         return device
 
     @property
     def width(self) -> int:
-        """Bytes of one of its numbers."""
+        """Bytes per number of the model's dtype."""
         return int(self.model.dtype.itemsize)

@@ -1,4 +1,4 @@
-"""The vision tower, timed in small groups of frames that each go through it in several ways."""
+"""Time the vision tower on small groups of frames; each group runs through it in several ways."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Encode = Callable[[Inputs], Any]
 
 
 def stock(model: Any) -> Encode:
-    """The tower as the untouched model runs it: with projector and pooling."""
+    """The tower as in the untouched model, with projector and pooling."""
     names = inspect.signature(model.get_video_features).parameters
 
     def encode(inputs: Inputs) -> None:
@@ -36,7 +36,7 @@ def stock(model: Any) -> Encode:
 
 
 def tapped(family: Family, needs: frozenset[str]) -> Callable[[Inputs], list[VideoTokens]]:
-    """The tower as a fold runs it: with what the method needs read off its layers."""
+    """The tower as in a fold, with the fields that the method needs."""
     return lambda inputs: family.encode(inputs, needs)
 
 
@@ -45,14 +45,14 @@ class TowerTimes:
     """Passes of the tower over the frames of one case.
 
     Attributes:
-        case: the frames.
-        inputs: with the pixels of all videos.
-        ways: how it runs -> what runs it; `PLAIN` and `TAPPED` are there.
-        size: frames of each video at a time; None: all.
-        device: of the model.
+        case: the number of frames and videos.
+        inputs: inputs with the pixels of all videos.
+        ways: name of a way -> function that runs it; contains `PLAIN` and `TAPPED`.
+        size: frames of each video per call; None: all.
+        device: the model's device.
         passes: samples so far.
-        memory: how it runs -> bytes at the peak of the first group.
-        seconds: how long the last pass took.
+        memory: name of a way -> peak bytes of the first group.
+        seconds: duration of the last pass.
     """
 
     case: Case
@@ -66,10 +66,10 @@ class TowerTimes:
 
     @torch.no_grad()
     def warm_up(self) -> list[str]:
-        """Run every way once: on a GPU as it will be run, elsewhere on one frame.
+        """Run every way once: on a GPU on all frames, else on one frame.
 
         Returns:
-            Ways beyond the plain and the tapped one that do not fit into the memory; they are left out.
+            Ways that do not fit into memory and are left out; never the plain or the tapped one.
         """
         part = next(self._parts(None if self.device.type == "cuda" else 1))[1]
         refused = []
@@ -85,10 +85,10 @@ class TowerTimes:
 
     @torch.no_grad()
     def run(self, clock: Clock, reserve: float, step: Callable[[], None]) -> list[VideoTokens]:
-        """One pass: the tokens of every video, as the tapped way gives them.
+        """One pass; returns the tokens of every video from the tapped way.
 
-        Ways beyond the plain and the tapped one end early, after the first group at the soonest, where those two would
-        else not be through with all groups ``reserve`` seconds before the clock's end.
+        Other ways than the plain and the tapped one stop early (after the first group at the earliest), if otherwise
+        those two would not finish all groups ``reserve`` seconds before the time limit.
         """
         made: list[list[VideoTokens]] = []
         run: list[Group] = []
@@ -117,19 +117,19 @@ class TowerTimes:
 
     @torch.no_grad()
     def encoded(self, encode: Callable[[Inputs], list[VideoTokens]]) -> list[VideoTokens]:
-        """The tokens of every video, as another way gives them; untimed."""
+        """The tokens of every video from another way, not timed."""
         made = [encode(part) for _, part in self._parts(self.size)]
         return [joined(parts) for parts in zip(*made, strict=True)]
 
     def _parts(self, size: int | None) -> Iterator[tuple[int, Inputs]]:
-        """Numbers of frames, and inputs that hold those alone; all at once where pixels do not lie frame by frame."""
+        """Number of frames and inputs of each part; one part if pixels are not stored frame by frame."""
         pixels, grids, frames = self.inputs[PIXELS], self.inputs.get(GRIDS), self.case.frames
         if isinstance(pixels, Tensor) and pixels.ndim == 5:
             for part in groups(frames, size):
                 chosen = pixels[:, part].contiguous()
                 yield chosen.shape[1], {**self.inputs, PIXELS: chosen}
         elif isinstance(grids, Tensor) and bool((grids == grids[0]).all()):
-            # Patches lie one temporal patch of some frames after the other.
+            # Patches are stored one temporal patch (some frames) after the other.
             steps = int(grids[0, 0])
             each = -(-frames // steps)
             patches = pixels.view(len(grids), steps, -1, pixels.shape[-1])
@@ -144,7 +144,7 @@ class TowerTimes:
 
 
 def joined(parts: Sequence[VideoTokens]) -> VideoTokens:
-    """One video from consecutive parts of it."""
+    """Join consecutive parts of a video."""
     if len(parts) == 1:
         return parts[0]
     together: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The ways to a first token that are compared, and what each must do."""
+"""The compared ways to a first token, and the work of each."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from vidfold.reducers import AOT, AOTPaper, Identity, select
 from vidfold.tokens import Reduction, VideoTokens
 
 ANCHORS, KEEP, AUTHORS_PATCHES = 126, 0.3, 27 * 27
-"""Setting of AOT's authors at 10 % of the tokens, and the patches a frame that it is for."""
+"""Setting of AOT's authors for 10 % of the tokens, and the number of patches per frame it is meant for."""
 ATTENTION = frozenset({"shallow", "deep"})
-"""Fields of `VideoTokens` that take the attention received in one layer each."""
+"""Fields of `VideoTokens` with the received attention of one layer each."""
 
 
 def tower_ways(subject: Subject, plan: Plan) -> dict[str, Encode]:
-    """How the vision tower is run."""
+    """Ways to run the vision tower."""
     ways: dict[str, Encode] = {PLAIN: stock(subject.model), TAPPED: tapped(subject.family, plan.reducer.needs)}
     if has_authors_way(subject, plan):
         ways[AUTHORS_TOWER] = lambda inputs: authors_tower.encode(subject.model, inputs)
@@ -45,8 +45,8 @@ def tower_ways(subject: Subject, plan: Plan) -> dict[str, Encode]:
 
 
 def routes(language: LanguageTimes, plan: Plan, with_authors: bool) -> dict[str, Route]:
-    """What every way does after the tower; folds once for each, to know how many tokens the oracle is to keep."""
-    # Where nothing is read off the tower, running it as the fold does is running it plainly.
+    """Stages of every way after the tower; folds each video once to get the oracle's number of tokens."""
+    # If the method needs no attention, the tower runs unobserved.
     folded = Route(FOLDED, TAPPED if plan.reducer.needs else PLAIN, fold=plan.reducer)
     free = tuple(spaced(video, len(plan.reducer(video))) for video in language.videos)
     everything = tuple(map(Identity(), language.videos))
@@ -62,7 +62,7 @@ def routes(language: LanguageTimes, plan: Plan, with_authors: bool) -> dict[str,
 
 
 def observed(subject: Subject, plan: Plan, tower: TowerTimes, videos: Sequence[VideoTokens]) -> list[VideoTokens]:
-    """The videos with what the authors' way folds by, which the method may do without."""
+    """The videos with received attention, which the authors' way needs even if the method does not."""
     if plan.reducer.needs >= ATTENTION:
         return list(videos)
     seen = tower.encoded(tapped(subject.family, ATTENTION))
@@ -70,14 +70,14 @@ def observed(subject: Subject, plan: Plan, tower: TowerTimes, videos: Sequence[V
 
 
 def spaced(video: VideoTokens, count: int) -> Reduction:
-    """So many pooled tokens, evenly spaced over the whole video."""
+    """``count`` pooled tokens, evenly spaced over the whole video."""
     index = torch.tensor(evenly(video.frames * video.cells, count), device=video.features.device)
     side = None if video.side is None else video.side.flatten(1, 2)[:, index]
     return replace(select(video, index, weights=False), side=side)
 
 
 def tower_work(subject: Subject, case: Case, groups: int, needs: frozenset[str]) -> dict[str, Work]:
-    """What the tower must do for all frames: plain, and what the tapped way adds; nothing for towers not counted."""
+    """Work of the tower for all frames, plain, and the work that tapping adds; empty for uncounted towers."""
     if not _is_counted(subject):
         return {}
     tower, frames = Tower.of(subject.model.config), case.pictures
@@ -88,7 +88,7 @@ def tower_work(subject: Subject, case: Case, groups: int, needs: frozenset[str])
 
 
 def language_work(subject: Subject, case: Case, samples: Samples) -> dict[str, Work]:
-    """What the stages after the tower must do in one way."""
+    """Work of the stages after the tower in one way."""
     decoder = Decoder.of(subject.model.config.get_text_config())
     work = {
         PREFILL: decoder.prefill(case.batch, samples.positions, subject.width),
@@ -106,17 +106,17 @@ def papers_prefill(subject: Subject, samples: Samples) -> float:
 
 
 def has_authors_way(subject: Subject, plan: Plan) -> bool:
-    """Whether the method's authors have a way of their own here: AOT's, on the grid that their setting is for."""
+    """Whether there is an authors' way: for AOT, on the grid that the authors' setting is meant for."""
     if not isinstance(plan.reducer, AOT | AOTPaper) or not _is_counted(subject):
         return False
     return Tower.of(subject.model.config).patches == AUTHORS_PATCHES
 
 
 def uncounted(subject: Subject) -> list[str]:
-    """A note where the work of the tower is not counted."""
+    """A note if the work of the tower is not counted."""
     if _is_counted(subject):
         return []
-    return [f"Operations of the tower, and of the fold its bytes, are not counted for {subject.family.model_type}."]
+    return [f"Operations of the tower and bytes of the fold are not counted for {subject.family.model_type}."]
 
 
 def _is_counted(subject: Subject) -> bool:

@@ -1,4 +1,4 @@
-"""A run in files: every sample as JSON, and the tables in Markdown."""
+"""Write a run: all samples as JSON, tables as Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SAMPLES, TABLES = "speed.json", "speed.md"
 
 
 def write(results: Results, folder: str | Path) -> list[Path]:
-    """Write both files to a folder, which is made where there is none; their paths."""
+    """Write both files to a folder, created if it is missing; returns their paths."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SAMPLES).write_text(as_json(results) + "\n", encoding="utf-8")
@@ -21,10 +21,10 @@ def write(results: Results, folder: str | Path) -> list[Path]:
 
 
 def as_json(results: Results) -> str:
-    """Everything that was measured."""
+    """All measurements as JSON."""
     return json.dumps(results.as_dict(), indent=2)
 
 
 def read(path: str | Path) -> Results:
-    """The run that `write` wrote as JSON."""
+    """Read a run from the JSON file of `write`."""
     return Results.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Which answers survive folding in the little worlds: settings are chosen on one split, and reported on another."""
+"""Accuracy of folded models on synthetic clips: settings are chosen on one split and reported on another."""
 
 from vidfold.bench.suites.cases import Case
 from vidfold.bench.suites.entries import Entry

@@ -1,4 +1,4 @@
-"""The clips of a panel: which they are, and what a model sees of them."""
+"""The clips of a panel, and their encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
 
 Read = Literal["varied", "whole"]
-"""What a model's language model read in training: a varied share of each video, or whole videos."""
+"""What the language model read last in training: a varied share of each video, or whole videos."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Case:
 
     Attributes:
         model: "varied" for the shipped model, "whole" for its twin, trained further on whole videos.
-        world: of the clips.
-        split: of the clips.
-        clips: how many.
-        frames: lengths that the clips take in turn.
-        first: place of the first one in the split.
+        world: world of the clips.
+        split: split of the clips.
+        clips: number of clips.
+        frames: lengths of the clips, in turn.
+        first: index of the first clip in the split.
     """
 
     model: Read = "varied"
@@ -56,7 +56,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A clip that was encoded: its ``place`` among those of the case, its tokens and its questions."""
+    """An encoded clip: its index ``place`` in the case, its tokens and its questions."""
 
     place: int
     seed: int
@@ -65,7 +65,7 @@ class Seen:
 
 
 def encoded(model: LlavaOnevisionForConditionalGeneration, case: Case, needs: frozenset[str]) -> Iterator[Seen]:
-    """The clips of a case, those of equally many frames together, so that their folds fill batches."""
+    """The clips of a case, sorted by length, so that folds of equal size fill batches."""
     family = models.family(model)
     family.check_needs(needs)
     for place, (seed, frames) in sorted(enumerate(case.members()), key=lambda each: each[1][1]):

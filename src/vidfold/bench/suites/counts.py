@@ -1,4 +1,4 @@
-"""Answers of every clip in one small file a case, so that any difference and its error can be computed again."""
+"""Answers per clip in one small file per case, so that any difference and its error can be recomputed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vidfold.tiny.evaluate import Score
 
 
 def save(path: Path, scores: Mapping[str, Score]) -> None:
-    """Write scores of the same clips as a compressed numpy archive, beside its place, and move it there."""
+    """Write scores of the same clips to a compressed numpy archive; the file is replaced atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     every = list(scores.values())
@@ -30,7 +30,7 @@ def save(path: Path, scores: Mapping[str, Score]) -> None:
 
 
 def load(path: Path) -> dict[str, Score]:
-    """The scores of a file, by label; none where there is no file.
+    """The scores of a file, by label; empty if there is no file.
 
     ``right`` (labels, clips, kinds) and ``asked`` (clips, kinds) count answers and questions, kinds in the order of
     `vidfold.tiny.questions.KINDS`; ``kept`` (labels, clips) are shares of the tokens.

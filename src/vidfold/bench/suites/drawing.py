@@ -1,4 +1,4 @@
-"""Pictures of a suite: right answers over retention, one panel for every model and world."""
+"""Pictures of a suite: accuracy over retention, one panel per model and world."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vidfold.reducers import AOT
 
 NAME = "suite-retention"
 COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
-"""Of methods that have no style of their own; of Okabe and Ito's palette, as those of `vidfold.bench.drawing`."""
+"""Colours of methods without a fixed style, from Okabe and Ito's palette as in `vidfold.bench.drawing`."""
 MARKERS = ("o", "D", "v", "X", "P", "<", ">")
 LINES = ("-", "--", "-.", ":")
 
 _FIRST = Style("#0072B2", "s", "-", 5.0, 2.0)
-_NAMES = 5  # of the legend in a row
+_NAMES = 5  # legend entries per row
 
 
 def draw(results: Results, folder: str | Path) -> list[Path]:
-    """Draw a suite as SVG and PNG; the files written.
+    """Draw a suite as SVG and PNG; returns the files written.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -43,7 +43,7 @@ def draw(results: Results, folder: str | Path) -> list[Path]:
 
 
 def over_retention(results: Results) -> Any:
-    """A matplotlib Figure of right answers over the share of tokens kept, as measured."""
+    """A matplotlib Figure of accuracy over the measured share of tokens kept."""
     plan = results.plan
     down, across = len(plan.suite.worlds), len(MODELS)
     figure, panels = drawing.panels(down, across, (4.6 * across, 1.3 + 3.2 * down))
@@ -61,13 +61,13 @@ def over_retention(results: Results) -> Any:
         axes.set_title(f"model {case.model}, {case.world} world", fontsize=10)
     _legend(figure, styles)
     figure.supylabel("right answers, %", fontsize=9)
-    what = f"suite {plan.suite.name}, {plan.clips} clips a world; bars: one standard error over clips, of {first}"
+    what = f"suite {plan.suite.name}, {plan.clips} clips per world; bars: one standard error over clips, for {first}"
     figure.supxlabel(f"tokens kept, %, as measured\n{what}", fontsize=9)
     return figure
 
 
 def style(methods: Sequence[str]) -> dict[str, Style]:
-    """The first method strong; the others differ in colour, marker and line."""
+    """Styles of the methods: the first one highlighted, the others differ in colour, marker and line."""
     styles = {methods[0]: _FIRST}
     for place, method in enumerate(methods[1:]):
         own = Style(COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)], LINES[place % len(LINES)])

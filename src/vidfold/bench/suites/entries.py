@@ -1,4 +1,4 @@
-"""The settings of a panel: a method of the registry at a retention, or a method as it is."""
+"""The settings of a panel: a registry method at a retention, or a given method unchanged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Entry:
     """One setting of a panel.
 
     Attributes:
-        label: by which its score is found.
-        needs: optional fields of `VideoTokens` that it is given; it gets no others.
-        make: the method for one video, from its tokens and the seed of its clip.
+        label: key of its score.
+        needs: the optional fields of `VideoTokens` that it gets, and no others.
+        make: makes the method for one video, from its tokens and the seed of its clip.
     """
 
     label: str
@@ -27,7 +27,7 @@ class Entry:
 
     @classmethod
     def named(cls, method: str, retention: float, label: str | None = None, **settings: object) -> Entry:
-        """A method of the registry as `vidfold.tiny.evaluate.Setting` makes it, with other fields set on top.
+        """A registry method as made by `vidfold.tiny.evaluate.Setting`, with more fields set.
 
         Raises:
             ValueError: an unknown method, a retention out of range, or a method that works inside the language model.
@@ -42,7 +42,7 @@ class Entry:
 
     @classmethod
     def of(cls, label: str, reducer: Reducer) -> Entry:
-        """A method as it is; one that draws at random draws anew for each clip, whatever its own seed."""
+        """A given method unchanged; a random method gets each clip's seed in place of its own."""
         drawn = any(field.name == "seed" for field in fields(_outside(reducer)))
 
         def make(tokens: VideoTokens, seed: int) -> Reducer:
@@ -53,5 +53,5 @@ class Entry:
 
 def _outside(reducer: Reducer) -> Reducer:
     if isinstance(reducer, InnerReducer):
-        raise ValueError(f"{reducer.name} works inside the language model; a panel folds before it")
+        raise ValueError(f"{reducer.name} works inside the language model; a panel needs methods that fold before it")
     return reducer

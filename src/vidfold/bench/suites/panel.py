@@ -1,4 +1,4 @@
-"""Many settings on the same clips, quickly: a clip is encoded once, and all its questions are read in one sequence."""
+"""Score many settings on the same clips, fast: encode each clip once, read all its questions in one sequence."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
 
 FULL = "full"
-"""Label of the unfolded video, which every score has."""
+"""Label of the unfolded video, in every result."""
 Watcher = Callable[[int, int], None]
 
-_FOLDS = 512  # held before the language model reads them
-_TOKENS = 8192  # that it reads at a time
+_FOLDS = 512  # folds collected before the language model reads them
+_TOKENS = 8192  # tokens per batch of the language model
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The clips of a case, encoded, to be scored again and again.
+    """The encoded clips of a case, to score many times.
 
     Attributes:
-        clips: those of equally many frames together.
-        full: the score of all tokens.
+        clips: the clips, sorted by length.
+        full: the score with all tokens.
     """
 
     clips: tuple[Seen, ...]
@@ -49,11 +49,11 @@ def prepare(
     needs: Iterable[str] = ("shallow", "deep"),
     watch: Watcher | None = None,
 ) -> Prepared:
-    """Encode all clips of a case, and answer their questions from all tokens.
+    """Encode all clips of a case, and answer their questions with all tokens.
 
     Args:
         model: the embedded model or its twin, in float32.
-        case: the clips; which model it names is not looked at.
+        case: the clips; its ``model`` is ignored.
         needs: optional fields of `VideoTokens` to fill.
         watch: called with (done, total) clips.
     """
@@ -73,23 +73,23 @@ def score(
     entries: Sequence[Entry],
     watch: Watcher | None = None,
 ) -> dict[str, Score]:
-    """Fold every clip in every way, and ask all questions about it.
+    """Fold every clip with every entry, and answer all its questions.
 
     Args:
         model: the embedded model or its twin, in float32.
-        clips: a case, whose clips are encoded one by one and forgotten, or what `prepare` made of it.
-        entries: the settings, each with a label of its own.
+        clips: a case, whose clips are encoded one by one and not kept, or the result of `prepare`.
+        entries: the settings, each with a unique label.
         watch: called with (done, total) clips.
 
     Returns:
-        Label -> score; that of all tokens, ``FULL``, comes first.
+        Label -> score; the first is ``FULL``, with all tokens.
 
     Raises:
-        ValueError: two entries of one label, or a need that the model cannot meet or `prepare` was not told.
+        ValueError: two entries with the same label, or a needed field that the model or `prepare` does not give.
     """
     labels = [FULL, *(entry.label for entry in entries)]
     if twice := {label for label in labels if labels.count(label) > 1}:
-        raise ValueError(f"every entry needs a label of its own, and not {FULL!r}; given twice: {sorted(twice)[0]!r}")
+        raise ValueError(f"entries need unique labels other than {FULL!r}; given twice: {sorted(twice)[0]!r}")
     if isinstance(clips, Prepared):
         return {FULL: clips.full} | _score(model, clips.clips, len(clips.clips), entries, watch)
     needs = frozenset[str]().union(*(entry.needs for entry in entries))
@@ -131,7 +131,7 @@ def _score(
 
 @dataclass(frozen=True, eq=False)
 class _Fold:
-    """The (K, D) tokens that an entry, by its number, leaves of a clip, by its place."""
+    """The (K, D) tokens of one clip (index ``place``) folded by one entry (its index)."""
 
     entry: int
     place: int
@@ -140,7 +140,7 @@ class _Fold:
 
 
 def _batches(folds: Sequence[_Fold]) -> Iterator[list[_Fold]]:
-    """Folds of equally many tokens, those with similarly many words together."""
+    """Batches of folds with the same number of tokens, sorted by question length."""
     batch: list[_Fold] = []
     for fold in sorted(folds, key=lambda fold: (len(fold.tokens), len(fold.asked))):
         rows = _TOKENS // (len(fold.tokens) + len(fold.asked))

@@ -1,4 +1,4 @@
-"""The suites: on which clips settings are chosen, the choice is confirmed, and results are reported."""
+"""The suites: clips for choosing settings, for confirming a choice, and for reporting results."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vidfold.reducers.inner import InnerReducer
 from vidfold.tiny.worlds import WORLDS
 
 Cell = tuple[str, float]
-"""A method and the retention asked of it."""
+"""A method and its requested retention."""
 UNFOLDED: Cell = (Identity.name, 1.0)
 """All tokens."""
 ALL = "all"
-"""Stands for every method that folds before the language model."""
+"""Stands for all methods that fold before the language model."""
 RETENTIONS = (0.50, 0.25, 0.20, 0.15, 0.10, 0.05)
 FRAMES = (8, 16, 32)
 CLIPS = 200
-"""Of every world."""
+"""Clips per world."""
 MODELS = {read: name for name, read in EMBEDDED.items()}
 """What the language model read in training -> the model's name in `vidfold.app.loading`."""
 
@@ -32,9 +32,9 @@ class Suite:
     """Clips of one split of some worlds, for both models.
 
     Attributes:
-        name: of the suite.
-        split: that its clips are of.
-        worlds: that they show.
+        name: name of the suite.
+        split: split of its clips.
+        worlds: worlds of its clips.
         purpose: one line, for reports.
     """
 
@@ -44,17 +44,17 @@ class Suite:
     purpose: str
 
     def cases(self, clips: int = CLIPS, frames: Sequence[int] = FRAMES) -> tuple[Case, ...]:
-        """Every model with every world."""
+        """One case per model and world."""
         check_count("clips", clips)
         return tuple(Case(model, world, self.split, clips, tuple(frames)) for model in MODELS for world in self.worlds)
 
 
-SEARCH = Suite("search", "search", WORLDS[:1], "settings are chosen by these numbers, so they flatter what was chosen")
-"""To choose settings by.  Of the first world alone: nothing is ever tuned on the second."""
-CONFIRM = Suite("confirm", "confirm", WORLDS, "checks a choice that was made on the search suite")
-"""To check a choice that was made; where it does not hold, go back and choose by `SEARCH`, on more clips."""
-FINAL = Suite("final", "final", WORLDS, "run once, when everything is chosen; nothing was chosen by these numbers")
-"""To report.  Run once, when everything is chosen; never choose by it."""
+SEARCH = Suite("search", "search", WORLDS[:1], "settings are chosen by these numbers, so they favour the chosen one")
+"""For choosing settings.  First world only: nothing is ever tuned on the second."""
+CONFIRM = Suite("confirm", "confirm", WORLDS, "checks a choice made on the search suite")
+"""For checking a choice; if it does not hold, choose again on `SEARCH`, with more clips."""
+FINAL = Suite("final", "final", WORLDS, "run once, after all choices; nothing was chosen by these numbers")
+"""For reporting.  Run once, after all choices; never choose by it."""
 SUITES = {suite.name: suite for suite in (SEARCH, CONFIRM, FINAL)}
 """Name -> suite."""
 
@@ -65,10 +65,10 @@ class Plan:
 
     Attributes:
         suite: the clips.
-        methods: names of the registry; the others are compared with the first.
-        retentions: shares of the tokens, in (0, 1], from the most to the fewest.
-        clips: of every world.
-        frames: lengths that the clips take in turn.
+        methods: names of the registry; all are compared with the first.
+        retentions: shares of the tokens, in (0, 1], descending.
+        clips: clips per world.
+        frames: lengths of the clips, in turn.
     """
 
     suite: Suite
@@ -86,14 +86,14 @@ class Plan:
         clips: int | None = None,
         frames: Sequence[int] = FRAMES,
     ) -> Plan:
-        """From names, each method and retention once.
+        """A plan from names; duplicates are removed.
 
         Args:
             suite: a name in `SUITES`.
-            methods: names of the registry, or "all": AOT, then all others that a panel can fold by.
+            methods: names of the registry, or "all": AOT, then all others that fold before the language model.
             retentions: None is `RETENTIONS`.
             clips: None is `CLIPS`.
-            frames: lengths that the clips take in turn.
+            frames: lengths of the clips, in turn.
 
         Raises:
             ValueError: an unknown suite or method, a method inside the language model, or numbers out of range.
@@ -111,7 +111,7 @@ class Plan:
         return plan
 
     def cases(self) -> tuple[Case, ...]:
-        """Every model with every world."""
+        """One case per model and world."""
         return self.suite.cases(self.clips, self.frames)
 
     def entries(self) -> dict[Cell, Entry]:
@@ -119,7 +119,7 @@ class Plan:
         return {(method, share): Entry.named(method, share) for method in self.methods for share in self.retentions}
 
     def cells(self) -> tuple[Cell, ...]:
-        """All tokens, then the entries."""
+        """The unfolded cell, then all entries."""
         return (UNFOLDED, *self.entries())
 
 

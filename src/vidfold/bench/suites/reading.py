@@ -1,7 +1,7 @@
-"""All questions of a clip in one sequence behind its visual tokens, so that these are read once.
+"""All questions about a clip in one sequence after its visual tokens, so that these are read once.
 
-The sequence is ``<|im_start|> user``, the visual tokens with the newline, then every question with its turn.  No
-question sees another, and positions start anew with each, so each is read as if it stood alone in a chat.
+The sequence is ``<|im_start|> user``, the visual tokens with the newline, then every question with its turn.  Questions
+do not attend to each other and all have the same positions, so each is read as if it were alone in a chat.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The Q questions of one clip, L tokens in all.
+    """The Q questions about one clip, L tokens in total.
 
     Attributes:
-        ids: (L,) int64, the words of all questions, each up to where its answer is predicted.
-        slots: (L,) int64, the number of the question that a token belongs to.
-        offsets: (L,) int64, its place in that question.
-        ends: (Q,) int64, where the answers are predicted.
-        kinds: (Q,) int64, places in ``KINDS``.
+        ids: (L,) int64, token ids of all questions, each up to the position that predicts its answer.
+        slots: (L,) int64, index of the question that a token belongs to.
+        offsets: (L,) int64, position of a token in its question.
+        ends: (Q,) int64, positions that predict the answers.
+        kinds: (Q,) int64, indices into ``KINDS``.
         truth: (Q,) int64, the true answers.
     """
 
@@ -64,18 +64,18 @@ class Asked:
         return len(self.ids)
 
     def counts(self, chosen: Tensor | None = None) -> Tensor:
-        """Questions of each kind, (kinds,) int64: all of them, or those ``chosen`` (Q,) bool."""
+        """Number of questions of each kind, (kinds,) int64: all, or those ``chosen`` (Q,) bool."""
         return torch.bincount(self.kinds if chosen is None else self.kinds[chosen], minlength=len(KINDS))
 
 
 def right(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked: Sequence[Asked]) -> list[Tensor]:
-    """Right answers of each kind, (kinds,) int64, to the questions of every row over ``visual`` tokens (B, K, D)."""
+    """Number of right answers per kind, (kinds,) int64, for every row of ``visual`` tokens (B, K, D)."""
     told = scores(model, visual, asked)
     return [each.counts(logits.argmax(-1) == each.truth) for each, logits in zip(asked, told, strict=True)]
 
 
 def scores(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked: Sequence[Asked]) -> list[Tensor]:
-    """Logits (Q, words) of the answers to the questions of every row over ``visual`` tokens (B, K, D)."""
+    """Logits (Q, words) of the answers, for every row of ``visual`` tokens (B, K, D)."""
     embed = model.get_input_embeddings()
     device = visual.device
     prefix = embed(torch.tensor(PREFIX, device=device)).expand(len(asked), -1, -1)
@@ -98,18 +98,18 @@ def scores(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked:
 def _last_states(
     language: Qwen2Model, shared: Tensor, words: Tensor, slots: Tensor, offsets: Tensor, ends: Tensor
 ) -> Tensor:
-    """What the language model knows where answers begin, (B, Q, D).
+    """Final states of the language model at the positions that predict answers, (B, Q, D).
 
-    Its own layers, but what no answer reads is left out: attention between questions, and all but keys and values in
-    the last layer.
+    Runs the model's layers, without the parts that no answer depends on: attention between questions, and everything
+    but keys and values of other positions in the last layer.
 
     Args:
         language: a Qwen2 decoder without sliding windows.
-        shared: (B, n, D), what all questions see.
-        words: (B, L, D) all questions.
-        slots: (B, L) the question that each word belongs to.
-        offsets: (B, L) its place there.
-        ends: (B, Q) where the answers begin.
+        shared: (B, n, D), states that all questions attend to.
+        words: (B, L, D), states of all questions.
+        slots: (B, L), index of the question of each token.
+        offsets: (B, L), position of each token in its question.
+        ends: (B, Q), positions that predict the answers.
     """
     count = shared.shape[1]
     mask = _mask(slots, count, words.dtype)
@@ -123,19 +123,19 @@ def _last_states(
         all_values = torch.cat([values, _heads(attention.v_proj, asking, attention)], 2)
         if number < len(language.layers):
             queries = _rotated(_heads(attention.q_proj, normal, attention), before)
-            shared = _onward(layer, shared, scaled_dot_product_attention(queries, keys, values, is_causal=True))
+            shared = _layer_output(layer, shared, scaled_dot_product_attention(queries, keys, values, is_causal=True))
         else:
             rows = torch.arange(len(ends), device=ends.device)[:, None]
             words, asking, mask = words[rows, ends], asking[rows, ends], mask[:, 0][rows, ends][:, None]
             behind = behind[0][rows, :, ends].transpose(1, 2), behind[1][rows, :, ends].transpose(1, 2)
         queries = _rotated(_heads(attention.q_proj, asking, attention), behind)
-        words = _onward(layer, words, scaled_dot_product_attention(queries, all_keys, all_values, attn_mask=mask))
+        words = _layer_output(layer, words, scaled_dot_product_attention(queries, all_keys, all_values, attn_mask=mask))
     states: Tensor = language.norm(words)
     return states
 
 
 def _mask(slots: Tensor, shared: int, dtype: torch.dtype) -> Tensor:
-    """(B, 1, L, shared + L), to be added: a word sees what is shared, and its own question up to itself."""
+    """Additive mask (B, 1, L, shared + L): a token sees all shared tokens, and its question up to itself."""
     own = (slots[:, :, None] == slots[:, None, :]).tril_()
     hidden = torch.zeros(own.shape, dtype=dtype, device=slots.device).masked_fill_(~own, torch.finfo(dtype).min)
     return functional.pad(hidden, (shared, 0))[:, None]
@@ -148,7 +148,7 @@ def _heads(projection: nn.Module, states: Tensor, attention: Any) -> Tensor:
 
 
 def _rotation(language: Qwen2Model, like: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of rotary positions, each (B, 1, L, half a head)."""
+    """Cosines and sines of rotary positions, each (B, 1, L, head size / 2)."""
     cosine, sine = language.rotary_emb(like, positions)
     half = cosine.shape[-1] // 2
     return cosine[:, None, :, :half], sine[:, None, :, :half]
@@ -160,8 +160,8 @@ def _rotated(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([one * cosine - other * sine, other * cosine + one * sine], -1)
 
 
-def _onward(layer: Any, states: Tensor, attended: Tensor) -> Tensor:
-    """States (B, L, D) after a layer, from what its heads attended to."""
+def _layer_output(layer: Any, states: Tensor, attended: Tensor) -> Tensor:
+    """States (B, L, D) after a layer, from the output of its attention heads."""
     states = states + layer.self_attn.o_proj(attended.transpose(1, 2).flatten(2))
     after: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
     return after

@@ -1,4 +1,4 @@
-"""A suite as tables: accuracies, paired differences to the first method, and kinds of question."""
+"""Tables of a suite: accuracies, paired differences to the first method, kinds of question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vidfold.bench.suites.statistics import Estimate
 from vidfold.bench.suites.views import BY_KIND, LEVEL, MEAN, Signs, View, signs, views
 
 KINDS_AT = 0.10
-"""The retention at which kinds of question are told apart."""
+"""The retention of the tables by kind of question."""
 
 _SIGNS = {1: " ▲", -1: " ▼", 0: ""}
 _UNEQUAL = "\\*"
@@ -23,7 +23,7 @@ Table = list[list[str]]
 
 
 def overview(results: Results) -> str:
-    """Accuracies of all cases together, for a terminal."""
+    """Accuracies over all cases, for a terminal."""
     together, _ = views(results)
     body = _accuracies(together, signs([together], _folded(results.plan)))
     title = f"suite {results.plan.suite.name}, {together.title.lower()}: right answers in %, ± one standard error"
@@ -34,7 +34,7 @@ def overview(results: Results) -> str:
 
 
 def markdown(results: Results) -> str:
-    """All tables of all views, what they mean, and what was measured with what."""
+    """All tables of all views, with legend and provenance, in Markdown."""
     plan, (together, alone) = results.plan, views(results)
     parts = [f"# Suite {plan.suite.name}", _introduction(plan)]
     for family in ([together], alone):
@@ -57,7 +57,7 @@ def _folded(plan: Plan) -> list[Cell]:
 
 
 def _accuracies(view: View, marks: Signs) -> Table:
-    """Methods by retentions, with the measured share of the tokens where it is another than asked for."""
+    """Methods by retentions, with the measured share of tokens if it differs from the requested one."""
     plan = view.results.plan
     rows = [["method", *map(_percent, plan.retentions)]]
     for method in plan.methods:
@@ -94,7 +94,7 @@ def _kinds(view: View, cells: Sequence[Cell], marks: Signs) -> Table:
 
 
 def _number(estimate: Estimate, sign: str = "") -> str:
-    """A share or difference in % with its standard error."""
+    """A share or difference in %, with its standard error."""
     if math.isnan(estimate.value):
         return "-"
     return f"{100 * estimate.value:{sign}.1f} ± {100 * estimate.error:.1f}"
@@ -117,12 +117,12 @@ def _percent(share: float) -> str:
 
 
 def _notes(plan: Plan, view: View) -> list[str]:
-    """What belongs under a view's tables."""
+    """The notes under a view's tables."""
     notes = [f"All tokens: {_number(view.estimate(UNFOLDED))} %."]
     if len(plan.methods) > 1:
         notes.append(f"{_SIGNS[1].strip()} {_SIGNS[-1].strip()}: significantly above or below {plan.methods[0]}.")
     if any(view.unequal(cell) for cell in _folded(plan)):
-        notes.append(f"{_UNEQUAL} keeps another share of the tokens than asked for: not at equal cost with the others.")
+        notes.append(f"{_UNEQUAL} keeps more or fewer tokens than requested: not at the same cost as the others.")
     return notes
 
 
@@ -132,29 +132,29 @@ def _introduction(plan: Plan) -> str:
     return (
         f"Purpose: {plan.suite.purpose}.\n\n{plan.clips} clips of the {plan.suite.split} split of the {worlds} world"
         f"{'s' * (len(plan.suite.worlds) > 1)} each, of {frames} frames in turn. Model varied: the shipped one, whose "
-        "language model learnt from a varied share of every video's tokens. Model whole: its twin, which was "
-        "trained further on whole videos alone."
+        "language model was trained on a varied share of every video's tokens. Model whole: its twin, trained further "
+        "on whole videos only."
     )
 
 
 def _legend(plan: Plan, alone: int) -> str:
     others, shares = len(plan.methods) - 1, len(plan.retentions)
     legend = (
-        "Right answers: mean over the kinds of question, each weighing the same. ±: one standard error over clips; "
-        "questions of one clip are not independent. In a view of both models a clip counts once, with the mean of the "
-        "two, and worlds weigh the same."
+        "Right answers: mean over the kinds of question, all with the same weight. ±: one standard error over clips; "
+        "questions about one clip are not independent. In a view of both models a clip counts once, with the mean of "
+        "the two; worlds have the same weight."
     )
     if others:
         legend += (
-            f" Marks: two-sided normal tests of the paired differences at {LEVEL:.0%} after Holm's correction, by "
+            f" Marks: two-sided normal tests of the paired differences at {LEVEL:.0%} after Holm's correction, within "
             f"families of comparisons: the {others * shares} of the first table, the {alone * others * shares} of the "
-            "views of single cases, and likewise those by kind."
+            "views of single cases, and those by kind in the same way."
         )
     return legend
 
 
 def _provenance(results: Results) -> list[str]:
-    """Versions and machines, one line for each that occurs."""
+    """Versions and machines, one line for each combination."""
     told = (", ".join(f"{name} {row[name]}" for name in _PROVENANCE) for row in results.rows)
     weights = dict.fromkeys(f"{row['model']} {row['weights']}" for row in results.rows)
     return [*dict.fromkeys(f"Measured with {line}." for line in told), f"Weights: {', '.join(weights)}."]

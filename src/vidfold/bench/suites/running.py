@@ -1,4 +1,4 @@
-"""A suite from start to end: what is not measured yet is measured, case by case, and kept."""
+"""Run a suite: measure what is missing, case by case, and save it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vidfold.tokens import Pooling, VideoTokens
 FILE, COUNTS = "suite.csv", "counts"
 CASE = ("suite", "model", "weights", "dtype", "world", "split", "clips", "frames")
 KEY = (*CASE, "method", "asked", "settings")
-"""Columns that tell cells apart; ``asked`` is the retention asked for, ``settings`` all fields of the method."""
+"""Columns that identify a cell; ``asked`` is the requested retention, ``settings`` all fields of the method."""
 COLUMNS = (
     *KEY,
     *("questions", "layer_retention", "accuracy_mean", "accuracy_mean_se"),
@@ -36,12 +36,12 @@ COLUMNS = (
     *("system", "processor", "threads", "device", "date"),
 )
 """Columns of the file.  ``layer_retention`` is the measured share of the tokens; ``counts`` names the file with the
-answers of every clip and, behind a colon, the cell's label there: see `vidfold.bench.suites.counts`."""
+answers of every clip and, after a colon, the cell's label in it: see `vidfold.bench.suites.counts`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A suite that was run: the scores of every case, by method and retention, and the rows of the file."""
+    """Results of a suite: the scores of every case, by method and retention, and the rows of the file."""
 
     plan: Plan
     scores: Mapping[Case, Mapping[Cell, Score]]
@@ -56,17 +56,17 @@ def run(
     models: Mapping[Read, VideoModel] | None = None,
     watch: Watcher | None = None,
 ) -> Results:
-    """Measure what a folder does not hold yet; every case is kept the moment it is finished.
+    """Measure what a folder does not have yet; every case is saved as soon as it is finished.
 
     Args:
         plan: what to compare.
-        output: folder; made where it is missing.
-        device: of the models; None is a GPU where there is one.
-        models: loaded models to take instead of the shipped ones, under "varied" and "whole".
+        output: folder; created if it is missing.
+        device: device of the models; None: a GPU if there is one.
+        models: loaded models to use instead of the shipped ones, as "varied" and "whole".
         watch: called with (done, total) clips.
 
     Raises:
-        ValueError: weights that are missing, a method that refuses a clip, or a folder with another version's file.
+        ValueError: missing weights, a method that cannot fold a clip, or a folder with another version's file.
     """
     folder, cases = Path(output), plan.cases()
     records = Records(folder / FILE, COLUMNS, KEY)
@@ -76,7 +76,7 @@ def run(
     done, total = 0, sum(plan.clips for open_ in missing if open_)
     for bench, open_ in zip(benches, missing, strict=True):
         if open_:
-            for made in bench.measure(open_, _onward(watch, done, total)):
+            for made in bench.measure(open_, _offset(watch, done, total)):
                 records.put(made)
             done += plan.clips
     return Results(
@@ -88,7 +88,7 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """One case of a plan with its model and what a folder holds of it."""
+    """One case of a plan with its model and its results in a folder."""
 
     plan: Plan
     case: Case
@@ -96,13 +96,13 @@ class _Bench:
     folder: Path
 
     def missing(self, records: Records) -> list[Cell]:
-        """Cells without a row, or without the answers it stands for."""
+        """Cells without a row, or without saved answers."""
         there = counts.load(self.folder / self._file)
         cells = self.plan.cells()
         return [cell for cell in cells if self._label(cell) not in there or self.row(records, cell) is None]
 
     def measure(self, cells: Iterable[Cell], watch: Watcher | None) -> list[Row]:
-        """Rows of these cells; their answers are kept."""
+        """Measure these cells, save their answers, and return their rows."""
         entries = {cell: entry for cell, entry in self.plan.entries().items() if cell in cells}
         found = score(self.loaded.model, self.case, list(entries.values()), watch)
         scores = {cell: found[FULL if cell == UNFOLDED else entries[cell].label] for cell in cells}
@@ -115,17 +115,17 @@ class _Bench:
         ]
 
     def scores(self) -> dict[Cell, Score]:
-        """What the folder holds of all cells."""
+        """The saved scores of all cells."""
         there = counts.load(self.folder / self._file)
         return {cell: there[self._label(cell)] for cell in self.plan.cells()}
 
     def row(self, records: Records, cell: Cell) -> Row | None:
-        """The row of a cell, if there is one."""
+        """The row of a cell, or None."""
         return records.get(records.key_of(self._key(cell)))
 
     @cached_property
     def _own(self) -> dict[str, str]:
-        """What tells this case from others."""
+        """The key columns of this case."""
         return {
             "suite": self.plan.suite.name,
             "model": self.case.model,
@@ -162,14 +162,12 @@ def _load(names: Iterable[Read], device: str | None) -> dict[Read, VideoModel]:
     for name in names:
         folder = tiny.path(name)
         if not (folder / "config.json").is_file():
-            raise ValueError(
-                f"the model {MODELS[name]!r}, which a suite asks as well, has no weights in {str(folder)!r}"
-            )
+            raise ValueError(f"the model {MODELS[name]!r}, which a suite also needs, has no weights in {str(folder)!r}")
     return {name: load(MODELS[name], device=device) for name in names}
 
 
 def numbers(score: Score) -> Row:
-    """What a row tells of a score."""
+    """Columns of a row for a score."""
     asked = [kind for kind, count in zip(KINDS, score.asked.sum(0), strict=True) if count]
     estimates = {"mean": mean_accuracy(score)} | {kind: kind_accuracy(score, kind) for kind in asked}
     row = {"questions": written(int(score.asked.sum())), "layer_retention": written(float(score.kept.mean()))}
@@ -178,8 +176,8 @@ def numbers(score: Score) -> Row:
     return row
 
 
-def _onward(watch: Watcher | None, before: int, total: int) -> Watcher | None:
-    """The watcher of one case, of a run that has ``before`` clips behind it."""
+def _offset(watch: Watcher | None, before: int, total: int) -> Watcher | None:
+    """The watcher of one case, after ``before`` clips of earlier cases."""
     return None if watch is None else lambda done, _: watch(before + done, total)
 
 

@@ -1,4 +1,4 @@
-"""Estimates that remember how much each clip moves them, so that any difference or mean of them has its error."""
+"""Estimates with the influence of every clip, so that differences and means have standard errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Estimate:
 
     Attributes:
         value: the number.
-        influence: (clips,), how much each clip moves it; sums to zero but for rounding.
+        influence: (clips,), influence of each clip on it; sums to zero up to rounding.
     """
 
     value: float
@@ -27,12 +27,12 @@ class Estimate:
 
     @property
     def error(self) -> float:
-        """Standard error over clips: the root of the influences' sum of squares (infinitesimal jackknife)."""
+        """Standard error over clips: square root of the sum of squared influences (infinitesimal jackknife)."""
         return math.sqrt(float(np.square(self.influence).sum()))
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of the hypothesis that the number is zero, by the normal distribution; 1 without an error."""
+        """Two-sided p-value of the hypothesis that the number is zero (normal distribution); 1 if the error is 0."""
         return math.erfc(abs(self.value) / self.error / math.sqrt(2)) if self.error else 1.0
 
     def __sub__(self, other: Estimate) -> Estimate:
@@ -41,25 +41,25 @@ class Estimate:
 
 
 def mean_accuracy(score: Score) -> Estimate:
-    """Mean accuracy over the kinds that were asked, each weighing the same."""
+    """Mean accuracy over the kinds that were asked, all with the same weight."""
     return Estimate(float(np.nanmean(score.accuracy)), np.nanmean(score.influence, axis=1))
 
 
 def kind_accuracy(score: Score, kind: str) -> Estimate:
-    """Accuracy of one kind of question; not a number where none was asked."""
+    """Accuracy of one kind of question; NaN if none was asked."""
     column = KINDS.index(kind)
     return Estimate(float(score.accuracy[column]), score.influence[:, column])
 
 
 def same_clips(estimates: Sequence[Estimate]) -> Estimate:
-    """Mean of estimates from the same clips in the same order, such as two models' on one world."""
+    """Mean of estimates from the same clips in the same order, such as of two models on one world."""
     first = estimates[0]
     moved = np.mean([_like(first, each) for each in estimates], axis=0)
     return Estimate(float(np.mean([each.value for each in estimates])), moved)
 
 
 def other_clips(estimates: Sequence[Estimate]) -> Estimate:
-    """Mean of estimates from clips of their own, such as those of two worlds."""
+    """Mean of estimates from different clips, such as of two worlds."""
     moved = np.concatenate([each.influence for each in estimates]) / len(estimates)
     return Estimate(float(np.mean([each.value for each in estimates])), moved)
 
@@ -67,8 +67,7 @@ def other_clips(estimates: Sequence[Estimate]) -> Estimate:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values of a family of tests (Holm 1979, step-down), in the order given.
 
-    Rejecting all that are at most α keeps the chance of any false rejection at most α, however the tests depend on one
-    another.
+    Rejecting all that are at most α limits the probability of any false rejection to α, even for dependent tests.
     """
     adjusted = [1.0] * len(p_values)
     least = 0.0

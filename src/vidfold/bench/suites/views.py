@@ -1,4 +1,4 @@
-"""What a suite says of some of its cases: estimates, paired differences, and which of them stand out."""
+"""Estimates, paired differences and significant differences over some cases of a suite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidfold.tiny.evaluate import Score
 from vidfold.tiny.questions import KINDS
 
 LEVEL = 0.05
-"""Chance of any false sign in a family of comparisons, at most."""
+"""Maximum probability of any false sign in a family of comparisons."""
 
 Measure = Callable[[Score], Estimate]
 MEAN: Mapping[str, Measure] = {"mean": mean_accuracy}
@@ -25,14 +25,14 @@ _UNEQUAL = 0.05
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Cases that are looked at together: one model on one world, or all."""
+    """Cases evaluated together: one model on one world, or all."""
 
     title: str
     results: Results
     cases: tuple[Case, ...]
 
     def estimate(self, cell: Cell, measure: Measure = mean_accuracy) -> Estimate:
-        """Mean over the cases.  Models that see the same clips are averaged clip by clip; worlds are independent."""
+        """Mean over the cases.  Models on the same clips are averaged clip by clip; worlds are independent."""
         worlds = dict.fromkeys(case.world for case in self.cases)
         return other_clips([same_clips([*self._of(world, cell, measure)]) for world in worlds])
 
@@ -41,12 +41,12 @@ class View:
         return self.estimate(cell, measure) - self.estimate((self.results.plan.methods[0], cell[1]), measure)
 
     def kept(self, cell: Cell) -> float:
-        """Mean share of the tokens that the language models read."""
+        """Mean measured share of the tokens that the language models read."""
         shares = [float(self.results.scores[case][cell].kept.mean()) for case in self.cases]
         return sum(shares) / len(shares)
 
     def unequal(self, cell: Cell) -> bool:
-        """Whether that is not the share asked for."""
+        """Whether `kept` differs from the requested share by more than 5 %."""
         return abs(self.kept(cell) / cell[1] - 1) > _UNEQUAL
 
     def _of(self, world: str, cell: Cell, measure: Measure) -> Iterator[Estimate]:
@@ -54,7 +54,7 @@ class View:
 
 
 def views(results: Results) -> tuple[View, list[View]]:
-    """All cases together, and every one by itself."""
+    """A view of all cases together, and one view per case."""
     cases = results.plan.cases()
     alone = [View(f"Model {case.model}, {case.world} world", results, (case,)) for case in cases]
     worlds = "both worlds" if len({case.world for case in cases}) > 1 else f"{cases[0].world} world"

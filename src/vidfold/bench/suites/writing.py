@@ -1,4 +1,4 @@
-"""A suite from start to end: measure, and write its table, Markdown and pictures to one folder."""
+"""A complete suite: measure, and write table, Markdown and pictures to one folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_suite(
     models: Mapping[Read, VideoModel] | None = None,
     watch: Watcher | None = None,
 ) -> str:
-    """Measure with `vidfold.bench.suites.run`, and write what it gives to ``output``.
+    """Measure with `vidfold.bench.suites.run`, and write the results to ``output``.
 
     Returns:
         The table for a terminal, and the files written.
