@@ -1,18 +1,18 @@
-"""Time and memory of the fold by any methods, and how they grow with the video, in one run.
+"""Time and memory of the fold, for any methods, and how they grow with the number of frames.
 
     .venv/bin/python benchmarks/fold.py [--frames 8 32 128 512] [--channels 3584]
     .venv/bin/python benchmarks/fold.py --methods aot simplecluster holitom flashvid [--limit 60]
 
-Input: frames of 27x27 patches, a synthetic video with cuts; only the fold runs: attention and keys are given. The
-authors' way is that of AOT, `vidfold.bench.authors`: loops over frames, a broadcast cosine, a decision at a time asked
-of the device. Its second row has that cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
-same tokens as both, all others their share of them. All are run in turns. The floor is what 'aot-reference' cannot do
-without: reading the features once, and the product of all patches with the anchors. The authors' way is run three times
-at most, and once from 128 frames on, for it takes minutes: some twenty in all with the numbers of frames above.
+Input: a synthetic video with cuts, frames of 27x27 patches. Only the fold runs: attention and keys are given. The
+authors' way is that of AOT's authors, `vidfold.bench.authors`: loops over frames, a broadcast cosine, a host sync for
+each decision. Its second row has the cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
+same tokens as both; all other methods keep the given retention. All run in turns. The floor is the least work of
+'aot-reference': reading the features once, and the product of all patches with the anchors. The authors' way runs at
+most three times, and once from 128 frames on, since it takes minutes: about twenty in total for the frames above.
 
-Methods whose time grows with the square of the video would take minutes too: none but the authors' way is run again on
-a video when it has had --limit seconds there, and none is given a video that is expected to take it longer, by how its
-times have grown so far: in proportion at least, by the square at most and after the first.
+Methods with quadratic time would take minutes too. So all but the authors' way stop repeating on a video after --limit
+seconds, and skip a video that is expected to take longer. The expected time grows with the power of the last two
+videos, limited to 1 to 2; after one video the power is 2.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from vidfold.bench.speed.stopwatch import timed
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 
 Ways = dict[str, Callable[[VideoTokens], Reduction]]
-"""What it is called -> what folds."""
+"""Name -> fold."""
 
 GRID, ANCHORS, KEEP = (27, 27), 126, 0.3
 THEIRS = AUTHORS, WITH_GEMM = "authors' way", "authors' way, product"
@@ -48,7 +48,7 @@ SLOW_RUNS, SLOWEST_FROM = 3, 128
 
 
 def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype) -> VideoTokens:
-    """Scenes of eight frames each, drifting."""
+    """Scenes of eight similar frames each."""
     generator = torch.Generator(device).manual_seed(0)
     patches = GRID[0] * GRID[1]
     features = torch.empty(frames, patches, channels, device=device, dtype=dtype)
@@ -62,7 +62,7 @@ def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype)
 
 
 def floor(tokens: VideoTokens) -> float:
-    """Milliseconds of one pass over the features and of the product of all patches with the anchors."""
+    """Milliseconds of one pass over the features plus the product of all patches with the anchors."""
     features, device = tokens.features, tokens.features.device
     anchors = features[:, :ANCHORS].contiguous()
     reading = min(timed(features.sum, device)[1] for _ in range(3))
@@ -71,7 +71,7 @@ def floor(tokens: VideoTokens) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """One way to fold one video."""
+    """Measurements of one way on one video."""
 
     frames: int
     way: str
@@ -85,7 +85,7 @@ class Measured:
 
 
 def expected(before: list[Measured], frames: int) -> float:
-    """Seconds that a way takes for so many frames, by what it took for fewer; none, where nothing is known of it."""
+    """Expected seconds for ``frames`` frames, from earlier measurements; 0 if there are none."""
     if not before:
         return 0.0
     power = min(2.0, max(1.0, slope(before[-2:]))) if len(before) > 1 else 2.0
@@ -93,7 +93,7 @@ def expected(before: list[Measured], frames: int) -> float:
 
 
 def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Measured]:
-    """All ways in turns; the first turn is for warming up, unless it takes a way all of its ``limit`` seconds."""
+    """Run all ways in turns; the first turn is a warm-up, and counts only if a way used up ``limit`` seconds."""
     device = tokens.features.device
     times: dict[str, list[float]] = {name: [] for name in ways}
     warm: dict[str, list[float]] = {name: [] for name in ways}
@@ -114,7 +114,7 @@ def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Me
 
 
 def rows(measured: list[Measured], skipped: list[str], frames: int, least: float) -> list[list[str]]:
-    """One row a way, and the floor, for one number of frames."""
+    """One row per way, and the floor, for one number of frames."""
     theirs = {each.way: each.milliseconds for each in measured if each.way in THEIRS}
     found = []
     for each in measured:
@@ -129,7 +129,7 @@ def rows(measured: list[Measured], skipped: list[str], frames: int, least: float
 
 
 def side_by_side(measured: list[Measured], ways: Ways, frames: list[int]) -> list[list[str]]:
-    """A row a way: its median time for each number of frames, and the power of them that it grows with."""
+    """One row per way: median time for each number of frames, and the exponent of its growth."""
     found = [["fold", *(f"{each} frames" for each in frames), "power of frames"]]
     for name in ways:
         own = {each.frames: each for each in measured if each.way == name}
@@ -154,7 +154,7 @@ def slope(measured: list[Measured]) -> float:
 
 
 def draw(path: Path, measured: list[Measured], title: str) -> None:
-    """Time and extra memory over frames, both logarithmic, so that a line of slope 1 is proportional to frames."""
+    """Draw time and extra memory over frames, all logarithmic: slope 1 means proportional to frames."""
     figure, axes = panels(1, 2, (9, 4), alike=False)
     styles = itertools.chain([*MARKED.values(), SHOWN], itertools.cycle(OTHERS))
     for way, style in zip(dict.fromkeys(each.way for each in measured), styles, strict=False):
@@ -175,13 +175,13 @@ def draw(path: Path, measured: list[Measured], title: str) -> None:
 
 
 def reducer(name: str, retention: float) -> Reducer:
-    """A method by name, at the retention if it takes one.
+    """A method by name, with the retention if it has this field.
 
     Raises:
-        ValueError: no such method, or one that cannot fold without a language model.
+        ValueError: an unknown method, or one that works inside the language model.
     """
     if name in METHODS and issubclass(METHODS[name], InnerReducer):
-        raise ValueError(f"{name} works inside the language model, and there is none here")
+        raise ValueError(f"{name} works inside the language model, which this benchmark does not run")
     known = {field.name for field in dataclasses.fields(METHODS[name])} if name in METHODS else set()
     own = {"anchors": ANCHORS, "keep": KEEP} if name == "aot-reference" else {"retention": retention}
     return get(name, **{field: value for field, value in own.items() if field in known})
@@ -193,15 +193,15 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=3584, help="(default: 3584, as LLaVA-OneVision-7B)")
     default = ["aot-reference", "aot-paper", "aot"]
     parser.add_argument("--methods", nargs="+", help=f"(default: {' '.join(default)}, and the authors' way)")
-    parser.add_argument("--retention", type=float, default=0.10, help="of methods that take it (default: 0.10)")
-    parser.add_argument("--runs", type=int, default=5, help="after one to warm up (default: 5)")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds a method and video (default: 60)")
+    parser.add_argument("--retention", type=float, default=0.10, help="for methods that have it (default: 0.10)")
+    parser.add_argument("--runs", type=int, default=5, help="runs after the warm-up (default: 5)")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds per method and video (default: 60)")
     parser.add_argument(
         "--authors", action=argparse.BooleanOptionalAction, help="the way of AOT's authors (default: without --methods)"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="(default: float32 on a CPU, else bfloat16)")
-    parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for fold.json and the picture fold.png")
     options = parser.parse_args()
     if options.threads:
@@ -235,7 +235,7 @@ def main() -> None:
     print(table(shown), end="\n\n")
     print(table(side_by_side(measured, ways, numbers)))
     if len(measured) < len(ways) * len(numbers):
-        print(f"-: left out, since one fold was expected to take more than {options.limit:g} s")
+        print(f"-: skipped, since one fold was expected to take more than {options.limit:g} s")
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         record = {"run": title, "measured": [dataclasses.asdict(each) for each in measured]}

@@ -1,11 +1,11 @@
-"""Time of every method that works before the language model, beside the figures of the original programs.
+"""Time of every method that works before the language model, and of the original programs.
 
     .venv/bin/python benchmarks/methods.py [--runs 7]
 
-Input: 32 frames of 14x14 tokens, 896 channels, float32, a synthetic video with two cuts; a tenth is kept. One thread.
-Only the method runs: attention and keys are given. The figures of the originals were taken once, on a shared two-core
-CPU machine, by their authors' code on a synthetic video of the same size; so a ratio is a guide across runs and
-machines, not a measurement within one run.
+Input: a synthetic video with two cuts, 32 frames of 14x14 tokens, 896 channels, float32; a tenth is kept. One thread.
+Only the method runs: attention and keys are given. The originals were timed once, on a shared two-core CPU machine,
+with their authors' code on a synthetic video of the same size. The ratios compare different runs and perhaps machines,
+so they are only a guide.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ ORIGINAL_CPU_MS = {
     "divprune": 3881,
     "tome": 44,
 }
-"""CPU milliseconds of the originals: one thread, torch 2.13, median of 3. DyCoke's keeps 35 % there, its least;
-FastVID's is its LLaVA-Video code, HoliTom's at threshold 0.65, OTT-Vid's at epsilon 0.01 and 200 iterations."""
+"""CPU milliseconds of the originals: one thread, torch 2.13, median of 3. DyCoke keeps 35 %, its minimum;
+FastVID is its LLaVA-Video code, HoliTom has threshold 0.65, OTT-Vid epsilon 0.01 and 200 iterations."""
 
 
 def synthetic_video(seed: int = 0) -> VideoTokens:
-    """Frames that drift within a scene and change at two cuts."""
+    """Three scenes of similar frames, with two cuts."""
     generator = torch.Generator().manual_seed(seed)
     scenes = torch.randn(3, 196, 896, generator=generator)
     scene_of = torch.arange(32) * 3 // 32
@@ -64,7 +64,7 @@ def cpu_milliseconds(reducer: Reducer, tokens: VideoTokens, runs: int) -> tuple[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=7, help="runs a method after the warm-up (default: 7)")
+    parser.add_argument("--runs", type=int, default=7, help="runs per method after the warm-up (default: 7)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     tokens = synthetic_video()

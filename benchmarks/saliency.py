@@ -1,10 +1,10 @@
-"""What reading received attention off two of 26 vision layers adds to the tower.
+"""Time that received attention of two of 26 vision layers adds to the tower.
 
     .venv/bin/python benchmarks/saliency.py [--threads 1] [--runs 9]
 
 One frame at the shape of SigLIP so400m: 729 tokens, 16 heads of 72 channels, width 1152. Timed in turns: a layer of the
-tower (half of what four layers take longer than two), the received attention of one
-layer, and the product q·kᵀ alone, which it cannot do without. Not counted: what it takes to hand queries and keys over.
+tower (half of the difference between four layers and two), the received attention of one layer, and the product q·kᵀ,
+which is its least work. Passing on queries and keys is not counted.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ def tower(layers: int, device: str, dtype: torch.dtype) -> SiglipVisionModel:
 
 
 def measure(device: str, dtype: torch.dtype, runs: int) -> list[str]:
-    """One row: milliseconds of a layer, of received attention, of its product; and the share of a whole tower."""
+    """One row: milliseconds of a layer, of received attention and of q·kᵀ; and the share of a whole tower."""
     place = torch.device(device)
     small, large = tower(2, device, dtype), tower(4, device, dtype)
     pixels = torch.randn(1, 3, 384, 384, device=place, dtype=dtype)
     query, key = torch.randn(2, 1, HEADS, TOKENS, CHANNELS, device=place, dtype=dtype)
-    layers, looks, products = [], [], []
+    layers, attentions, products = [], [], []
     for run in range(runs + 1):
         less, more = (timed(lambda model=model: model(pixels), place)[1] for model in (small, large))
-        look = timed(lambda: received(query, key), place)[1]
+        attention = timed(lambda: received(query, key), place)[1]
         product = timed(lambda: query.float() @ key.float().transpose(2, 3), place)[1]
-        if run > 0:  # the first is for warming up
+        if run > 0:  # the first run is a warm-up
             layers.append((more - less) / 2)
-            looks.append(look)
+            attentions.append(attention)
             products.append(product)
-    shares = [100 * OBSERVED * look / (LAYERS * layer) for look, layer in zip(looks, layers, strict=True)]
-    cells = [f"{statistics.median(each):.1f} ms ({min(each):.1f} to {max(each):.1f})" for each in (layers, looks)]
+    shares = [100 * OBSERVED * own / (LAYERS * layer) for own, layer in zip(attentions, layers, strict=True)]
+    cells = [f"{statistics.median(each):.1f} ms ({min(each):.1f} to {max(each):.1f})" for each in (layers, attentions)]
     percent = f"{statistics.median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f})"
     return [str(dtype).removeprefix("torch."), *cells, f"{statistics.median(products):.1f} ms", percent]
 
@@ -63,8 +63,8 @@ def measure(device: str, dtype: torch.dtype, runs: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
-    parser.add_argument("--runs", type=int, default=9, help="after one to warm up (default: 9)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--runs", type=int, default=9, help="runs after the warm-up (default: 9)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)

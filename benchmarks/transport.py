@@ -1,12 +1,12 @@
-"""Time and accuracy of the transport solver, beside POT's batch solver and a plain loop.
+"""Time and accuracy of the transport solver, compared with POT's batch solver and a plain loop.
 
     .venv/bin/python benchmarks/transport.py [--device cuda] [--threads 1] [--runs 9]
 
 Input: cosine costs of synthetic features, uniform marginals, epsilon 0.1, float32; 32 problems of 603x126 (the tokens
-and anchors of 32 frames) and 256 of 28x28. All solvers stop at the same error: every problem's row sums within 1e-4 of
-their marginal in the L1 norm, as a share of the mass. POT measures the L2 norm, so it is given the loosest tolerance of
-a few that meets this one. Solvers take turns; a slow one leaves after 10 seconds. The optimum is the plan of plain
-float64 iterations to an error of 1e-9.
+and anchors of 32 frames) and 256 of 28x28. All solvers stop at the same error: the L1 distance of every problem's row
+sums to their marginal is at most 1e-4 of the mass. POT measures the L2 norm, so it gets the loosest tolerance of a few
+that meets this limit. Solvers run in turns; a slow one stops after 10 seconds. The optimum is the plan of plain float64
+iterations up to an error of 1e-9.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SIZES = ((32, 603, 126), (256, 28, 28))
 SECONDS = 10
 
 Solver = Callable[[Tensor], tuple[Tensor, str]]
-"""Costs to plan and iterations."""
+"""Costs -> plan and iterations."""
 
 
 def costs(batch: int, rows: int, columns: int, device: str) -> Tensor:
-    """Cosine costs (B, M, N) of noisy tokens to noisy tokens of the same six kinds."""
+    """Cosine costs (B, M, N) between noisy tokens of the same six kinds."""
     generator = torch.Generator().manual_seed(0)
     kinds = torch.randn(6, 64, generator=generator)
 
@@ -58,7 +58,7 @@ def ours(backend: str) -> Solver:
 
 
 def plain(cost: Tensor) -> tuple[Tensor, str]:
-    """All problems together until the slowest has converged, which the host asks after each iteration."""
+    """All problems together until the slowest has converged; the host checks after each iteration."""
     return plain_iterations((-cost / EPSILON).exp(), TOLERANCE)
 
 
@@ -75,7 +75,7 @@ def plain_iterations(kernel: Tensor, tolerance: float) -> tuple[Tensor, str]:
 
 
 def pot(method: str, cost: Tensor) -> Solver:
-    """POT at the loosest tolerance that meets ours on these costs."""
+    """POT with the loosest tolerance that meets ours on these costs."""
 
     def at(tolerance: float) -> Solver:
         def solve(cost: Tensor) -> tuple[Tensor, str]:
@@ -97,7 +97,7 @@ def worst_error(plan: Tensor) -> float:
 
 @dataclass
 class Contender:
-    """A solver and what was measured of it."""
+    """A solver and its measurements."""
 
     name: str
     solve: Solver
@@ -126,7 +126,7 @@ def contenders(cost: Tensor) -> list[Contender]:
         Contender("POT, log domain", pot("log_sinkhorn", cost)),
     ]
     if not cost.is_cuda:
-        # POT's scalings are made on the CPU, whatever the device of the costs.
+        # POT computes its scalings on the CPU, even for costs on a GPU.
         found.append(Contender("POT, scalings", pot("sinkhorn", cost)))
     return found
 
@@ -184,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
-    parser.add_argument("--runs", type=int, default=9, help="turns a solver after the warm-up (default: 9)")
+    parser.add_argument("--runs", type=int, default=9, help="runs per solver after the warm-up (default: 9)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine(options.device))

@@ -1,7 +1,7 @@
-"""Fold a clip for a model of every family: a small one with random weights, so that nothing is downloaded.
+"""Fold a clip for a model of every family: small models with random weights, without a download.
 
-What such a model says means nothing. Every model is made from the config class of transformers, and its prompt by its
-own processor with a tokenizer of bytes. Where a prompt has text between frames, that text stays in the cache.
+Their answers are meaningless. Every model is built from its transformers config class, and its prompt by its processor
+with a byte tokenizer. Text between frames of a prompt stays in the cache.
 
     python examples/each_family.py
 """
@@ -41,7 +41,7 @@ SPECIAL = {
 
 
 class Case(NamedTuple):
-    """A model, its processor, and how a video is written in its prompts."""
+    """A model, its processor, and the placeholder of a video in its prompts."""
 
     model: Any
     processor: Any
@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
 
 def clip() -> Tensor:
-    """A bright disc that crosses a slope of grey, (F, 3, S, S) uint8."""
+    """A bright disc that moves across a grey gradient, (F, 3, S, S) uint8."""
     axis = torch.arange(SIDE)
     grey = (axis[:, None] + axis) * 60 // SIDE
     x = torch.linspace(0, SIDE, FRAMES)[:, None, None]
@@ -59,7 +59,7 @@ def clip() -> Tensor:
 
 
 def byte_tokenizer() -> Any:
-    """Every byte is a token."""
+    """A tokenizer with one token per byte."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(BPE(vocab={byte: index for index, byte in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -123,7 +123,7 @@ def llava_onevision(tokenizer: Any) -> Case:
 
 
 def video_llava(tokenizer: Any) -> Case:
-    """The same model as a LLaVA-Video: average pooling, and a newline after every row."""
+    """The same model as LLaVA-Video: average pooling, and a newline after every row."""
     case = llava_onevision(tokenizer)
     setattr(case.model.config, llava_video.RECORD, llava_video.record(Pooling.AVERAGE))
     llava_video.dress(case.model, case.processor)
@@ -158,7 +158,7 @@ def internvl(tokenizer: Any) -> Case:
 
 
 def qwen(config: Any, model: Any, processor: Any, **vision: Any) -> Callable[[Any], Case]:
-    """A model of the Qwen line: pairs of frames, 8x8 patches, merged into 4x4 tokens."""
+    """A Qwen model: pairs of frames, 8x8 patches, merged into 4x4 tokens."""
 
     def build(tokenizer: Any) -> Case:
         rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
@@ -208,11 +208,11 @@ FAMILIES: dict[str, Callable[[Any], Case]] = {
     "qwen3_vl": qwen(hf.Qwen3VLConfig, hf.Qwen3VLForConditionalGeneration, hf.Qwen3VLProcessor, **DEEPSTACK),
     "qwen3_vl_moe": qwen(hf.Qwen3VLMoeConfig, hf.Qwen3VLMoeForConditionalGeneration, hf.Qwen3VLProcessor, **DEEPSTACK),
 }
-"""Name -> what builds a small model of it."""
+"""Name -> function that builds a small model."""
 
 
 def prompt(case: Case) -> Any:
-    """A question about the clip, as the processor writes it."""
+    """Model inputs with a question about the clip, from the processor."""
     about = VideoMetadata(
         total_num_frames=FRAMES, fps=FRAMES / SECONDS, duration=SECONDS, frames_indices=list(range(FRAMES))
     )

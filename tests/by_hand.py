@@ -1,4 +1,4 @@
-"""Plain-loop versions of shared parts, written from their descriptions, that tests compare with."""
+"""Plain-loop reference versions of shared operations, written from their descriptions."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 
 
 def density_peaks(points: torch.Tensor, count: int, neighbours: int) -> tuple[list[int], list[int]]:
-    """Centres of one set (n, E) by falling score, and the centre that each point joins, in float64."""
+    """Centres of one set (n, E) by descending score, and the centre of each point, in float64."""
     size = len(points)
     x = points.double()
     distance = [[float((x[i] - x[j]).square().sum()) / x.shape[1] for j in range(size)] for i in range(size)]
@@ -22,7 +22,7 @@ def density_peaks(points: torch.Tensor, count: int, neighbours: int) -> tuple[li
 
 
 def largest_remainder(total: int, sizes: list[int], least: list[int]) -> list[int]:
-    """Shares of the total in proportion to sizes, at least ``least`` each, the largest sets first."""
+    """Shares of the total proportional to sizes, at least ``least`` each, the largest sets first."""
     shares, left = [0] * len(sizes), total
     for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         shares[i] = min(least[i], sizes[i], left)

@@ -10,9 +10,9 @@ import torch
 
 from vidfold import Pooling, VideoTokens
 
-# The suite runs one process a core; more threads each would only wait for one another.
+# The suite runs one process per core; more threads would only compete.
 torch.set_num_threads(1)
-# Where there is no GPU, Triton's own interpreter runs the fused kernels; it must be told so before it is imported.
+# Without a GPU, Triton's interpreter runs the fused kernels; this must be set before Triton is imported.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
@@ -54,7 +54,7 @@ def make_video(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
 ) -> VideoTokens:
-    """A small video whose frames resemble one another, as real ones do."""
+    """A small video with similar frames, as in real videos."""
     generator = torch.Generator().manual_seed(seed)
     patches = grid[0] * grid[1]
     scene = torch.randn(1, patches, channels, generator=generator)

@@ -1,4 +1,4 @@
-"""Golden files of the published methods' own programs: their inputs as videos, their cases."""
+"""Golden files from the programs of published methods: inputs as videos, and cases."""
 
 import torch
 
@@ -7,7 +7,7 @@ from vidfold import Pooling, VideoTokens
 
 
 def peer_video(frames: int, *, newline: float | None = None) -> VideoTokens:
-    """The input of ``frames`` frames that all golden files of other methods share; already pooled."""
+    """The pooled input of ``frames`` frames that all golden files of other methods share."""
     data = load_golden("peers/inputs")
     features = data[f"f{frames}_feats"]
     return VideoTokens(

@@ -16,13 +16,13 @@ def test_kept_tokens():
 
 
 @pytest.mark.parametrize("value", [0, -0.1, 1.5, float("nan"), "abc", None, True])
-def test_bad_ratios_are_quoted(value):
+def test_errors_quote_bad_ratios(value):
     with pytest.raises(ValueError, match=rf"retention must be .*\(0, 1\], got {value!r}"):
         check_ratio("retention", value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", True])
-def test_bad_counts_are_quoted(value):
+def test_errors_quote_bad_counts(value):
     with pytest.raises(ValueError, match=f"clip must be a whole number of at least 1, got {value!r}"):
         check_count("clip", value)
 
@@ -35,7 +35,7 @@ def test_bad_counts_are_quoted(value):
     keep=st.floats(0, 1),
     repeat=st.booleans(),
 )
-def test_clip_budgets_add_up_exactly(lengths, padding, cells, retention, keep, repeat):
+def test_clip_budgets_sum_to_the_total(lengths, padding, cells, retention, keep, repeat):
     frames = sum(lengths)
     total = kept_tokens(retention, frames, cells)
     sizes = torch.tensor(lengths + [0] * padding)

@@ -6,7 +6,7 @@ from vidfold.clips import Clips
 CLIPS = Clips.beginning(torch.tensor([True, False, True, True, False, False, True]), longest=5)
 
 
-def test_what_each_frame_knows_of_its_clip():
+def test_clip_of_each_frame():
     assert CLIPS.starts.tolist() == [0, 2, 3, 6, 7, 7, 7]
     assert CLIPS.lengths.tolist() == [2, 1, 3, 1, 0, 0, 0]
     assert CLIPS.clip_of.tolist() == [0, 0, 1, 2, 2, 2, 3]
@@ -34,7 +34,7 @@ def test_shares_are_exact_and_in_proportion(total):
     assert (shares[4:] == 0).all()
 
 
-def test_compact_drops_empty_clips_where_there_are_many():
+def test_compact_drops_empty_clips():
     compact = CLIPS.compact()
     assert compact.starts.tolist() == [0, 2, 3, 6]
     assert compact.longest == 3

@@ -1,4 +1,4 @@
-"""The examples run; the models of all families read what their own processors write."""
+"""The examples run; models of all families read the prompts of their processors."""
 
 import importlib.util
 from pathlib import Path

@@ -26,7 +26,7 @@ def test_newlines(frames, cells):
     assert plain.weights is None
 
 
-def test_full_rows_are_those_of_a_reduction_that_keeps_everything():
+def test_full_rows_equal_a_reduction_that_keeps_everything():
     video = make_video(frames=2, grid=(5, 7), pooling=Pooling.AVERAGE)
     newline = torch.full((16,), 9.0)
     rows = full_rows(video.pooled(), video.language_grid, newline)

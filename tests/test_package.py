@@ -1,4 +1,4 @@
-"""What importing the package costs, and that its documents tell the truth."""
+"""The package imports only torch, and the examples in its documents run."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from vidfold.tiny import scenes
 ROOT = Path(__file__).parent.parent
 
 
-def test_importing_vidfold_needs_torch_alone():
+def test_importing_vidfold_imports_only_torch():
     code = "import sys, vidfold; print([m for m in ('transformers', 'torchvision', 'av', 'PIL') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
@@ -31,7 +31,7 @@ def python_blocks(document: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+def test_readme_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     for block in python_blocks("README.md"):
@@ -41,7 +41,7 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
     assert report.startswith("tokens 288 -> 29")
 
 
-def test_the_example_method_of_the_recipe_runs():
+def test_contributing_example_runs():
     namespace = dict(vars(base)) | {"dataclass": dataclass, "VideoTokens": VideoTokens, "Reduction": Reduction}
     (block,) = python_blocks("CONTRIBUTING.md")
     exec(compile(block, "CONTRIBUTING.md", "exec"), namespace)

@@ -17,7 +17,7 @@ def test_pooling_equals_golden(pooling, suffix):
 
 @pytest.mark.parametrize("grid", [(1, 1), (2, 3), (7, 5), (27, 27), (12, 12)])
 @pytest.mark.parametrize("pooling", list(Pooling))
-def test_language_grid_is_what_pooling_gives(grid, pooling):
+def test_language_grid_equals_the_pooled_grid(grid, pooling):
     features = torch.randn(2, grid[0] * grid[1], 4)
     if pooling is Pooling.AVERAGE and min(grid) < 2:
         with pytest.raises(ValueError, match="leaves nothing of grid"):
@@ -45,14 +45,14 @@ def test_language_grid_is_what_pooling_gives(grid, pooling):
         ({"timestamps": [0.0]}, "timestamps must be a tensor"),
     ],
 )
-def test_bad_tokens_are_refused(change, message):
+def test_bad_tokens_raise(change, message):
     good = make_video()
     fields = {"features": good.features, "grid": good.grid, "pooling": good.pooling} | change
     with pytest.raises(ValueError, match=message):
         VideoTokens(**fields)
 
 
-def test_newlines_are_outside_the_retention():
+def test_newlines_do_not_count_in_retention():
     cells = torch.tensor([0, 3, 4, 4])
     reduction = Reduction(torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64), cells, grid=(2, 2), full=8)
     assert len(reduction) == 4
@@ -60,6 +60,6 @@ def test_newlines_are_outside_the_retention():
     assert reduction.retention == 0.25
 
 
-def test_a_reduction_needs_matching_rows():
+def test_reduction_needs_matching_rows():
     with pytest.raises(ValueError, match=r"got \(4, 2\), \(3,\), \(4,\)"):
         Reduction(torch.zeros(4, 2), torch.zeros(3), torch.zeros(4), grid=(2, 2), full=8)

@@ -42,7 +42,7 @@ def test_equals_golden(case):
 
 @pytest.mark.parametrize("window", [1, 2, 3, 9])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_segmentation_saves_more(seed, window):
+def test_segmentation_is_optimal(seed, window):
     still = torch.rand(6, 5, generator=torch.Generator().manual_seed(seed)) < 0.7
     cut = OptimalSeg(window=window).cut(still)
     assert gain(still, firsts(cut)) == gain(still, best(still, window))
@@ -66,7 +66,7 @@ def test_similarities():
     assert torch.equal(similarities(torch.zeros(2, 4, 3)), torch.zeros(1, 4))
 
 
-def test_no_step_asks_the_device():
+def test_no_host_sync():
     bare = object.__new__(VideoTokens)
     for name, value in vars(make_video(frames=9)).items():
         object.__setattr__(bare, name, value.to("meta") if isinstance(value, torch.Tensor) else value)

@@ -45,7 +45,7 @@ def test_dynamic_segments_cover_any_video(frames):
     assert len(spans(cut)) >= min(8, frames)
 
 
-def test_dynamic_segments_use_the_mean_where_there_is_no_descriptor():
+def test_dynamic_segments_default_to_mean_features():
     video = make_video(frames=12)
     explicit = frames_only(video.features.mean(1))
     assert spans(DySeg()(video)) == spans(DySeg()(explicit))

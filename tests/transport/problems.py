@@ -21,7 +21,7 @@ class Problem:
 
 
 def product(batch: int = 3, rows: int = 7, columns: int = 5, seed: int = 0) -> Problem:
-    """Costs that are a sum of a row and a column term: the optimal plan is the product of the marginals."""
+    """Costs that are the sum of a row and a column term: the optimal plan is the product of the marginals."""
     torch.manual_seed(seed)
     cost = torch.rand(batch, rows, 1) + torch.rand(batch, 1, columns)
     a, b = torch.rand(batch, rows).softmax(1), torch.rand(batch, columns).softmax(1)
@@ -29,7 +29,7 @@ def product(batch: int = 3, rows: int = 7, columns: int = 5, seed: int = 0) -> P
 
 
 def permutation(size: int = 6, seed: int = 0) -> Problem:
-    """Zero cost along a permutation, a high one elsewhere: as epsilon falls the plan is that permutation."""
+    """Zero cost along a permutation, high cost elsewhere: for small epsilon the plan is the permutation."""
     torch.manual_seed(seed)
     match = torch.eye(size)[torch.randperm(size)][None]
     mass = torch.full((1, size), 1 / size)
@@ -37,7 +37,7 @@ def permutation(size: int = 6, seed: int = 0) -> Problem:
 
 
 def dirac(rows: int = 9) -> Problem:
-    """One column: everything goes there."""
+    """One column: all mass goes there."""
     a = torch.rand(1, rows).softmax(1)
     return Problem(torch.rand(1, rows, 1), a, torch.ones(1, 1), plan=a[:, :, None])
 
@@ -59,7 +59,7 @@ def random(batch: int = 4, rows: int = 30, columns: int = 20, epsilon: float = 0
 
 
 def solve(problem: Problem, *, backend: str | None = None, **settings) -> Transport:
-    """Solve on the device that the backend needs, and bring the solution back."""
+    """Solve on the device that the backend needs, and return the solution on the CPU."""
     device = "cpu"
     if backend == "triton":
         pytest.importorskip("triton", reason="the fused kernel needs Triton")
@@ -71,7 +71,7 @@ def solve(problem: Problem, *, backend: str | None = None, **settings) -> Transp
 
 
 def check(problem: Problem, solution: Transport, tolerance: float = 1e-4) -> None:
-    """Mass, marginals, sign, certificate, and the exact plan where it is known."""
+    """Check mass, marginals, sign, reported error, and the exact plan if it is known."""
     plan = solution.plan
     assert plan.shape == problem.cost.shape
     assert plan.dtype == torch.float32

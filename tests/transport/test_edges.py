@@ -1,4 +1,4 @@
-"""What both backends make of unusual, forbidden and wrong input."""
+"""Unusual, forbidden and wrong input of both backends."""
 
 from importlib import import_module
 
@@ -18,7 +18,7 @@ SPANS = pytest.mark.parametrize("span", [None, 1e6], ids=["scalings", "log"])
 
 
 def three(seed: int = 0) -> Problem:
-    """Three problems of 5 x 4 with uniform marginals, the second of which the tests spoil."""
+    """Three problems of 5 x 4 with uniform marginals; tests change the second one."""
     torch.manual_seed(seed)
     return Problem(torch.rand(3, 5, 4), torch.full((3, 5), 0.2), torch.full((3, 4), 0.25))
 
@@ -27,7 +27,7 @@ def arrays(problem: Problem) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return problem.cost, problem.row_mass, problem.column_mass
 
 
-def assert_others_untouched(problem: Problem, solution, **settings) -> None:
+def assert_others_unchanged(problem: Problem, solution, **settings) -> None:
     others = Problem(problem.cost[[0, 2]], problem.row_mass[[0, 2]], problem.column_mass[[0, 2]])
     alone = solve(others, **settings)
     torch.testing.assert_close(solution.plan[[0, 2]], alone.plan)
@@ -46,7 +46,7 @@ def test_equal_costs_give_the_product(backend, span, size):
 
 
 @SPANS
-def test_forbidden_pairs_stay_empty(backend, span):
+def test_forbidden_pairs_get_no_mass(backend, span):
     problem = three()
     dear = problem.cost.clone()
     problem.cost[1, 0, 0], problem.cost[1, 2, 1:] = torch.inf, torch.inf
@@ -61,44 +61,44 @@ def test_forbidden_pairs_stay_empty(backend, span):
 
 
 @pytest.mark.parametrize("span", [2.0, 1e6], ids=["scalings", "log"])
-def test_a_row_without_any_pair_sends_nothing(backend, span):
+def test_row_without_pairs_sends_nothing(backend, span):
     problem = three()
     problem.cost[1, 2] = torch.inf
     solution = solve(problem, span=span, backend=backend)
     assert torch.isfinite(solution.plan).all()
     assert (solution.plan[1, 2] == 0).all()
-    # The others have to send its share: it is missed twice.
+    # Other rows must send its share, so the error counts it twice.
     assert solution.error[1] == pytest.approx(0.4, abs=1e-3)
     assert not solution.converged[1]
-    assert_others_untouched(problem, solution, span=span, backend=backend)
+    assert_others_unchanged(problem, solution, span=span, backend=backend)
 
 
 @pytest.mark.parametrize("span", [2.0, 1e6], ids=["scalings", "log"])
-def test_a_column_without_any_pair_receives_nothing(backend, span):
+def test_column_without_pairs_receives_nothing(backend, span):
     problem = three()
     problem.cost[1, :, 2] = torch.inf
     solution = solve(problem, span=span, iterations=250, backend=backend)
     assert torch.isfinite(solution.plan).all()
     assert (solution.plan[1, :, 2] == 0).all()
     assert solution.error[1] == pytest.approx(0.25, abs=1e-3)
-    assert_others_untouched(problem, solution, span=span, iterations=250, backend=backend)
+    assert_others_unchanged(problem, solution, span=span, iterations=250, backend=backend)
 
 
 @pytest.mark.parametrize("span", [2.0, 1e6], ids=["scalings", "log"])
 @pytest.mark.parametrize("wrong", [torch.nan, -torch.inf])
-def test_a_cost_that_is_no_number_spoils_its_problem_alone(backend, span, wrong):
+def test_nan_cost_affects_only_its_problem(backend, span, wrong):
     problem = three()
     problem.cost[1, 2, 3] = wrong
     solution = solve(problem, span=span, backend=backend)
     assert solution.plan[1].isnan().all()
     assert not solution.converged[1]
-    assert_others_untouched(problem, solution, span=span, backend=backend)
+    assert_others_unchanged(problem, solution, span=span, backend=backend)
 
 
 @pytest.mark.parametrize("span", [2.0, 1e6], ids=["scalings", "log"])
-def test_a_problem_that_has_stopped_stays_as_it_was(backend, span):
+def test_stopped_problem_does_not_change(backend, span):
     slow, easy = problems.random(6, 9, 7, epsilon=0.04), problems.random(6, 9, 7, epsilon=0.04)
-    # Without mass, without any contraction to measure, and without numbers.
+    # A problem without mass, one without a measurable contraction, and one with NaN.
     easy.row_mass[0], easy.column_mass[0], easy.cost[1], easy.cost[2, 0, 0] = 0, 0, 1.0, torch.nan
     settings = {"span": span, "iterations": 200, "backend": backend}
     stopped, going = solve(easy, **settings), solve(slow, **settings)
@@ -111,7 +111,7 @@ def test_a_problem_that_has_stopped_stays_as_it_was(backend, span):
     torch.testing.assert_close(mixed.error, torch.cat([stopped.error, going.error]), equal_nan=True)
 
 
-def test_a_cost_that_is_no_number_is_refused_where_costs_are_looked_at(backend):
+def test_nan_cost_raises_if_costs_are_checked(backend):
     problem = three()
     problem.cost[0, :2, 0], problem.cost[2, 0, 0] = torch.nan, -torch.inf
     with pytest.raises(ValueError, match="got 2 NaN and 1 -inf"):
@@ -130,7 +130,7 @@ def test_strides_and_slices(backend):
         assert not got.plan.isnan().any()
 
 
-def test_costs_are_left_as_they_are(backend):
+def test_costs_are_not_modified(backend):
     problem = three()
     before = [problem.cost.clone(), problem.row_mass.clone(), problem.column_mass.clone()]
     solve(problem, span=2.0, backend=backend)
@@ -167,7 +167,7 @@ def test_marginals_on_another_device(backend):
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (1, 0, 4), (1, 3, 0)])
-def test_nothing_to_solve(backend, shape):
+def test_empty_problems(backend, shape):
     with pytest.raises(ValueError, match="none of them 0"):
         sinkhorn(torch.rand(shape), backend=backend)
 

@@ -1,4 +1,4 @@
-"""The fused kernel against the torch solver, in Triton's interpreter where there is no GPU."""
+"""The fused kernel against the torch solver, in Triton's interpreter if there is no GPU."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ SIZES = [(1, 1), (1, 9), (9, 1), (1, 1000), (1000, 1), (28, 28), (40, 41), (64, 
 
 
 def assert_equal(problem: Problem, relative: float = 1e-5, **settings) -> None:
-    """Both backends: same iterations, same error, same plan down to its smallest entries."""
+    """Both backends give the same iterations, error and plan, even in its smallest entries."""
     expected, got = (solve(problem, backend=backend, **settings) for backend in ("torch", "triton"))
     assert got.iterations.tolist() == expected.iterations.tolist()
     torch.testing.assert_close(got.error, expected.error, atol=5e-7, rtol=1e-5)
@@ -38,7 +38,7 @@ def test_scalings(size, relaxation, tolerance):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("relaxation", [None, 1.4])
 def test_log_domain(size, relaxation):
-    # Exponents of up to 80 are rounded to 4e-6: that much the smallest entries may differ.
+    # Exponents of up to 80 are rounded to 4e-6, so the smallest entries may differ by that much.
     problem = problems.random(2, *size, epsilon=0.02, seed=sum(size))
     assert_equal(problem, relative=3e-5, span=1e6, iterations=25, relaxation=relaxation)
 
@@ -48,7 +48,7 @@ def test_many_tiles(size, iterations):
     assert_equal(problems.random(1, *size, epsilon=0.05), span=1.6, iterations=iterations)
 
 
-def test_masses_of_any_sum_and_the_return_to_plain_iterations():
+def test_masses_of_any_sum_and_fallback_to_plain_iterations():
     problem = problems.random(3, 7, 9, epsilon=0.03)
     problem.row_mass *= torch.tensor([[1.0], [30.0], [0.01]])
     problem.column_mass *= torch.tensor([[1.0], [30.0], [0.02]])
@@ -98,7 +98,7 @@ def run(program: str, **environment: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_triton_is_imported_when_it_is_used_only():
+def test_triton_is_imported_only_when_used():
     run(
         """
         import sys, torch, vidfold
@@ -109,8 +109,8 @@ def test_triton_is_imported_when_it_is_used_only():
     )
 
 
-def test_compiles_for_a_gpu_that_is_not_there():
-    # Problems of one tile and of many, in both domains.
+def test_compiles_without_a_gpu():
+    # Problems of one tile and of many tiles, in both domains.
     run(
         """
         from triton import compile

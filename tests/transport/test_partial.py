@@ -20,7 +20,7 @@ def problem(seed: int, batch: int = 3, senders: int = 7, receivers: int = 4):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 1000), cap=st.floats(0.05, 3))
-def test_nobody_sends_more_than_it_has(kind, seed, cap):
+def test_rows_send_at_most_their_mass(kind, seed, cap):
     cost, mass, takes = problem(seed)
     plan = shares(kind, cost, mass, takes, cap, RULES)
     assert (plan >= 0).all()
@@ -29,8 +29,8 @@ def test_nobody_sends_more_than_it_has(kind, seed, cap):
 
 
 @given(seed=st.integers(0, 1000))
-def test_the_closed_form_is_the_minimum(seed):
-    """Of <P, C> + price * (1 - mass moved) + epsilon * entropy, where the outlet is one more receiver."""
+def test_closed_form_is_the_minimum(seed):
+    """Minimum of <P, C> + price * (1 - mass moved) + epsilon * entropy, with the outlet as one more receiver."""
     cost, mass, takes = problem(seed)
     plan = shares("semi-relaxed", cost, mass, takes, 9.0, RULES)
 
@@ -49,14 +49,14 @@ def test_the_closed_form_is_the_minimum(seed):
         assert (objective(other) >= least - 1e-5).all()
 
 
-def test_far_tokens_stay_where_they_are():
+def test_far_tokens_are_not_moved():
     cost = torch.tensor([[[0.1, 5.0], [5.0, 5.0]]])
     plan = shares("semi-relaxed", cost, torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool), 9.0, RULES)
     assert plan[0, 0, 0] > 0.99
     assert plan[0, 1].sum() < 1e-5
 
 
-def test_capacity_moves_load_to_idle_receivers():
+def test_capacity_moves_load_to_free_receivers():
     cost = torch.tensor([[0.30, 0.45]]).expand(8, 2)[None].contiguous()
     mass, takes = torch.ones(1, 8), torch.ones(1, 2, dtype=torch.bool)
     free = shares("semi-relaxed", cost, mass, takes, 9.0, RULES).sum(1)
@@ -66,7 +66,7 @@ def test_capacity_moves_load_to_idle_receivers():
     assert even[0].tolist() == pytest.approx([4, 4], rel=1e-3)
 
 
-def test_no_capacity_is_the_closed_form():
+def test_without_capacity_equals_the_closed_form():
     cost, mass, takes = problem(1)
     rules = Rules(0.2, 2.0, 0.0)
     free = shares("semi-relaxed", cost, mass, takes, 1.0, rules)
@@ -74,7 +74,7 @@ def test_no_capacity_is_the_closed_form():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nobody_there(kind):
+def test_no_senders_or_receivers(kind):
     cost = torch.rand(2, 3, 2)
     nobody = torch.zeros(2, 2, dtype=torch.bool)
     assert (shares(kind, cost, torch.ones(2, 3), nobody, 9.0, RULES) == 0).all()
@@ -82,7 +82,7 @@ def test_nobody_there(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_is_a_loop(kind):
+def test_batch_equals_a_loop(kind):
     cost, mass, takes = problem(2)
     together = shares(kind, cost, mass, takes, 1.5, RULES)
     for item in range(len(cost)):

@@ -56,7 +56,7 @@ def test_log_domain_equals_pot_at_small_epsilon():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("relaxation", [None, 1.5])
-def test_relaxed_iterations_end_at_the_plain_optimum(backend, relaxation):
+def test_relaxed_iterations_reach_the_same_optimum(backend, relaxation):
     problem = problems.random(2, 24, 15, epsilon=0.06, seed=3)
     plain = solve(problem, tolerance=1e-6, relaxation=1.0)
     relaxed = solve(problem, tolerance=1e-6, relaxation=relaxation, backend=backend)
@@ -72,7 +72,7 @@ def test_relaxed_iterations_end_at_the_plain_optimum(backend, relaxation):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("span", [None, 1e6], ids=["scalings", "log"])
 @pytest.mark.parametrize("rubbish", [0.0, torch.nan, torch.inf])
-def test_padding_takes_no_part(backend, span, rubbish):
+def test_padding_is_ignored(backend, span, rubbish):
     problem = problems.random(1, 11, 8)
     padded = Problem(torch.rand(3, 15, 12), torch.zeros(3, 15), torch.zeros(3, 12))
     padded.cost[0, :11, :8], padded.row_mass[0, :11], padded.column_mass[0, :8] = (
@@ -92,7 +92,7 @@ def test_padding_takes_no_part(backend, span, rubbish):
     check(padded, large, tolerance=1e-6)
 
 
-def test_each_problem_stops_on_its_own():
+def test_problems_stop_independently():
     easy, hard = problems.product(1, 20, 20), problems.random(1, 20, 20, epsilon=0.03)
     alone = sinkhorn(hard.cost, hard.row_mass, hard.column_mass, epsilon=0.03, iterations=3000)
     both = sinkhorn(
@@ -106,14 +106,14 @@ def test_each_problem_stops_on_its_own():
     torch.testing.assert_close(both.plan[1:], alone.plan)
 
 
-def test_relaxation_pays_where_convergence_is_slow_and_costs_nothing_where_it_is_fast():
+def test_relaxation_helps_slow_problems_and_does_not_slow_fast_ones():
     slow, fast = problems.random(4, 60, 40, epsilon=0.03), problems.random(4, 60, 40, epsilon=0.5)
     assert solve(slow).iterations.sum() < 0.8 * solve(slow, relaxation=1.0).iterations.sum()
     assert (solve(fast).iterations <= solve(fast, relaxation=1.0).iterations).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_float32_inside_whatever_comes_in(dtype):
+def test_computes_in_float32(dtype):
     problem = problems.random()
     cast = problem.cost.to(dtype)
     expected = sinkhorn(cast.float(), problem.row_mass, problem.column_mass)
@@ -132,7 +132,7 @@ def test_unequal_masses_are_reported():
     assert not sinkhorn(problem.cost, problem.row_mass * 2, problem.column_mass).converged.any()
 
 
-def test_marginals_may_be_shared_or_left_out():
+def test_marginals_may_be_shared_or_omitted():
     problem = problems.random()
     default = sinkhorn(problem.cost)
     shared = sinkhorn(problem.cost, torch.full((30,), 1 / 30), torch.full((20,), 1 / 20))
@@ -148,7 +148,7 @@ def test_marginals_may_be_shared_or_left_out():
     shift=st.floats(-3, 3),
     data=st.data(),
 )
-def test_marginals_hold_and_shifts_change_nothing(batch, rows, columns, scale, shift, data):
+def test_marginals_hold_and_cost_shifts_do_not_matter(batch, rows, columns, scale, shift, data):
     torch.manual_seed(data.draw(st.integers(0, 1000)))
     problem = Problem(
         scale * torch.rand(batch, rows, columns),

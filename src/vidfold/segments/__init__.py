@@ -1,4 +1,4 @@
-"""Cutting a video into clips: uniform, given, where the picture changes, or where merging saves most."""
+"""Cut a video into clips: uniform, given, where the picture changes, or where merging saves most tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vidfold.segments.uniform import Fixed, Uniform, default_clip
 
 
 def segmenter(segments: Segmenter | Sequence[tuple[int, int]] | str | None, clip: int | None = None) -> Segmenter:
-    """The segmenter that a method's ``segments`` field means.
+    """The segmenter for a method's ``segments`` field.
 
     Args:
         segments: a segmenter, "uniform" (or None), "dynamic" (`DySeg`), "optimal" (`OptimalSeg`), or (start, length)
             pairs.
-        clip: frames a clip, for uniform ones.
+        clip: frames per clip, only for uniform clips.
 
     Raises:
         ValueError: none of these, or a clip length for clips that are not uniform.

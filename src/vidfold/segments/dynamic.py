@@ -1,4 +1,4 @@
-"""Cutting a video where the picture changes."""
+"""Cut a video where the picture changes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vidfold.tokens import VideoTokens
 class DySeg:
     """Dynamic temporal segmentation: cut where neighbouring frames differ (FastVID, section 3.2).
 
-    The frame vector is `VideoTokens.frame_features` where the model family gives one, else the mean of the frame's
+    The frame vector is `VideoTokens.frame_features` if the model family gives it, else the mean of the frame's
     features.
 
     Attributes:
-        clips: at least this many (at most F): the ``clips - 1`` least similar transitions are always cut.
+        clips: least number of clips (at most F): the ``clips - 1`` least similar transitions are always cut.
         threshold: every transition whose cosine similarity is below is cut too. FastVID: 0.9 for the LLaVA family,
             0.84 for Qwen2.5-VL.
     """

@@ -1,4 +1,4 @@
-"""Cutting a video where it pays most to merge what stands still: segments by dynamic programming (HoliTom)."""
+"""Cut a video where merging static cells saves most tokens: segments by dynamic programming (HoliTom)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vidfold.tokens import VideoTokens
 
 @dataclass(frozen=True)
 class OptimalSeg:
-    """Temporal segments that save most tokens when cells that stand still are merged over each (HoliTom, section 3.2).
+    """Temporal segments that save most tokens if static cells are merged within each segment (HoliTom, section 3.2).
 
-    A cell stands still over a transition when its tokens before and after are more alike than the threshold. A segment
-    of L frames saves L - 1 tokens for every cell that stands still throughout; the cuts maximise the sum. The dynamic
-    programme goes frame by frame, each step over all segments that end there; of equal sums the shortest last
-    segment is taken.
+    A cell is static over a transition if the similarity of its tokens before and after is above the threshold. A
+    segment of L frames saves L - 1 tokens for every cell that is static throughout; the cuts maximise the sum. The
+    dynamic program goes frame by frame, each step over all segments that end there; of equal sums the shortest last
+    segment wins.
 
     Attributes:
         threshold: tau, cosine similarity in [-1, 1]. HoliTom: 0.8, and 0.65 in its runs at a tenth of the tokens.
@@ -38,7 +38,7 @@ class OptimalSeg:
         return self.cut(similarities(tokens.pooled().float()) > self.threshold)
 
     def cut(self, still: Tensor) -> Clips:
-        """Cut where ``still`` (F-1, N) bool says which cells stand still over each transition."""
+        """Cut, given which cells are static over each transition, ``still`` (F-1, N) bool."""
         frames, device = len(still) + 1, still.device
         gains, longest = _gains(still), min(frames, self.window)
         best = torch.zeros(frames + 1, dtype=torch.int64, device=device)
@@ -54,14 +54,14 @@ class OptimalSeg:
 
 
 def similarities(pooled: Tensor) -> Tensor:
-    """Cosine similarity of each cell of pooled tokens (F, N, D) before and after each transition, (F-1, N)."""
+    """Cosine similarity of each cell before and after each transition, (F-1, N), from pooled tokens (F, N, D)."""
     norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
     alike: Tensor = torch.linalg.vecdot(pooled[:-1], pooled[1:]) / (norm[:-1] * norm[1:])
     return alike
 
 
 def _gains(still: Tensor) -> Tensor:
-    """Tokens saved by the segment of L frames that ends with frame t: (F, F) int64 by [t, L - 1]."""
+    """Tokens saved by the segment of L frames that ends with frame t: (F, F) int64, indexed by [t, L - 1]."""
     transitions = len(still)
     step = torch.arange(transitions, device=still.device)[:, None]
     run = step - torch.where(still, -1, step).cummax(0).values if transitions else still.long()

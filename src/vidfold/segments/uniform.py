@@ -12,7 +12,7 @@ from vidfold.tokens import VideoTokens
 
 
 def default_clip(frames: int) -> int:
-    """Frames a clip: 4 for 32 frames and 8 for 64, as the AOT authors have it; F/8 between, never outside 4 to 8."""
+    """Frames per clip: F/8, limited to 4 to 8 (AOT's authors: 4 for 32 frames and 8 for 64), and at most F."""
     return min(frames, max(4, min(8, frames // 8)))
 
 
@@ -21,7 +21,7 @@ class Uniform:
     """Clips of equal length.
 
     Attributes:
-        clip: frames a clip; the last one takes what is left. None: `default_clip`.
+        clip: frames per clip; the last clip may be shorter. None: `default_clip`.
     """
 
     clip: int | None = None
