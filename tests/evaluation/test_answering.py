@@ -35,7 +35,7 @@ def asked(clips):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_answers_are_those_of_asking_about_a_file(tiny, asked, method, batch_size):
+def test_answers_equal_asking_about_a_file(tiny, asked, method, batch_size):
     requests, answers = asked
     run = evaluator(tiny, batch_size=batch_size, **method)
     said = [ask(tiny, sample(each.video(), 8), each.text, run.settings.reducer).text for each in requests]
@@ -57,7 +57,7 @@ def test_likelihoods_are_the_same_in_batches_and_point_to_the_answer(tiny, asked
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_a_likelihood_is_the_loss_of_transformers(tiny, asked, folded):
+def test_likelihood_equals_the_loss_of_transformers(tiny, asked, folded):
     (request, *_), _ = asked
     arguments = {"method": "aot", "retention": 0.1} if folded else {"method": "none"}
     ours = evaluator(tiny, **arguments)
@@ -120,7 +120,7 @@ def test_records_and_summary(tiny, asked, tmp_path):
     assert {line["kind"] for line in lines} == {"generate_until"}
 
 
-def test_methods_inside_the_language_model_say_what_its_layers_read(tiny, asked):
+def test_methods_inside_the_language_model_report_layer_retention(tiny, asked):
     run = evaluator(tiny, method="fastv", retention=0.5, layer=2)
     run.answer(asked[0][:1])
     assert run.summary()["tokens"] == {
@@ -131,7 +131,7 @@ def test_methods_inside_the_language_model_say_what_its_layers_read(tiny, asked)
     }
 
 
-def test_nothing_twice_after_an_interruption(tiny, asked, tmp_path):
+def test_no_duplicates_after_an_interruption(tiny, asked, tmp_path):
     requests, answers = asked
 
     class Interrupted(Exception):
@@ -157,14 +157,14 @@ def test_nothing_twice_after_an_interruption(tiny, asked, tmp_path):
     assert len((tmp_path / "samples.rank0.jsonl").read_text().splitlines()) == len(requests)
 
 
-def test_repeated_requests_are_each_asked(tiny, asked):
+def test_repeated_requests_are_all_answered(tiny, asked):
     request = asked[0][0]
     run = evaluator(tiny)
     assert len(run.answer([request, request])) == 2
     assert len(run.records) == 2
 
 
-def test_fillers_are_answered_and_not_counted(tiny, asked):
+def test_fillers_are_not_counted(tiny, asked):
     (request, *_), (answer, *_) = asked
     run = evaluator(tiny, method="none")
     assert run.answer([request, dataclasses.replace(request, recorded=False)]) == [answer, answer]
@@ -186,7 +186,7 @@ def unreadable(request, tmp_path):
     return lambda: str(path), "does not exist" if request.param == "missing" else "cannot be read as a video"
 
 
-def test_an_unreadable_video_stops_the_run(tiny, asked, unreadable):
+def test_unreadable_video_stops_the_run(tiny, asked, unreadable):
     broken = dataclasses.replace(asked[0][0], video=unreadable[0], doc=99)
     with pytest.raises(ValueError) as error:
         evaluator(tiny).answer([broken])
@@ -195,7 +195,7 @@ def test_an_unreadable_video_stops_the_run(tiny, asked, unreadable):
     assert "on_error=skip" in str(error.value)
 
 
-def test_or_is_reported_and_passed_over(tiny, asked, unreadable, tmp_path):
+def test_unreadable_video_is_reported_and_skipped(tiny, asked, unreadable, tmp_path):
     requests, answers = asked
     broken = dataclasses.replace(requests[0], video=unreadable[0], doc=99)
     told = []
@@ -211,7 +211,7 @@ def test_or_is_reported_and_passed_over(tiny, asked, unreadable, tmp_path):
     assert run.summary()["errors"] == 1
 
 
-def test_a_family_that_cannot_serve_the_method_says_so(tiny, monkeypatch):
+def test_unsupported_method_raises(tiny, monkeypatch):
     from vidfold.models import LlavaOnevision
 
     monkeypatch.setattr(LlavaOnevision, "gives", frozenset())
@@ -233,7 +233,7 @@ def test_llava_video(llava_video, clips):
     assert forced.summary()["tokens"]["before"] == 6 * 169
 
 
-def test_generation_as_lmms_evals_llava_models_read_it():
+def test_generation_settings_equal_lmms_eval():
     greedy = {"max_new_tokens": 16, "num_beams": 1, "do_sample": False}
     assert generation(greedy | {"temperature": 0, "top_p": 1.0, "until": ["\n\n"]}) == greedy
     assert generation({}) == greedy | {"max_new_tokens": 1024}

@@ -24,7 +24,7 @@ def reasons(folder, name: str = "1") -> list[tuple[str, str]]:
     return [(each.what, each.reason) for each in comparison.unmatched]
 
 
-def test_a_run_stands_beside_the_row_of_its_settings(tmp_path):
+def test_run_is_compared_with_the_row_of_its_settings(tmp_path):
     put_run(tmp_path, retention=0.1)
     comparison = compared(tmp_path)
     (beside,) = comparison.compared
@@ -50,14 +50,14 @@ def test_standard_errors(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["aot", "aot-paper"])
-def test_every_form_of_aot_stands_beside_aot(tmp_path, method):
+def test_every_form_of_aot_is_compared_with_aot(tmp_path, method):
     put_run(tmp_path, VIDEOMME, method=method)
     (beside,) = compared(tmp_path).compared
     assert beside.row["VideoMME"].method == "AOT"
     assert f"\n{beside.runs[0].config_hash}  {method}(retention=0.1) " in comparison_text(compared(tmp_path))
 
 
-def test_what_was_kept_is_that_of_the_task(tmp_path):
+def test_kept_share_of_the_task(tmp_path):
     put_run(tmp_path)
     kept = {each.benchmark: each.kept for each in read_results(tmp_path)[0]}
     assert kept == {
@@ -99,7 +99,7 @@ def test_the_latest_of_equal_measurements_counts(tmp_path):
     assert earlier.files == ("some__model/20260101_120000_results.json",)
 
 
-def test_unfolded_stands_beside_every_baseline(tmp_path):
+def test_unfolded_is_compared_with_every_baseline(tmp_path):
     put_run(tmp_path, VIDEOMME, method="none")
     assert {beside.row["VideoMME"].source for beside in compared(tmp_path).compared} == {"AOT paper", "FlashVID paper"}
 
@@ -110,7 +110,7 @@ def test_methods_that_drop_inside_give_all_tokens_to_the_model(tmp_path):
     assert (beside.row["VideoMME"].method, beside.runs[0].retention) == ("FastV", 1.0)
 
 
-def test_content_may_decide_what_is_kept(tmp_path):
+def test_retention_may_depend_on_content(tmp_path):
     kept = {"before": 6272.0, "after": 640.0, "kept": {"mean": 0.102, "std": 0.01, "n": 2}}
     put_run(tmp_path, VIDEOMME, method="aot-reference", described={"tokens": kept, "retention": None})
     (beside,) = compared(tmp_path).compared
@@ -127,7 +127,7 @@ def test_content_may_decide_what_is_kept(tmp_path):
         ({"pretrained": "tiny"}, "backbone tiny"),
     ],
 )
-def test_other_settings_stand_beside_nothing(tmp_path, arguments, reason):
+def test_other_settings_have_no_row(tmp_path, arguments, reason):
     put_run(tmp_path, VIDEOMME, **arguments)
     ((what, why),) = reasons(tmp_path)
     assert what == "VideoMME"
@@ -156,7 +156,7 @@ def test_checkpoints_are_known_by_any_path(tmp_path, pretrained):
         ({MVBENCH[0]: SCORES[MVBENCH[0]], "mvbench": {" ": " "}}, "MVBench", "1 of its 20 tasks were measured"),
     ],
 )
-def test_what_is_no_measurement_of_a_benchmark_is_listed(tmp_path, results, what, reason):
+def test_other_results_are_listed(tmp_path, results, what, reason):
     put_run(tmp_path, results)
     ((told, why),) = reasons(tmp_path)
     assert told == what
@@ -186,7 +186,7 @@ def test_a_limit_of_minus_one_is_none(tmp_path):
     assert len(compared(tmp_path).compared) == 1
 
 
-def test_settings_written_over_by_a_later_run_are_not_taken_for_an_earlier_one(tmp_path):
+def test_overwritten_settings_are_not_used_for_an_earlier_run(tmp_path):
     put_run(tmp_path, VIDEOMME, date="20260101_120000", method="none")
     put_run(tmp_path, VIDEOMME, date="20260102_120000", retention=0.25)
     comparison = compared(tmp_path)
@@ -194,7 +194,7 @@ def test_settings_written_over_by_a_later_run_are_not_taken_for_an_earlier_one(t
     assert [each.files[0][-28:-13] for each in comparison.unmatched] == ["20260101_120000"]
 
 
-def test_settings_may_lie_in_the_folder_of_the_records(tmp_path):
+def test_settings_in_the_folder_of_the_records(tmp_path):
     path = put_run(tmp_path / "results", VIDEOMME, record="elsewhere/first")
     (tmp_path / "first").mkdir()
     (tmp_path / "results" / "vidfold.json").rename(tmp_path / "first" / "vidfold.json")
@@ -202,14 +202,14 @@ def test_settings_may_lie_in_the_folder_of_the_records(tmp_path):
     assert len(compared(tmp_path).compared) == 1
 
 
-def test_settings_may_carry_the_name_of_their_run(tmp_path):
+def test_settings_may_have_a_run_name(tmp_path):
     for date, retention in (("20260101_120000", 0.1), ("20260102_120000", 0.25)):
         path = put_run(tmp_path, VIDEOMME, date=date, retention=retention)
         (tmp_path / "vidfold.json").rename(path.with_name(f"{date}_vidfold.json"))
     assert [beside.row["VideoMME"].retention for beside in compared(tmp_path).compared] == [0.25, 0.1]
 
 
-def test_settings_that_cannot_be_told_apart_are_not_chosen_from(tmp_path):
+def test_ambiguous_settings_are_not_used(tmp_path):
     path = put_run(tmp_path, VIDEOMME)
     told = json.loads((tmp_path / "vidfold.json").read_text())
     (tmp_path / "vidfold.json").unlink()
@@ -219,7 +219,7 @@ def test_settings_that_cannot_be_told_apart_are_not_chosen_from(tmp_path):
     assert reasons(tmp_path) == [("videomme", "several vidfold.json could be its own")]
 
 
-def test_parts_of_a_row_with_different_settings_stand_together(tmp_path):
+def test_parts_of_a_row_may_have_different_settings(tmp_path):
     for anchors, tasks, name in (
         (126, [*MVBENCH, "egoschema"], "A-B"),
         (108, ["videomme", "longvideobench_val_v"], "C-D"),
@@ -237,13 +237,13 @@ def test_parts_of_a_row_with_different_settings_stand_together(tmp_path):
     assert beside.difference(AVERAGE) is not None
 
 
-def test_configurations_that_are_no_parts_of_a_row_stand_apart(tmp_path):
+def test_unrelated_configurations_are_separate(tmp_path):
     put_run(tmp_path / "a", VIDEOMME, method="aot-paper", keep=0.3)
     put_run(tmp_path / "b", {"egoschema": SCORES["egoschema"]}, method="aot-paper", keep=0.4)
     assert [len(beside.measured) for beside in compared(tmp_path).compared] == [1, 1]
 
 
-def test_a_row_goes_by_the_published_name_that_it_was_run_for(tmp_path):
+def test_row_uses_its_published_name(tmp_path):
     row = {"row": "no-local@0.10", "published": "AOT w/o local anchors"}
     put_run(tmp_path, method="aot-paper", global_ratio=1.0, row=row)
     (beside,) = compared(tmp_path, "3").compared
@@ -253,14 +253,14 @@ def test_a_row_goes_by_the_published_name_that_it_was_run_for(tmp_path):
     }
 
 
-def test_parts_that_only_an_average_shows_are_no_less_matched(tmp_path):
+def test_parts_of_an_average_are_matched(tmp_path):
     put_run(tmp_path, retention=0.1)
     comparison = compared(tmp_path, "3")
     assert comparison.compared[0].row.keys() == {AVERAGE}
     assert not comparison.unmatched
 
 
-def test_a_benchmark_without_a_column_is_listed(tmp_path):
+def test_benchmark_without_column_is_listed(tmp_path):
     put_run(tmp_path, retention=0.1)
     assert [(each.what, each.reason) for each in compared(tmp_path, "logs").unmatched] == [
         ("EgoSchema", "its row has no such column")
@@ -297,12 +297,12 @@ def test_text(tmp_path, monkeypatch):
     assert ["1", "%", "SimpleCluster,", "EarlyTom,", "VisionZip"] in lines
 
 
-def test_nothing_measured_of_a_table(tmp_path):
+def test_table_without_measurements(tmp_path):
     put_run(tmp_path)
     assert "Nothing that was measured stands beside a row" in comparison_text(compared(tmp_path, "2"))
 
 
-def test_tables_without_benchmarks_are_refused(tmp_path):
+def test_tables_without_benchmarks_raise(tmp_path):
     put_run(tmp_path)
     with pytest.raises(ValueError, match="table '4' holds no benchmark that results are read for: MVBench"):
         compared(tmp_path, "4")
@@ -318,13 +318,13 @@ def test_tables_without_benchmarks_are_refused(tmp_path):
         ("vidfold.json", '{"name": "aot"}', "has no object 'method'"),
     ],
 )
-def test_files_that_nobody_wrote_are_refused(tmp_path, name, text, told):
+def test_bad_files_raise(tmp_path, name, text, told):
     put_run(tmp_path)
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=told):
         read_results(tmp_path)
 
 
-def test_a_folder_without_results_is_refused(tmp_path):
+def test_folder_without_results_raises(tmp_path):
     with pytest.raises(ValueError, match=r"holds no \*_results\.json; give a folder that lmms-eval wrote to"):
         read_results(tmp_path / "nowhere")

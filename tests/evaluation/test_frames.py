@@ -32,7 +32,7 @@ def test_evenly(five_a_second):
     assert np.array_equal(frames.pixels, sample(five_a_second, 7).pixels)
 
 
-def test_fewer_frames_than_asked_for_come_twice(five_a_second):
+def test_frames_repeat_when_there_are_too_few(five_a_second):
     frames = load(five_a_second, 30, every_second=False)
     assert shown(frames) == np.linspace(0, 23, 30, dtype=int).tolist()
     assert len(frames.timestamps) == 30
@@ -60,7 +60,7 @@ def test_a_folder_of_pictures(tmp_path, every_second):
     assert frames.duration == pytest.approx(10 / 3)
 
 
-def test_what_is_no_video_is_named(tmp_path):
+def test_error_names_a_file_that_is_not_a_video(tmp_path):
     with pytest.raises(ValueError, match="holds no pictures"):
         load(str(tmp_path), 4, every_second=False)
     with pytest.raises(ValueError, match="does not exist"):

@@ -74,7 +74,7 @@ def told(here, output):
     return json.loads((here / output / "vidfold.json").read_text())
 
 
-def test_four_benchmarks_folded_and_not(here):
+def test_four_benchmarks_folded_and_unfolded(here):
     ended(lmms_eval(here, "method=none", "world", "unfolded", "--batch_size", 3))
     ended(lmms_eval(here, "method=aot,retention=0.10", "world", "folded", "--batch_size", 3, "--log_samples"))
     unfolded, folded = scores(here, "unfolded"), scores(here, "folded")
@@ -89,13 +89,13 @@ def test_four_benchmarks_folded_and_not(here):
     assert len(summary["tasks"]) == 5
 
 
-def test_likelihoods_choose_as_generating_does(here):
+def test_likelihoods_agree_with_generation(here):
     ended(lmms_eval(here, "method=none", "world_egoschema,world_egoschema_mcppl", "choosing"))
     generated, likely = scores(here, "choosing").values()
     assert generated == likely == 1.0
 
 
-def test_a_killed_run_goes_on(here):
+def test_killed_run_resumes(here):
     process = lmms_eval(here, "method=aot", "world_videomme,world_mvbench", "killed")
     path = here / "killed" / "samples.rank0.jsonl"
     while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") >= 3):
@@ -170,7 +170,7 @@ def test_reproducing_rows_of_a_table(here):
 
 @pytest.mark.parametrize(("rate", "count"), [(24, 96), (29.97, 700), (5, 24)])
 @pytest.mark.parametrize("most", [8, 32])
-def test_frames_are_those_of_lmms_evals_own_models(tmp_path, rate, count, most):
+def test_frames_equal_those_of_lmms_eval(tmp_path, rate, count, most):
     decord = pytest.importorskip("decord")
     path = str(tmp_path / "clip.mp4")
     noise = np.random.default_rng(0).integers(0, 255, (count, 4, 4, 3), dtype=np.uint8)
@@ -183,6 +183,6 @@ def test_frames_are_those_of_lmms_evals_own_models(tmp_path, rate, count, most):
         assert np.array_equal(frames.pixels, reader.get_batch(places).asnumpy())
 
 
-def test_an_unknown_task_stops_a_row(here):
+def test_unknown_task_stops_a_row(here):
     out = ended(reproduce(here, "--rows", "none", "--tasks", "world_nothing"), code=2)
     assert "vidfold: row none: Tasks not found: world_nothing" in out.splitlines()[-1]

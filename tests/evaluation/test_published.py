@@ -58,13 +58,13 @@ def test_every_remark_is_about_a_table():
 
 
 @EVERY
-def test_no_number_is_there_twice(name):
+def test_numbers_are_unique(name):
     numbers = load(name).numbers
     assert sum(map(len, rows(numbers))) == len(numbers)
 
 
 @EVERY
-def test_averages_are_the_mean_of_their_parts_or_say_that_they_are_not(name):
+def test_averages_equal_the_mean_or_have_a_remark(name):
     for row in rows(load(name).numbers):
         parts = [row[each].value for each in FOUR if each in row]
         if AVERAGE not in row or len(parts) < len(FOUR):
@@ -98,7 +98,7 @@ def test_logs_confirm_the_paper_for_llava_onevision():
     assert all(abs(value - printed[key]) <= Decimal("0.05") for key, value in logged.items())
 
 
-def test_the_row_that_repeats_another_says_so():
+def test_repeated_row_has_a_remark():
     found = [n for n in load("2").numbers if n.method == "VisionZip" and n.source == "AOT paper"]
     printed = Counter((number.benchmark, number.value) for number in found)
     assert set(printed.values()) == {2}
@@ -122,26 +122,26 @@ def test_methods_of_vidfold_go_by_their_published_names():
     assert set(PUBLISHED_AS) <= {*METHODS, "none"}
 
 
-def test_a_table_that_is_not_there():
+def test_unknown_table():
     with pytest.raises(ValueError, match=r"no published table 'log'; did you mean 'logs'\? there are: 1, 2, 3"):
         load("log")
     assert load("table1") == load("1")
 
 
-def test_a_file_of_other_columns_is_refused(monkeypatch):
+def test_file_with_other_columns_raises(monkeypatch):
     monkeypatch.setattr(records, "read", lambda path: [{"table": "1", "title": "x", "remark": ""}])
     with pytest.raises(ValueError, match="has the columns table, backbone"):
         load("1")
 
 
-def test_the_list_names_all(monkeypatch):
+def test_list_names_all(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     lines = listing().splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(names())]] == list(names())
 
 
 @EVERY
-def test_text_holds_every_number_source_and_remark(name, monkeypatch):
+def test_text_has_every_number_source_and_remark(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     published = load(name)
     shown = text(published)
@@ -160,12 +160,12 @@ def test_text_puts_methods_by_retention(monkeypatch):
     assert any(line.split()[2:8] == ["AOT", "57.0", "60.6", "54.2", "56.1", "57.0"] for line in lines)
 
 
-def test_a_table_of_several_units_gives_a_number_a_line(monkeypatch):
+def test_table_with_several_units_has_one_number_per_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     assert any("TTFT" in line and "696.5 ms" in line for line in text(load("4")).splitlines())
 
 
-def test_plain_data_holds_the_sources_that_are_used():
+def test_data_contains_the_used_sources():
     data = as_data(load("features"))
     assert data["sources"] == [vars(sources()["SimpleCluster paper"])]
     assert data["numbers"][0]["value"] == 0.554

@@ -64,12 +64,12 @@ def test_rows_are_chosen_by_name_and_by_id():
         (("name: none", "name: aot@0.25"), "two rows of the same name"),
     ],
 )
-def test_mistakes_in_a_recipe_are_found(change, quoted):
+def test_bad_recipes_raise(change, quoted):
     with pytest.raises(ValueError, match=quoted):
         recipe.parse("table", RECIPE.replace(*change))
 
 
-def test_there_is_one_for_each_table():
+def test_one_recipe_per_table():
     assert recipe.names() == ("table1", "table2", "table3", "table4")
     with pytest.raises(ValueError, match="no recipe for 'table9'; there are: table1"):
         recipe.read("table9")
@@ -87,7 +87,7 @@ def test_every_published_row_is_filled_or_left_out(name):
 
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
-def test_shares_are_those_that_were_published(name):
+def test_shares_equal_the_published_ones(name):
     found = recipe.read(name)
     known = {(number.method, number.retention) for number in published.load(name.removeprefix("table")).numbers}
     for row in found.rows:

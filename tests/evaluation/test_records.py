@@ -13,7 +13,7 @@ def record(key, kept=29, error=None, task="t"):
     return {"key": key, "task": task, "error": error} | (done if error is None else {})
 
 
-def test_samples_are_found_again(tmp_path):
+def test_samples_are_read_back(tmp_path):
     Records(tmp_path, "one").put([record("a"), record("b")])
     records = Records(tmp_path, "one")
     assert len(records) == 2
@@ -32,7 +32,7 @@ def test_other_processes_are_read_too(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 20, -1])
-def test_a_line_cut_short_is_passed_over(tmp_path, cut):
+def test_incomplete_line_is_skipped(tmp_path, cut):
     Records(tmp_path, "one").put([record("a"), record("b")])
     path = tmp_path / "samples.rank0.jsonl"
     text = path.read_bytes()
@@ -53,7 +53,7 @@ def test_lines_end_at_newlines_only(tmp_path, sign):
     assert [each["key"] for each in Records(tmp_path, "one")] == ["a", "b"]
 
 
-def test_what_failed_is_asked_again(tmp_path):
+def test_failed_requests_are_repeated(tmp_path):
     records = Records(tmp_path, "one")
     records.put([record("a", error="is damaged")])
     assert records.get("a") is None

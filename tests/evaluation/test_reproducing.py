@@ -133,13 +133,13 @@ def test_rows_are_run_once(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"limit": 3}, {"changes": {"frames": "4"}}, {"tasks": {"One": "task_one"}}])
-def test_another_configuration_is_run_again(tmp_path, change):
+def test_other_configuration_runs_again(tmp_path, change):
     ran(plan(tmp_path, ["none"]))
     assert "done before" not in " ".join(ran(plan(tmp_path, ["none"], **change)))
     assert "done before" in ran(plan(tmp_path, ["none"], **change))[0]
 
 
-def test_another_batch_size_is_no_other_configuration(tmp_path):
+def test_batch_size_does_not_change_the_configuration(tmp_path):
     ran(plan(tmp_path, ["none"]))
     assert "done before" in ran(plan(tmp_path, ["none"], batch_size=4))[0]
 
@@ -162,21 +162,21 @@ def test_a_row_without_results_stops_the_run(tmp_path, task, quoted):
     assert f"asked for {task}" in (folder / "none" / "log.txt").read_text()
 
 
-def test_old_results_are_not_taken_for_new_ones(tmp_path):
+def test_old_results_are_not_reported_as_new(tmp_path):
     ran(plan(tmp_path, ["none"]))
     with pytest.raises(ValueError, match="Tasks not found"):
         ran(plan(tmp_path, ["none"], tasks={"One": "broken"}))
     assert "done before" in ran(plan(tmp_path, ["none"]))[0]
 
 
-def test_changes_are_checked_before_anything_runs(tmp_path):
+def test_bad_changes_raise_before_the_run(tmp_path):
     one = plan(tmp_path, changes={"retention": "ten"}, rows=["aot"])
     with pytest.raises(ValueError, match=r"row aot@0\.10: retention must be"):
         reproduce(one, tell=print, watch=print)
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_written_down_of_a_row(tmp_path):
+def test_record_of_a_row(tmp_path):
     one = plan(tmp_path, ["aot"])
     ran(one)
     written = json.loads((one.folder(one.rows[0]) / "row.json").read_text())
@@ -184,7 +184,7 @@ def test_what_is_written_down_of_a_row(tmp_path):
     assert written["command"] == one.command(one.rows[0])
 
 
-def test_an_interruption_ends_the_command_too(tmp_path):
+def test_interrupt_stops_the_command(tmp_path):
     def interrupt(row, samples):
         raise KeyboardInterrupt
 

@@ -21,7 +21,7 @@ def test_fields_of_a_run_and_of_its_method():
     assert settings.method["segments"] == "dynamic"
 
 
-def test_text_is_read_as_what_it_spells():
+def test_values_are_parsed():
     settings = Settings.of(
         method="aot-reference", inter="false", clip="4", keep="0.3", force_sample="True", record="out"
     )
@@ -50,7 +50,7 @@ def test_a_method_without_retention_is_listed_under_the_nominal_one():
     assert Settings.of(method="aot-reference").retention is None
 
 
-def test_the_hash_tells_what_changes_answers():
+def test_hash_depends_on_settings_that_change_answers():
     hashes = [
         Settings.of(**arguments).hash
         for arguments in (
@@ -70,7 +70,7 @@ def test_the_hash_tells_what_changes_answers():
     assert len(set(same)) == 1
 
 
-def test_no_method_has_a_field_of_a_run():
+def test_method_fields_do_not_clash_with_run_fields():
     own = {field.name for field in dataclasses.fields(Settings)} | {"method"}
     for method in METHODS.values():
         assert not own & {field.name for field in dataclasses.fields(method)}

@@ -39,7 +39,7 @@ def full_video(**settings) -> VideoTokens:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_step_asks_the_device(method):
+def test_no_host_sync(method):
     """Meta tensors hold no values: whatever asks for one, as a host sync does, fails."""
     bare = object.__new__(VideoTokens)
     for name, value in vars(full_video(frames=32, grid=(27, 27))).items():
@@ -49,7 +49,7 @@ def test_no_step_asks_the_device(method):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("retention", [0.02, 0.1, 0.6])
-def test_padding_changes_nothing(method, retention, monkeypatch):
+def test_padding_is_ignored(method, retention, monkeypatch):
     """Where the host cannot look at sizes, batches are as wide as they could have to be."""
     video = peer_video(9)
     tight = method(retention)(video)

@@ -39,7 +39,7 @@ VIDEOS = {
 reducers = pytest.mark.parametrize("reducer", REDUCERS.values(), ids=REDUCERS)
 
 
-def test_the_matrix_holds_every_method():
+def test_matrix_has_every_method():
     assert {type(reducer) for reducer in REDUCERS.values()} == set(BEFORE.values())
 
 
@@ -117,7 +117,7 @@ def test_weights_rebuild_the_tokens(reducer):
 
 
 @reducers
-def test_what_a_method_needs_is_named(reducer):
+def test_error_names_the_need_of_a_method(reducer):
     tokens = make_video()
     for field in reducer.needs:
         with pytest.raises(ValueError, match=rf"{reducer.name} needs VideoTokens.{field}"):
@@ -149,7 +149,7 @@ def test_budget_is_exact(name, retention, frames):
 
 
 @budgeted
-def test_everything_kept_is_everything_unchanged(name):
+def test_keeping_everything_changes_nothing(name):
     tokens = make_video()
     reduction = get(name, retention=1.0)(tokens)
     assert torch.equal(reduction.tokens, tokens.pooled().flatten(0, 1))
@@ -171,7 +171,7 @@ def test_unknown_names_list_the_known_ones():
         get("random", ratio=0.1)
 
 
-def test_random_differs_by_seed_and_leaves_the_global_generator_alone():
+def test_random_depends_on_the_seed_and_not_on_the_global_generator():
     tokens = make_video()
     torch.manual_seed(0)
     state = torch.get_rng_state()

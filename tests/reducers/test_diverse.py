@@ -35,7 +35,7 @@ def test_equals_a_plain_loop(retention):
     assert _places(method, video) == _by_hand(video, method.count(5, video.cells))
 
 
-def test_as_many_tokens_as_directions_are_one_of_each():
+def test_one_token_per_direction():
     directions = torch.eye(8)[torch.arange(8).repeat_interleave(torch.tensor([30, 1, 1, 20, 8, 2, 1, 1]))]
     scaled = directions * torch.linspace(0.5, 2, 64)[:, None]
     mixed = scaled[torch.randperm(64, generator=torch.Generator().manual_seed(0))]
@@ -43,7 +43,7 @@ def test_as_many_tokens_as_directions_are_one_of_each():
     assert sorted(reduction.tokens.argmax(1).tolist()) == list(range(8))
 
 
-def test_tokens_are_kept_as_they_are_in_reading_order():
+def test_tokens_are_unchanged_and_in_reading_order():
     video = make_video(frames=4)
     reduction = Diverse(0.2)(video, weights=True)
     assert torch.equal(reduction.tokens, video.pooled()[reduction.frames, reduction.cells])
@@ -51,7 +51,7 @@ def test_tokens_are_kept_as_they_are_in_reading_order():
     assert reduction.weights.values().eq(1).all()
 
 
-def test_neither_attention_nor_scale_matters():
+def test_attention_and_scale_do_not_matter():
     video = make_video(frames=4)
     assert not Diverse().needs
     places = _places(Diverse(0.2), video)

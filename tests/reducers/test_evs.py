@@ -21,7 +21,7 @@ def test_equals_golden(case):
     assert torch.equal(reduction.frames.bincount(minlength=frames), golden["frame_counts"].long())
 
 
-def test_the_count_is_that_of_the_serving_engine():
+def test_count_equals_the_serving_engine():
     assert EVS(0.1, original=True).count(16, 196) == 313
     assert EVS(1 - 0.85, original=True).count(16, 196) == 470
     assert EVS(0.01, original=True).count(16, 196) == 196
@@ -40,7 +40,7 @@ def test_keeps_the_first_frame_and_what_changed():
     assert reduction.cells[reduction.frames == 3].tolist() == list(range(10, 20))
 
 
-def test_less_than_a_frame_is_spread_over_the_first():
+def test_small_budget_is_spread_over_the_first_frame():
     video = make_video(frames=6, grid=(8, 8), pooling=Pooling.NONE)
     reduction = EVS(16 / (6 * 64))(video)
     assert (reduction.frames == 0).all()

@@ -121,7 +121,7 @@ def test_equals_plain_loops(frames, settings):
     context=st.floats(0, 1),
     stride=st.integers(1, 5),
 )
-def test_quotas_are_exact_and_fit(lengths, cells, part, context, stride):
+def test_quotas_sum_to_the_total_and_fit(lengths, cells, part, context, stride):
     frames = sum(lengths)
     total = max(1, round(part * frames * cells))
     spans = tuple((sum(lengths[:i]), length) for i, length in enumerate(lengths))
@@ -140,7 +140,7 @@ def test_saliency_is_received_attention_where_there_is_no_pooling_head():
     assert torch.equal(FastVID()(swapped).tokens, FastVID()(video).tokens)
 
 
-def test_frames_much_alike_are_one_in_the_qwen_program():
+def test_similar_frames_are_merged_in_the_qwen_program():
     video = peer_video(9)
     frozen = replace(video, features=video.features[:1].expand(9, -1, -1).contiguous())
     reduction = FastVID(0.1, clips=2, original="qwen")(frozen)

@@ -127,7 +127,7 @@ def test_equals_plain_loops(frames, settings):
     torch.testing.assert_close(reduction.tokens, tokens, atol=1e-5, rtol=1e-5)
 
 
-def test_a_tree_is_the_mean_of_its_tokens():
+def test_tree_is_the_mean_of_its_tokens():
     """A still video of eight frames: every tree is one token, seven times merged with itself."""
     frame = torch.randn(1, 12, 6, generator=torch.Generator().manual_seed(3))
     still = VideoTokens(frame.repeat(8, 1, 1), (4, 3), deep=torch.rand(1, 12).repeat(8, 1))
@@ -136,7 +136,7 @@ def test_a_tree_is_the_mean_of_its_tokens():
     assert reduction.frames.tolist() == [0] * 12
 
 
-def test_no_token_is_kept_twice_where_all_else_is_disliked():
+def test_tokens_are_unique():
     video = peer_video(9)
     centred = VideoTokens(video.features - video.features.mean((0, 1)), video.grid, deep=video.deep)
     reduction = FlashVID(0.9, alpha=1.0)(centred)

@@ -48,7 +48,7 @@ def test_layers_the_language_model_does_not_have(method):
 
 
 @pytest.mark.parametrize("method", [FastV(0.1), PyramidDrop()], ids=repr)
-def test_they_do_not_pass_for_methods_before_the_language_model(method):
+def test_methods_inside_the_language_model_raise_when_called(method):
     video = make_video()
     assert method.count(video.frames, video.cells) == video.frames * video.cells
     with pytest.raises(ValueError, match=rf"{method.name} works inside the language model.*fold\(model"):

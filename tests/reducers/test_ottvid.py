@@ -136,7 +136,7 @@ def test_budgets_too_small_for_every_frame():
     assert OTTVid(3 / (8 * 20), original=True).count(8, 20) > 3
 
 
-def test_one_frame_is_met_by_the_spatial_stage():
+def test_budget_with_one_frame():
     assert OTTVid(0.1).plan(1, 196) == (20, 0, 19)
     assert OTTVid(0.1, original=True).count(1, 196) == 39
 
