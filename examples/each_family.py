@@ -59,9 +59,10 @@ def clip() -> Tensor:
 
 
 def byte_tokenizer() -> Any:
-    """A tokenizer with one token per byte."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(BPE(vocab={byte: index for index, byte in enumerate(alphabet)}, merges=[]))
+    """A tokenizer with one token per byte, and one for the word "Frame", as InternVL's frame labels need it."""
+    merges = [("F", "r"), ("Fr", "a"), ("Fra", "m"), ("Fram", "e")]
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *map("".join, merges)]
+    tokenizer = Tokenizer(BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL.values()])
     names = {name: token for name, token in SPECIAL.items() if name not in ("pad_token", "eos_token")}

@@ -1,5 +1,6 @@
 """``vidfold ask``."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -136,3 +137,21 @@ def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
 def test_the_weights_folder_is_a_model_like_any_other(capsys, clip):
     assert main(["ask", clip, QUESTION.text, "--model", str(weights()), "--dtype", "float32", "--frames", "8"]) == 0
     assert QUESTION.answer in capsys.readouterr().out
+
+
+def test_a_checkpoint_with_code_is_named_with_the_flag_that_allows_it(capsys, clip, tmp_path, monkeypatch):
+    (tmp_path / "code.py").write_text("open('ran', 'w')")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "code.Own"}}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 20))
+    assert "--trust-remote-code" in refused(capsys, "ask", clip, "what?", "--model", str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_damaged_checkpoint_is_one_line_unless_debug_is_asked_for(capsys, clip, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava_onevision", "text_config": 5}))
+    arguments = ["ask", clip, "what?", "--model", str(tmp_path)]
+    assert refused(capsys, *arguments).startswith(f"model '{tmp_path}' cannot be loaded: ")
+    with pytest.raises(ValueError, match="cannot be loaded") as error:
+        main([*arguments, "--debug"])
+    assert error.value.__cause__ is not None

@@ -25,9 +25,9 @@ def video(clips):
 def test_the_template_of_lmms_eval(llava_video):
     prompter = Prompter.of(llava_video, "qwen_1_5")
     chat = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What is it?\nA. red"}]}]
-    assert prompter._written(chat, add_generation_prompt=True) == TRAINED
+    assert llava_video.written(chat, prompter.template) == TRAINED
     answered = [*chat, {"role": "assistant", "content": [{"type": "text", "text": "A"}]}]
-    assert prompter._written(answered) == f"{TRAINED}A<|im_end|>\n"
+    assert llava_video.written(answered, prompter.template, add_generation_prompt=False) == f"{TRAINED}A<|im_end|>\n"
 
 
 def test_it_is_left_to_tokenizers_that_know_its_words(tiny, llava_video):

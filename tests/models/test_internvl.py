@@ -38,10 +38,9 @@ def prompt(*parts, seed=0):
 
 def processor():
     """The real one, with a tokenizer of bytes that knows the word Frame, as those of published models do."""
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    parts = ["Fr", "Fra", "Fram", "Frame"]
-    vocabulary = {token: index for index, token in enumerate(sorted(alphabet) + parts)}
-    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[(part[:-1], part[-1]) for part in parts]))
+    merges = [("F", "r"), ("Fr", "a"), ("Fra", "m"), ("Fram", "e")]
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *map("".join, merges)]
+    tokenizer = Tokenizer(BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     names = {
         "start_image_token": "<img>",

@@ -135,15 +135,33 @@ def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> d
     family, times = models.family(loaded.model), frames.timestamps.tolist()
     texts = [family.asked(text, frames.duration, times) for text in questions]
     chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
-    prompts = [loaded.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
-    inputs = loaded.processor(
-        text=prompts,
-        videos=[frames.pixels] * len(prompts),
-        video_metadata=[video_metadata(frames)] * len(prompts),
-        do_sample_frames=False,
-        padding=True,
-        return_tensors="pt",
-    )
+    return inputs_of(loaded, [loaded.written(chat) for chat in chats], [frames] * len(chats))
+
+
+def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frames], **settings: Any) -> dict[str, Any]:
+    """Prompts and their videos, one each, as the processor makes them, on the model's device in its dtype.
+
+    Args:
+        loaded: the model.
+        prompts: with the place of a video.
+        videos: one a prompt; all of their frames are used.
+        settings: of the processor, such as ``padding_side``.
+
+    Raises:
+        ValueError: a processor that fails; the message names the model and the reason.
+    """
+    try:
+        inputs = loaded.processor(
+            text=list(prompts),
+            videos=[video.pixels for video in videos],
+            video_metadata=[video_metadata(video) for video in videos],
+            do_sample_frames=False,
+            padding=True,
+            return_tensors="pt",
+            **settings,
+        )
+    except Exception as error:  # its settings come with the checkpoint, unchecked
+        raise ValueError(f"the processor of model {loaded.name!r} fails: {type(error).__name__}: {error}") from error
     return dict(inputs.to(loaded.model.device, loaded.model.dtype))
 
 

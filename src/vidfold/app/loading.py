@@ -1,11 +1,10 @@
-"""Load a video language model and its processor the ordinary transformers way, with errors of one line."""
+"""Load a model by a name of the command line, the embedded ones too."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from vidfold import extras, models
@@ -35,6 +34,32 @@ class VideoModel:
     processor: Any
     seconds: float
 
+    def written(
+        self, chat: Sequence[Mapping[str, Any]], template: str | None = None, *, add_generation_prompt: bool = True
+    ) -> str:
+        """A chat as the prompt that a template makes of it.
+
+        Transformers runs templates in a sandbox of Jinja: they reach no modules and no attributes of Python's own, and
+        a range ends at 100,000. Loops within loops may still take long.
+
+        Args:
+            chat: messages as `apply_chat_template` takes them.
+            template: in Jinja; None is the processor's own.
+            add_generation_prompt: whether the prompt ends where the answer begins.
+
+        Raises:
+            ValueError: a template that fails; the message names the model and the reason.
+        """
+        try:
+            written: str = self.processor.apply_chat_template(
+                chat, chat_template=template, add_generation_prompt=add_generation_prompt, tokenize=False
+            )
+        except Exception as error:  # a template is a program, and comes with the checkpoint
+            raise ValueError(
+                f"the chat template of model {self.name!r} fails: {type(error).__name__}: {error}"
+            ) from error
+        return written
+
 
 def load(
     name: str = TINY,
@@ -43,26 +68,23 @@ def load(
     dtype: str | None = None,
     attention: str | None = None,
     quantization: Quantization | None = None,
+    trust_remote_code: bool = False,
 ) -> VideoModel:
     """Load a model of a supported family.
 
     Args:
         name: "tiny" for the embedded model, "tiny-whole" for its twin that was trained further on whole videos
-            alone, a folder, or an identifier on the Hugging Face hub.
+            alone, or what `vidfold.models.load` takes: a folder, or an identifier on the Hugging Face hub.
         device: such as "cpu", "cuda:1", or "auto" to spread it over all devices; None: a GPU where there is one.
         dtype: name of a torch dtype or "auto" for the checkpoint's own; None: "auto", float32 for the embedded ones.
         attention: attention implementation of transformers; None: its default.
         quantization: of the weights, by bitsandbytes.
+        trust_remote_code: whether Python code that comes with the checkpoint may run.
 
     Raises:
-        ValueError: no such model, a family that is not supported, or settings that this machine cannot serve.
+        ValueError: what `vidfold.models.load` refuses, or a device that is not there.
         MissingExtra: transformers is not installed.
     """
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise ValueError(
-            f"model {name!r} is not a folder; give 'tiny', 'tiny-whole', a folder or an identifier on the hub"
-        )
-    transformers = extras.load("transformers", "models")
     start = time.perf_counter()
     location, settings = name, {"dtype": dtype or "auto", "device_map": checked_device(device)}
     if name in EMBEDDED:
@@ -73,18 +95,10 @@ def load(
     if attention is not None:
         settings["attn_implementation"] = attention
     if quantization is not None:
+        transformers = extras.load("transformers", "models")
         settings["quantization_config"] = transformers.BitsAndBytesConfig(**{f"load_in_{quantization}": True})
-    try:
-        if _is_published(transformers, location):
-            model, processor = models.load(location, **settings)
-            return VideoModel(name, model, processor, time.perf_counter() - start)
-        # The small file first: it tells whether the large ones are there and of use.
-        _check_family(name, transformers.AutoConfig.from_pretrained(location))
-        processor = transformers.AutoProcessor.from_pretrained(location)
-        model = transformers.AutoModelForImageTextToText.from_pretrained(location, **settings)
-    except (OSError, ImportError) as error:
-        raise ValueError(f"model {name!r} cannot be loaded: {_reason(error)}") from error
-    return VideoModel(name, model.eval(), processor, time.perf_counter() - start)
+    model, processor = models.load(location, trust_remote_code=trust_remote_code, **settings)
+    return VideoModel(name, model, processor, time.perf_counter() - start)
 
 
 def checked_device(device: str | None) -> str:
@@ -100,25 +114,3 @@ def checked_device(device: str | None) -> str:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} is not there: this torch sees no CUDA device; use 'cpu'")
     return device
-
-
-def _is_published(transformers: Any, location: str) -> bool:
-    """Whether a config is there, and of a checkpoint that `vidfold.models.load` loads."""
-    try:
-        config, _ = transformers.PretrainedConfig.get_config_dict(location)
-    except OSError:
-        return False
-    return models.is_published(config)
-
-
-def _check_family(name: str, config: Any) -> None:
-    if config.model_type not in models.FAMILIES:
-        supported = ", ".join(sorted(models.FAMILIES))
-        raise ValueError(f"model {name!r} is of the family {config.model_type!r}; supported are: {supported}")
-
-
-def _reason(error: Exception) -> str:
-    first = str(error).partition("\n")[0]
-    if "couldn't connect" in first:
-        return "it is not in the local cache, and the hub cannot be reached; give a folder, or connect and try again"
-    return first

@@ -52,6 +52,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--attn", choices=("sdpa", "eager", "flash_attention_2"), help="attention implementation")
     parser.add_argument("--quantization", choices=("4bit", "8bit"), help="of the weights, by bitsandbytes")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python code that comes with the checkpoint; without this it is never run and nobody is asked",
+    )
 
 
 def load_model(options: argparse.Namespace) -> VideoModel:
@@ -65,6 +70,7 @@ def load_model(options: argparse.Namespace) -> VideoModel:
             dtype=options.dtype,
             attention=options.attn,
             quantization=options.quantization,
+            trust_remote_code=options.trust_remote_code,
         )
 
 

@@ -90,9 +90,9 @@ def _suite(options: argparse.Namespace) -> str:
     from vidfold.bench.suites import Plan, write_suite
 
     own = ("videos", "question", "world", "split", "frames", "seed", "dtype", "attn", "quantization")
-    defaults = {**dict.fromkeys(own), "model": "tiny"}
+    defaults = {**dict.fromkeys(own), "model": "tiny", "trust_remote_code": False}
     if given := [name for name, default in defaults.items() if getattr(options, name) != default]:
-        raise ValueError(f"--suite has clips, draws and models of its own: leave --{given[0]} out")
+        raise ValueError(f"--suite has clips, draws and models of its own: leave --{given[0].replace('_', '-')} out")
     plan = Plan.of(options.suite, options.methods, options.retention, options.clips)
     output = options.output or f"out/{options.suite}"
     return write_suite(plan, output, device=options.device, watch=_progress())

@@ -89,6 +89,7 @@ class Vidfold(lmms):  # type: ignore[misc]
                 dtype=settings.dtype,
                 attention=settings.attention,
                 quantization=settings.quantization,
+                trust_remote_code=settings.trust_remote_code,
             )
             if settings.record is None:
                 logger.warning("vidfold keeps no record of the samples: give --output_path or record=FOLDER")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidfold import models
-from vidfold.app.asking import video_metadata
+from vidfold.app.asking import inputs_of
 from vidfold.app.loading import VideoModel
 from vidfold.evaluation.settings import Template
 from vidfold.models.llava_video import LlavaVideo, time_instruction
@@ -61,34 +61,22 @@ class Prompter:
             [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": self._asked(text, video)}]}]
             for video, text in zip(videos, texts, strict=True)
         ]
-        prompts = [self._written(chat, add_generation_prompt=True) for chat in chats]
+        prompts = [self.loaded.written(chat, self.template) for chat in chats]
         lengths = [0] * len(prompts)
         if answers is not None:
             turns = [{"role": "assistant", "content": [{"type": "text", "text": answer}]} for answer in answers]
-            whole = [self._written([*chat, turn]) for chat, turn in zip(chats, turns, strict=True)]
+            whole = [
+                self.loaded.written([*chat, turn], self.template, add_generation_prompt=False)
+                for chat, turn in zip(chats, turns, strict=True)
+            ]
             lengths = [self._more(*pair) for pair in zip(prompts, whole, strict=True)]
             prompts = whole
-        inputs = self.loaded.processor(
-            text=prompts,
-            videos=[video.pixels for video in videos],
-            video_metadata=[video_metadata(video) for video in videos],
-            do_sample_frames=False,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
-        return dict(inputs.to(self.loaded.model.device, self.loaded.model.dtype)), lengths
+        return inputs_of(self.loaded, prompts, videos, padding_side="left"), lengths
 
     def _asked(self, text: str, video: Frames) -> str:
         if not self.add_time_instruction:
             return text
         return f"{time_instruction(video.duration, video.timestamps.tolist())}\n{text}"
-
-    def _written(self, chat: list[dict[str, Any]], *, add_generation_prompt: bool = False) -> str:
-        written: str = self.loaded.processor.apply_chat_template(
-            chat, chat_template=self.template, add_generation_prompt=add_generation_prompt, tokenize=False
-        )
-        return written
 
     def _more(self, prompt: str, whole: str) -> int:
         """Tokens by which the whole is longer than the prompt it begins with."""

@@ -41,6 +41,7 @@ class Settings:
         attention: the same.
         quantization: the same.
         device: the same.
+        trust_remote_code: the same.
         batch_size: requests a call; videos that give other numbers of frames go into calls of their own.
         on_error: what a video that cannot be read does: "raise" stops the run, "skip" reports it and answers nothing.
         record: folder for the samples and for ``vidfold.json``; None keeps no record.
@@ -57,6 +58,7 @@ class Settings:
     attention: str | None = None
     quantization: Literal["4bit", "8bit"] | None = None
     device: str | None = None
+    trust_remote_code: bool = False
     batch_size: int = 1
     on_error: OnError = "raise"
     record: Path | None = None
@@ -70,7 +72,7 @@ class Settings:
         for name, choices in (("template", get_args(Template)), ("on_error", get_args(OnError))):
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        for name in ("force_sample", "add_time_instruction"):
+        for name in ("force_sample", "add_time_instruction", "trust_remote_code"):
             if not isinstance(value := getattr(self, name), bool | None):
                 raise ValueError(f"{name} must be True or False, got {value!r}")
 

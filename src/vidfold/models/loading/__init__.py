@@ -1,5 +1,5 @@
-"""Checkpoints from folders and the hub, also those that transformers does not load by itself."""
+"""Checkpoints from folders and the hub: those of transformers, and those as the authors of LLaVA publish them."""
 
-from vidfold.models.loading.published import is_published, load
+from vidfold.models.loading.checkpoints import load
 
-__all__ = ["is_published", "load"]
+__all__ = ["load"]

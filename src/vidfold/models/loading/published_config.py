@@ -53,11 +53,10 @@ LAYOUTS = {
 """Values of ``mm_spatial_pool_mode`` and ``mm_newline_position`` -> pooling of a LLaVA-Video; None: LLaVA-OneVision."""
 
 
-def config_of(name: str, published: Mapping[str, Any], folder: Path, rows: int) -> Any:
+def config_of(published: Mapping[str, Any], folder: Path, rows: int) -> Any:
     """The ``LlavaOnevisionConfig`` of a published checkpoint, that of a LLaVA-Video with its record.
 
     Args:
-        name: of the model, for errors.
         published: contents of its ``config.json``.
         folder: of that file; a tower named by a relative path lies in it.
         rows: of its embedding, which may be padded beyond the ``vocab_size`` it states; 0: that.
@@ -69,22 +68,21 @@ def config_of(name: str, published: Mapping[str, Any], folder: Path, rows: int) 
 
     for field, served in SERVED.items():
         if (value := published.get(field)) not in served:
-            raise ValueError(f"model {name!r} has {field} {value!r}; served is: {', '.join(map(repr, served))}")
+            raise ValueError(f"it has {field} {value!r}; served is: {', '.join(map(repr, served))}")
     layout = published.get("mm_spatial_pool_mode", "bilinear"), published.get("mm_newline_position", "one_token")
     if layout not in LAYOUTS:
         known = ", ".join(f"{pool!r} with {newline!r}" for pool, newline in LAYOUTS)
         raise ValueError(
-            f"model {name!r} has mm_spatial_pool_mode {layout[0]!r} with mm_newline_position {layout[1]!r}; "
-            f"served are: {known}"
+            f"it has mm_spatial_pool_mode {layout[0]!r} with mm_newline_position {layout[1]!r}; served are: {known}"
         )
     aspect = published.get("image_aspect_ratio")
     if not str(aspect).startswith("anyres_max_"):
-        raise ValueError(f"model {name!r} has image_aspect_ratio {aspect!r}; served is 'anyres_max_' with a number")
+        raise ValueError(f"it has image_aspect_ratio {aspect!r}; served is 'anyres_max_' with a number")
     text = Qwen2Config(**{field: published[field] for field in TEXT if published.get(field) is not None})
     text.vocab_size = rows or text.vocab_size
     pinpoints = published.get("image_grid_pinpoints")
     config = LlavaOnevisionConfig(
-        vision_config=_vision(name, str(published.get("mm_vision_tower")), folder),
+        vision_config=_vision(str(published.get("mm_vision_tower")), folder),
         text_config=text,
         # The authors write width before height, transformers height before width.
         image_grid_pinpoints=None if pinpoints is None else [[height, width] for width, height in pinpoints],
@@ -100,7 +98,7 @@ def config_of(name: str, published: Mapping[str, Any], folder: Path, rows: int) 
     return config
 
 
-def _vision(name: str, tower: str, folder: Path) -> Any:
+def _vision(tower: str, folder: Path) -> Any:
     """The config of a tower without what the model does not use: its last layer and its head."""
     from transformers import SiglipVisionConfig
 
@@ -116,7 +114,7 @@ def _vision(name: str, tower: str, folder: Path) -> Any:
     elif (folder / tower / "config.json").is_file():
         vision = SiglipVisionConfig.from_pretrained(folder / tower)
     else:
-        raise ValueError(f"model {name!r} has mm_vision_tower {tower!r}; served is: {SIGLIP}, or a folder of a SigLIP")
+        raise ValueError(f"it has mm_vision_tower {tower!r}; served is: {SIGLIP}, or a folder of a SigLIP")
     vision.num_hidden_layers -= 1
     vision.vision_use_head = False
     return vision

@@ -24,14 +24,14 @@ CHAT_TEMPLATE = (
 """Qwen's turns as in training: images and videos of a turn first, a line each, then its words."""
 
 
-def processor_of(name: str, folder: Path, config: Any) -> Any:
+def processor_of(folder: Path, config: Any, trust: bool) -> Any:
     """A ``LlavaOnevisionProcessor``, which pads on the left.
 
     Args:
-        name: of the model, for errors.
         folder: of the tokenizer. ``<image>`` and ``<video>`` are added to it where it does not know them; the authors'
             code splits prompts at such words and has no tokens for them.
         config: a ``LlavaOnevisionConfig``.
+        trust: whether code that comes with the tokenizer may run.
 
     Raises:
         ValueError: a folder without a tokenizer.
@@ -45,8 +45,10 @@ def processor_of(name: str, folder: Path, config: Any) -> Any:
     )
 
     if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json")):
-        raise ValueError(f"model {name!r} has no tokenizer: its folder holds no tokenizer.json and no vocab.json")
-    tokenizer = AutoTokenizer.from_pretrained(folder, config=config.text_config, padding_side="left")
+        raise ValueError("it has no tokenizer: its folder holds no tokenizer.json and no vocab.json")
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, config=config.text_config, padding_side="left", trust_remote_code=trust
+    )
     tokenizer.add_tokens([AddedToken(each, special=True, normalized=False) for each in ("<image>", "<video>")])
     side = config.vision_config.image_size
     half = [0.5, 0.5, 0.5]
