@@ -186,8 +186,6 @@ def _error(influence: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
-
     parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.evaluate", description=__doc__)
     parser.add_argument("--clips", type=int, default=300, help="number of clips (default: 300)")
     parser.add_argument("--retention", type=float, nargs="+", default=[1.0, 0.25, 0.10], help="shares of the tokens")
@@ -204,8 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_count("frames", chosen.frames)
     except ValueError as error:
         parser.error(str(error))
-    model = LlavaOnevisionForConditionalGeneration.from_pretrained(chosen.model, dtype=torch.float32).eval()
-    processor = AutoProcessor.from_pretrained(chosen.model)
+    model, processor = models.load(chosen.model, dtype=torch.float32)
     try:
         scores = evaluate(model, processor, settings, members, chosen.frames)
     except ValueError as error:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidfold.models import load
 from vidfold.tiny.language import processor
 from vidfold.tiny.packing import asked, pack
 from vidfold.tiny.scenes import SIZE, render, seeds
@@ -42,10 +43,7 @@ def export(model: LlavaOnevisionForConditionalGeneration, patch: int, folder: Pa
 
 def generation_agreement(folder: Path, clips: int = 12) -> float:
     """Share of questions about search clips where ``generate()`` with the folder and packed scoring agree."""
-    from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
-
-    model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    reader = AutoProcessor.from_pretrained(folder)
+    model, reader = load(str(folder), dtype=torch.float32)
     same: list[Tensor] = []
     for seed in seeds("search", clips):
         packed = answer(model, pack([seed], SIZE // model.config.vision_config.patch_size))[0]

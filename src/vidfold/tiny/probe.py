@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_count
-from vidfold.models import LlavaOnevision
+from vidfold.models import LlavaOnevision, load
 from vidfold.reducers import select
 from vidfold.tiny.evaluate import prompts
 from vidfold.tiny.model import path
@@ -73,8 +73,6 @@ def _shown(clip: Clip, side: int, labels: list[int]) -> Tensor:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
-
     parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.probe", description=__doc__)
     parser.add_argument("--clips", type=int, default=160, help="clips of the search split (default: 160)")
     parser.add_argument("--world", choices=WORLDS, default="first", help="(default: first)")
@@ -86,8 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_count("frames", chosen.frames)
     except ValueError as error:
         parser.error(str(error))
-    model = LlavaOnevisionForConditionalGeneration.from_pretrained(chosen.model, dtype=torch.float32).eval()
-    processor = AutoProcessor.from_pretrained(chosen.model)
+    model, processor = load(chosen.model, dtype=torch.float32)
     depth = model.config.vision_config.num_hidden_layers
     leaked = leak(LlavaOnevision(model), processor, clips, chosen.frames)
     print("leak:", ", ".join(f"{kind} {share:.2f}" for kind, share in leaked.items()))  # noqa: T201
