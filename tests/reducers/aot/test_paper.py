@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_video
 from vidfold import AOT, Pooling, VideoTokens
 from vidfold.reducers import AOTPaper, AOTReference
-from vidfold.reducers.aot import paper_phases
+from vidfold.reducers.aot import paper
 from vidfold.reducers.aot.paper_budget import clip_budget
 from vidfold.segments import DySeg, Uniform
 from vidfold.transport import cosine, sinkhorn
@@ -29,9 +29,7 @@ def _by_hand(method: AOTPaper, video: VideoTokens) -> torch.Tensor:
     pooled, shallow, deep = video.pooled(), video.pool(video.shallow), video.pool(video.deep)
     total = method.count(video.frames, video.cells)
     cut = Uniform(method.clip)(video)
-    budget = clip_budget(
-        total, video.frames, video.cells, cut.starts, cut.lengths, cut.longest, method.kept_share, method.repeat_key
-    )
+    budget = clip_budget(total, video.cells, cut, method.kept_share, method.repeat_key)
     height, width = video.language_grid
     out = []
     for clip, (start, length) in enumerate(zip(cut.starts.tolist(), cut.lengths.tolist(), strict=True)):
@@ -228,7 +226,7 @@ def test_frames_folded_in_blocks_are_as_folded_together(monkeypatch, merge):
     video = make_video(7, (6, 6), pooling=Pooling.BILINEAR)
     method = AOTPaper(retention=0.2, merge=merge)
     together = method(video, weights=True)
-    monkeypatch.setattr(paper_phases, "CPU_BLOCK", 2 * video.cells * video.features.shape[2])
+    monkeypatch.setattr(paper, "CPU_BLOCK", 2 * video.cells * video.features.shape[2])
     blocks = method(video, weights=True)
     torch.testing.assert_close(blocks.tokens, together.tokens)
     torch.testing.assert_close(blocks.weights.to_dense(), together.weights.to_dense())

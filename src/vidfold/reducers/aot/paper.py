@@ -11,12 +11,20 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_count, check_ratio, check_weight
+from vidfold.clips import Clips, Segmenter
 from vidfold.ops import lineage
-from vidfold.reducers.aot.paper_budget import clip_budget
-from vidfold.reducers.aot.paper_phases import Candidates, Clips, phase_one, phase_two
+from vidfold.ops.mixing import pooling_matrix, surviving
+from vidfold.ops.ranks import first_true, local_and_global, reading_order
+from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
+from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_frames, strongest_cells
 from vidfold.reducers.base import BudgetedReducer
-from vidfold.segments import Segmenter, segmenter
+from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
+from vidfold.transport import Transport, sinkhorn
+
+CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
+"""Numbers of pooled features that phase I works on at a time: 32 MiB in float32 on a CPU, where a long video at once
+takes a third longer; 1 GiB elsewhere, so that a usual video is one block."""
 
 
 @dataclass(frozen=True)
@@ -103,56 +111,115 @@ class AOTPaper(BudgetedReducer):
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` are asked for."""
         total = self.count(tokens.frames, tokens.cells)
-        cut = segmenter(self.segments, self.clip)(tokens)
-        budget = clip_budget(
-            total, tokens.frames, tokens.cells, cut.starts, cut.lengths, cut.longest, self.kept_share, self.repeat_key
+        clips = segmenter(self.segments, self.clip)(tokens)
+        budget = clip_budget(total, tokens.cells, clips, self.kept_share, self.repeat_key)
+        found = self._candidates(tokens, clips, budget, weights)
+        merged, kept = absorb_clips(
+            found,
+            clips,
+            budget,
+            self._solve,
+            scale=self.inter_scale,
+            time_scale=self.time_scale,
+            carry_mass=self.carry_mass,
         )
-        clips = Clips.of(cut, budget)
-        found = phase_one(self, tokens, clips, weights=weights)
-        merged, kept = phase_two(self, found, clips)
-        return _assemble(self.repeat_key, tokens, clips, found, merged, kept, total)
+        return self._emitted(tokens, clips, budget, found, merged, kept)
 
+    def _solve(self, cost: Tensor, senders: Tensor, receivers: Tensor, *, span: float) -> Transport:
+        return sinkhorn(cost, senders, receivers, epsilon=self.epsilon, span=span, iterations=self.iterations)
 
-def _assemble(
-    repeat_key: bool, tokens: VideoTokens, clips: Clips, found: Candidates, merged: Tensor, kept: Tensor, total: int
-) -> Reduction:
-    """The K tokens in reading order."""
-    cut, budget = clips.cut, clips.budget
-    frames, rows = found.valid.shape
-    frame = torch.arange(frames, device=kept.device)
-    row = torch.arange(rows, device=kept.device)
-    key = (clips.position == 0)[:, None]
-    key_frame = cut.starts[clips.clip_of]
-    own = found.valid & key
-    if repeat_key:
-        # A second bank after each clip's last frame holds its merged anchors; a clip of one frame has no such copy.
-        single = (cut.lengths[clips.clip_of] == 1)[:, None]
-        last = (clips.position == cut.lengths[clips.clip_of] - 1)[:, None] & ~single
-        first_bank = kept | (own & (single | (row < budget.repeated[clips.clip_of][:, None])))
-        banks = [first_bank, found.valid[key_frame] & last]
-        from_merged = torch.stack([torch.zeros_like(kept[:, 0]), last[:, 0]], dim=1)
-        stands_for = torch.stack([frame, key_frame], dim=1)
-    else:
-        banks = [kept | own]
-        from_merged = key
-        stands_for = frame[:, None]
-    emitted = torch.stack(banks, dim=1)
-    first = emitted.flatten().to(torch.int8).argsort(descending=True, stable=True)[:total]
-    slot, row = first // rows, first % rows
-    frame, start = stands_for.flatten()[slot], key_frame[slot // len(banks)]
+    def _candidates(self, tokens: VideoTokens, clips: Clips, budget: ClipBudget, weights: bool) -> Candidates:
+        """Phase I, some frames at a time."""
+        per_frame = budget.anchors[clips.clip_of]
+        cpu, width = tokens.features.device.type == "cpu", tokens.features.shape[2]
+        block = max(1, (CPU_BLOCK if cpu else DEVICE_BLOCK) // (tokens.cells * width))
+        found = [
+            self._merged(tokens, slice(first, first + block), per_frame[first : first + block], budget.most)
+            for first in range(0, tokens.frames, block)
+        ]
+        mix, merged, valid, cells, mass, saliency = (torch.cat(parts) for parts in zip(*found, strict=True))
+        if weights:
+            merged = torch.cat([merged, lineage.spread(mix, clips.position, clips.longest)], dim=2)
+        return Candidates(merged, width, valid, cells, mass, saliency if self.saliency_mass else None)
 
-    after = merged.flatten(0, 1).index_select(0, clips.clip_of[frame] * rows + row)
-    before = found.values.flatten(0, 1).index_select(0, frame * rows + row)
-    folded = torch.where(from_merged.flatten()[slot][:, None], after, before)
-    matrix = None
-    if folded.shape[1] > found.width:
-        marks = folded[:, found.width :]
-        matrix = lineage.matrix(marks, start, marks.shape[1] // cut.longest, frames)
-    return Reduction(
-        tokens=folded[:, : found.width].to(tokens.features.dtype),
-        frames=frame,
-        cells=found.cells[frame, row],
-        grid=tokens.language_grid,
-        full=frames * tokens.cells,
-        weights=matrix,
-    )
+    def _merged(
+        self, tokens: VideoTokens, frames: slice, per_frame: Tensor, most: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Anchors of some frames: what they are made of, merged; and valid, cells, mass, saliency of `Candidates`."""
+        assert tokens.shallow is not None  # `needs` was checked
+        assert tokens.deep is not None
+        features, grid, chosen, bound = tokens.features[frames], tokens.grid, per_frame, most
+        shallow, deep = tokens.shallow[frames].float(), tokens.deep[frames].float()
+        pooled_deep = tokens.pool(deep)
+        before_pooling = self.merge == "encoder"
+        if before_pooling:
+            patches = features.shape[1]
+            chosen = torch.where(per_frame > 0, (per_frame * patches) // tokens.cells, 0)
+            bound = min(patches, most * patches // tokens.cells)
+        else:
+            features, shallow = tokens.pool(features), tokens.pool(shallow)
+            deep, grid = pooled_deep, tokens.language_grid
+
+        features = features.float()
+        local = ((1 - self.global_ratio) * chosen).floor().long()
+        mask = local_and_global(shallow, deep, grid, local, chosen, self.windows)
+        anchors = first_true(mask, bound)
+        valid = mask.gather(1, anchors)
+        mix, mass = mix_frames(
+            features,
+            mask,
+            anchors,
+            valid,
+            grid,
+            self._solve,
+            scale=None if self.intra_scale == "unit" else self.intra_scale,
+            distance=self.distance,
+            nearest=self.nearest,
+            saliency=deep if self.saliency_mass else None,
+        )
+        mass = mass if self.carry_mass else torch.ones_like(mass)
+        if before_pooling:
+            full_mass = torch.ones_like(deep).scatter(1, anchors, mass.masked_fill(~valid, 1.0))
+            survivors = strongest_cells(tokens.pool(mask.float()), pooled_deep, per_frame)
+            anchors, merged = first_true(survivors, most), anchors
+            valid, mass = survivors.gather(1, anchors), tokens.pool(full_mass).gather(1, anchors)
+            mix = surviving(pooling_matrix(tokens), anchors, merged, mix)
+        return mix, mix @ features, valid, anchors, mass, pooled_deep.gather(1, anchors)
+
+    def _emitted(
+        self, tokens: VideoTokens, clips: Clips, budget: ClipBudget, found: Candidates, merged: Tensor, kept: Tensor
+    ) -> Reduction:
+        """The K tokens in reading order."""
+        frames, rows = found.valid.shape
+        frame, row = torch.arange(frames, device=kept.device), torch.arange(rows, device=kept.device)
+        key = (clips.position == 0)[:, None]
+        own = found.valid & key
+        # Each frame has a bank of rows to emit: those of the key frame merged, those of later frames unchanged.
+        banks, from_merged, stands_for = [kept | own], key, frame[:, None]
+        if self.repeat_key:
+            # A second bank after the last frame of each clip holds its merged anchors. A clip of one frame has none.
+            single = (clips.length == 1)[:, None]
+            last = (clips.position == clips.length - 1)[:, None] & ~single
+            first = own & (single | (row < budget.repeated[clips.clip_of][:, None]))
+            banks = [kept | first, found.valid[clips.first] & last]
+            from_merged = torch.cat([torch.zeros_like(last), last], dim=1)
+            stands_for = torch.stack([frame, clips.first], dim=1)
+        chosen = reading_order(torch.stack(banks, dim=1), self.count(frames, tokens.cells))
+        slot, row = chosen // rows, chosen % rows
+        frame, start = stands_for.flatten()[slot], clips.first[slot // len(banks)]
+
+        after = merged.flatten(0, 1).index_select(0, clips.clip_of[frame] * rows + row)
+        before = found.values.flatten(0, 1).index_select(0, frame * rows + row)
+        folded = torch.where(from_merged.flatten()[slot][:, None], after, before)
+        matrix = None
+        if folded.shape[1] > found.width:
+            marks = folded[:, found.width :]
+            matrix = lineage.matrix(marks, start, marks.shape[1] // clips.longest, frames)
+        return Reduction(
+            tokens=folded[:, : found.width].to(tokens.features.dtype),
+            frames=frame,
+            cells=found.cells[frame, row],
+            grid=tokens.language_grid,
+            full=frames * tokens.cells,
+            weights=matrix,
+        )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vidfold.clips import Clips
+
 
 @dataclass(frozen=True, eq=False)
 class ClipBudget:
@@ -31,25 +33,20 @@ class ClipBudget:
         return self.kept * gap // later - self.kept * (gap - 1) // later
 
 
-def clip_budget(
-    total: int, frames: int, cells: int, starts: Tensor, lengths: Tensor, longest: int, keep: float, repeat: bool
-) -> ClipBudget:
+def clip_budget(total: int, cells: int, clips: Clips, keep: float, repeat: bool) -> ClipBudget:
     """Divide K tokens among clips in proportion to their frames, and within a clip among roles.
 
     A clip of L frames with n anchors a frame emits n merged ones, n untouched ones if ``repeat``, and about
-    keep * n tokens of each later frame; n is solved from that, the later frames get what the rounding leaves.
+    keep * n tokens of each later frame. n is solved from that; the later frames get what the rounding leaves over.
 
     Args:
         total: K.
-        frames: F.
         cells: N, tokens a frame.
-        starts: (C,) first frame of each clip; F where there is none.
-        lengths: (C,) frames of each clip; 0 where there is none.
-        longest: an upper bound of ``lengths``.
+        clips: of the video.
         keep: share of a later frame's anchors kept as temporal dynamics, in [0, 1].
         repeat: whether the key frame's anchors are emitted twice.
     """
-    share = total * (starts + lengths) // frames - total * starts // frames
+    share, lengths = clips.shares(total), clips.lengths
     copies = 1 + (repeat & (lengths > 1)).to(torch.int64)
     units = copies + (lengths - 1).clamp_min(0) * keep
     fewest = -(-share // (copies + lengths - 1).clamp_min(1))
@@ -59,7 +56,7 @@ def clip_budget(
         anchors=anchors,
         repeated=repeated,
         kept=share - anchors - repeated,
-        most=max(_anchor_bound(total, frames, cells, length, keep) for length in range(1, longest + 1)),
+        most=max(_anchor_bound(total, clips.frames, cells, length, keep) for length in range(1, clips.longest + 1)),
     )
 
 
