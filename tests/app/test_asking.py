@@ -28,7 +28,7 @@ def frames(tmp_path_factory) -> Frames:
     return sample(path, 8)
 
 
-def test_unfolded_is_what_transformers_says(loaded, frames):
+def test_unfolded_equals_transformers(loaded, frames):
     answer = ask(loaded, frames, QUESTION.text)
     content = [{"type": "video"}, {"type": "text", "text": QUESTION.text}]
     prompt = loaded.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
@@ -69,7 +69,7 @@ def test_keeping_everything_changes_nothing(loaded, frames):
     assert ask(loaded, frames, QUESTION.text, Identity()).text == ask(loaded, frames, QUESTION.text).text
 
 
-def test_the_model_is_as_before(loaded, frames):
+def test_model_is_unchanged(loaded, frames):
     def hooks() -> int:
         return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in loaded.model.modules())
 
@@ -95,7 +95,7 @@ def test_empty_question(loaded, frames, question):
         ask(loaded, frames, question)
 
 
-def test_no_room_for_an_answer(loaded, frames):
+def test_prompt_too_long_for_an_answer(loaded, frames):
     with pytest.raises(ValueError, match="max_new_tokens must be a whole number of at least 1, got 0"):
         ask(loaded, frames, QUESTION.text, max_new_tokens=0)
 

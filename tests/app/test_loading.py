@@ -9,7 +9,7 @@ from vidfold import extras, tiny
 from vidfold.app.loading import EMBEDDED, load
 
 
-def test_the_embedded_model_is_what_loads_unasked():
+def test_embedded_model_is_the_default():
     assert load(device="cpu").name == "tiny"
 
 
@@ -29,7 +29,7 @@ def test_settings_pass_through():
     assert loaded.model.config._attn_implementation == "eager"
 
 
-def test_a_folder_is_loaded_in_its_own_dtype():
+def test_folder_loads_in_its_dtype():
     assert load(str(tiny.path()), device="cpu").model.dtype == torch.float16
 
 
@@ -94,7 +94,7 @@ def test_transformers_missing(monkeypatch):
         load()
 
 
-def test_a_broken_package_is_not_called_missing(monkeypatch, tmp_path):
+def test_broken_package_is_not_reported_as_missing(monkeypatch, tmp_path):
     (tmp_path / "halfway.py").write_text("import no_such_module_at_all")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all") as error:

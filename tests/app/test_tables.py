@@ -38,7 +38,7 @@ def test_memory(given, text):
     assert memory(given) == text
 
 
-def test_answers_stand_side_by_side():
+def test_answers_are_shown_side_by_side():
     lines = side_by_side({"unfolded": answer("no", 288), "folded": answer()}, 5.0).splitlines()
     assert [line.split()[0] for line in lines] == [
         "unfolded", "answer", "tokens", "cache", "decode", "encode", "generate", "together",
@@ -47,7 +47,7 @@ def test_answers_stand_side_by_side():
     assert "288 -> 29 (10.1 %)" in lines[2]
 
 
-def test_a_method_is_described_by_what_was_set():
+def test_description_shows_changed_settings():
     assert described(Random()) == "random(retention=0.1)"
     assert described(Random(0.25, seed=3)) == "random(retention=0.25, seed=3)"
 
@@ -56,6 +56,6 @@ def test_the_typical_answer_has_median_times():
     assert typical([answer(generate=30), answer(generate=90), answer(generate=50)]).milliseconds["generate"] == 50
 
 
-def test_tokens_dropped_between_layers_are_told_apart():
+def test_tokens_dropped_between_layers_are_reported():
     inside = dataclasses.replace(answer("red", 288, 10.0), layer_retention=0.5)
     assert "288, 50.0 % inside on average" in side_by_side({"folded": inside}, 1.0)

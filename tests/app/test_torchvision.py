@@ -54,7 +54,7 @@ def imported() -> bool:
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch is built for CUDA")
-def test_a_torchvision_without_its_operators_loads_after_the_repair(packages, tmp_path, capsys):
+def test_repair_makes_torchvision_load(packages, tmp_path, capsys):
     packages(BROKEN)
     assert not imported()
     assert main(["repair"]) == 0
@@ -65,7 +65,7 @@ def test_a_torchvision_without_its_operators_loads_after_the_repair(packages, tm
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch is built for CUDA")
-def test_the_repair_stands_back_where_a_fitting_build_is_installed_later(packages):
+def test_repair_does_nothing_if_a_matching_build_is_installed_later(packages):
     packages(BROKEN)
     torchvision.repair()
     whole = 'import torch\ntorch.library.Library("torchvision", "FRAGMENT").define("nms(Tensor dets) -> Tensor")\n'
@@ -75,14 +75,14 @@ def test_the_repair_stands_back_where_a_fitting_build_is_installed_later(package
     assert imported()
 
 
-def test_other_troubles_are_not_repaired(packages, tmp_path, capsys):
+def test_other_errors_are_not_repaired(packages, tmp_path, capsys):
     packages("raise RuntimeError('something else')")
     assert main(["repair"]) == 2
     assert "no repair for this: RuntimeError: something else" in capsys.readouterr().err
     assert not (tmp_path / f"{torchvision.MODULE}.pth").exists()
 
 
-def test_the_cause_is_named_where_transformers_hides_it(monkeypatch, tmp_path):
+def test_error_names_the_cause_that_transformers_hides(monkeypatch, tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
@@ -90,6 +90,6 @@ def test_the_cause_is_named_where_transformers_hides_it(monkeypatch, tmp_path):
         extras.load("transformers", "models")
 
 
-def test_transformers_is_of_use_without_torchvision(monkeypatch):
+def test_transformers_works_without_torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     assert extras.load("transformers", "models").__name__ == "transformers"

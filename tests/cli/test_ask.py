@@ -50,12 +50,12 @@ def test_ask_in_json(capsys, clip):
     assert set(report["milliseconds"]) == {"decode", "load"}
 
 
-def test_keeping_everything_is_said(capsys, clip):
+def test_warning_when_everything_is_kept(capsys, clip):
     assert main(["ask", clip, QUESTION.text, "--retention", "1", "--method", "random"]) == 0
     assert "nothing was reduced: random kept all of 288 tokens" in capsys.readouterr().out
 
 
-def test_a_short_video_is_asked_with_the_frames_it_has(capsys, tmp_path):
+def test_short_video_uses_all_its_frames(capsys, tmp_path):
     path = str(tmp_path / "short.mp4")
     write(path, CLIP.frames[:5], scale=2)
     assert main(["ask", path, QUESTION.text, "--json"]) == 0
@@ -120,7 +120,7 @@ def test_hub_model_without_connection(capsys, clip, monkeypatch):
 
 
 @pytest.mark.parametrize(("module", "extra"), [("av", "video"), ("transformers", "models")])
-def test_missing_extras_are_named(capsys, clip, monkeypatch, module, extra):
+def test_error_names_missing_extras(capsys, clip, monkeypatch, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     assert f"{module} is not installed: pip install 'vidfold[{extra}]'" in refused(capsys, "ask", clip, "what?")
 
@@ -134,7 +134,7 @@ def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
     assert "loading tiny ..." in captured.err
 
 
-def test_the_weights_folder_is_a_model_like_any_other(capsys, clip):
+def test_weights_folder_loads_like_any_model(capsys, clip):
     assert main(["ask", clip, QUESTION.text, "--model", str(weights()), "--dtype", "float32", "--frames", "8"]) == 0
     assert QUESTION.answer in capsys.readouterr().out
 

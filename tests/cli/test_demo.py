@@ -19,7 +19,7 @@ def test_demo(capsys, tmp_path):
     assert "generate" in out
 
 
-def test_the_demos_own_clip_has_cuts_and_asks_every_kind():
+def test_demo_clip_has_cuts_and_every_kind_of_question():
     options = argparse.ArgumentParser()
     demo.add(options.add_subparsers())
     clip = render(options.parse_args(["demo"]).seed, FRAMES)

@@ -32,7 +32,7 @@ def test_the_class_is_the_one_that_is_tested(name):
     assert model_class(FAMILIES[name]) == type(built(CASES[name])).__name__
 
 
-def test_methods_that_a_family_cannot_serve_are_named(capsys, monkeypatch):
+def test_error_names_unsupported_methods(capsys, monkeypatch):
     @dataclasses.dataclass(frozen=True, eq=False)
     class Poor(LlavaOnevision):
         model_type = "poor"

@@ -18,7 +18,7 @@ def test_debug_shows_the_error(clip):
         main(["ask", clip, "what?", "--retention", "2", "--debug"])
 
 
-def test_bugs_are_not_hidden(clip, monkeypatch):
+def test_unexpected_errors_are_raised(clip, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise KeyError("a bug")
 

@@ -13,7 +13,7 @@ def run(folder, *more: str) -> int:
     return main(["bench", "quality", *arguments, *more])
 
 
-def test_a_table_is_printed_and_all_is_written(capsys, tmp_path, monkeypatch):
+def test_table_and_files(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     assert run(tmp_path) == 0
     captured = capsys.readouterr()
@@ -26,7 +26,7 @@ def test_a_table_is_printed_and_all_is_written(capsys, tmp_path, monkeypatch):
     }
 
 
-def test_a_second_run_prints_the_same_and_measures_nothing(capsys, tmp_path):
+def test_second_run_prints_the_same_and_measures_nothing(capsys, tmp_path):
     assert run(tmp_path) == 0
     first, rows = capsys.readouterr().out, read(tmp_path / "quality.csv")
     assert run(tmp_path) == 0
@@ -39,7 +39,7 @@ def test_other_seeds_are_other_rows(capsys, tmp_path):
     assert [row["seed"] for row in read(tmp_path / "quality.csv")] == ["0"] * 3 + ["1"] * 3
 
 
-def test_videos_of_ones_own(capsys, tmp_path):
+def test_own_videos(capsys, tmp_path):
     clip = tmp_path / "clip.mp4"
     write(clip, render(seeds("search", 1)[0]).frames, fps=2, scale=2, hold=2)
     assert run(tmp_path / "out", "--videos", str(clip), "--question", "what is the first scene?") == 0

@@ -8,7 +8,7 @@ from tests.cli.running import refused
 from vidfold.cli import main
 
 
-def test_a_dry_run_prints_one_command_a_row(capsys):
+def test_dry_run_prints_one_command_per_row(capsys):
     arguments = ["reproduce", "table1", "--dry-run", "--rows", "none", "aot", "--limit", "8", "--output", "here"]
     assert main([*arguments, "--set", "pretrained=tiny", "on_error=skip", "--set", "frames=8"]) == 0
     commands = [shlex.split(line, comments=True) for line in capsys.readouterr().out.splitlines()]
@@ -22,7 +22,7 @@ def test_a_dry_run_prints_one_command_a_row(capsys):
     assert "here/table1/aot@0.10" in commands[4]
 
 
-def test_notes_are_told(capsys):
+def test_notes_are_printed(capsys):
     assert main(["reproduce", "table1", "--dry-run", "--rows", "aot-reference"]) == 0
     lines = capsys.readouterr().out.splitlines()
     note = "keep is a guess, it is published at 10 % only"
@@ -31,7 +31,7 @@ def test_notes_are_told(capsys):
     assert "anchors=108,keep=0.1 --tasks longvideobench_val_v,videomme " in lines[4]
 
 
-def test_tasks_take_the_place_of_benchmarks(capsys):
+def test_tasks_replace_benchmarks(capsys):
     arguments = [
         "reproduce",
         "table1",
@@ -47,7 +47,7 @@ def test_tasks_take_the_place_of_benchmarks(capsys):
     assert "--tasks mine,videomme,more " in capsys.readouterr().out
 
 
-def test_the_list_says_what_is_left_out(capsys):
+def test_list_names_omitted_rows(capsys):
     assert main(["reproduce", "table3", "--list"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "no-local@0.10 AOT w/o local anchors" in out
@@ -73,6 +73,6 @@ def test_bad_input_gets_one_line(capsys, arguments, quoted):
     assert quoted in refused(capsys, "reproduce", *arguments, "--dry-run")
 
 
-def test_lmms_eval_is_named_where_it_is_missing(capsys, monkeypatch):
+def test_missing_lmms_eval_is_named(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'vidfold[eval]'" in refused(capsys, "reproduce", "table1", "--rows", "none")

@@ -60,7 +60,7 @@ def test_bad_input_gets_one_line(capsys, arguments, message):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("model", [(), ("--random-weights", "llava-onevision-0.5b")])
-def test_a_gpu_that_is_not_there(capsys, model):
+def test_missing_gpu(capsys, model):
     assert "device 'cuda' is not there" in refused(capsys, *QUICK, *model, "--device", "cuda")
 
 

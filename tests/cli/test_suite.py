@@ -21,7 +21,7 @@ from vidfold.cli import main
         (("--clips", "0"), "clips must be a whole number of at least 1, got 0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(capsys, tmp_path, given, message):
+def test_bad_arguments_raise(capsys, tmp_path, given, message):
     arguments = () if "--methods" in given else ("--methods", "random")
     assert main(["bench", "quality", "--suite", "final", *arguments, *given, "--output", str(tmp_path)]) == 2
     captured = capsys.readouterr()
@@ -30,7 +30,7 @@ def test_what_makes_no_sense_is_refused(capsys, tmp_path, given, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_that_are_missing_are_named(capsys, tmp_path, monkeypatch):
+def test_error_names_missing_weights(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("vidfold.tiny.path", lambda read="varied": tmp_path / f"weights-{read}")
     arguments = ("--suite", "search", "--methods", "random", "--clips", "1", "--output", str(tmp_path / "out"))
     assert main(["bench", "quality", *arguments]) == 2

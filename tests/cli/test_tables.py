@@ -25,7 +25,7 @@ def test_list(capsys):
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_table_in_three_forms(capsys, name):
+def test_table_formats(capsys, name):
     numbers = load(name).numbers
     assert load(name).title in printed(capsys, name)
     assert [row["value"] for row in csv.DictReader(io.StringIO(printed(capsys, name, "--csv")))] == [
@@ -36,7 +36,7 @@ def test_a_table_in_three_forms(capsys, name):
     ]
 
 
-def test_results_in_three_forms(capsys, tmp_path, monkeypatch):
+def test_result_formats(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     put_run(tmp_path)
     out = printed(capsys, "1", "--results", str(tmp_path))

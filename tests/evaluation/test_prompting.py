@@ -30,7 +30,7 @@ def test_the_template_of_lmms_eval(llava_video):
     assert llava_video.written(answered, prompter.template, add_generation_prompt=False) == f"{TRAINED}A<|im_end|>\n"
 
 
-def test_it_is_left_to_tokenizers_that_know_its_words(tiny, llava_video):
+def test_llava_template_needs_an_open_vocabulary(tiny, llava_video):
     assert Prompter.of(tiny, "auto").template is None  # a closed vocabulary
     knowing = dataclasses.replace(llava_video, processor=copy.deepcopy(llava_video.processor))
     knowing.processor.tokenizer.unk_token = None
@@ -60,13 +60,13 @@ def test_answers_come_after_the_prompt_and_end_the_turn(tiny, video):
     assert inputs["input_ids"][1, :-4].equal(prompt["input_ids"][0])
 
 
-def test_a_template_that_writes_answers_elsewhere_is_refused(tiny, video):
+def test_template_with_answers_elsewhere_raises(tiny, video):
     prompter = Prompter(tiny, "{{ messages | length }}<video>")
     with pytest.raises(ValueError, match="give template=qwen_1_5"):
         prompter.batch([video], ["what is the scene?"], ["sea"])
 
 
-def test_times_are_told_where_asked_for(llava_video, video):
+def test_times_are_printed_on_request(llava_video, video):
     told = Prompter.of(llava_video, "own", add_time_instruction=True)
     assert told._asked("what?", video) == f"{time_instruction(video.duration, video.timestamps.tolist())}\nwhat?"
     assert Prompter.of(llava_video, "own")._asked("what?", video) == "what?"

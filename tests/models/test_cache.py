@@ -8,7 +8,7 @@ from vidfold.models.cache import NAMES, cache_argument, cache_of
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cache_is_found_by_either_name(name):
+def test_cache_of_either_name(name):
     cache = DynamicCache()
     assert cache_of({"input_ids": None, name: cache}) is cache
 
@@ -19,7 +19,7 @@ def test_no_cache(named):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_empty_name_does_not_hide_the_other(name):
+def test_empty_cache_argument_does_not_hide_the_other_name(name):
     cache = DynamicCache()
     assert cache_of(dict.fromkeys(NAMES) | {name: cache}) is cache
 
@@ -33,11 +33,11 @@ class _Newer:
 
 
 @pytest.mark.parametrize(("model", "name"), [(_Older(), "past_key_values"), (_Newer(), "cache")])
-def test_a_cache_is_passed_by_the_name_that_the_model_takes(model, name):
+def test_cache_argument_has_the_name_of_the_model(model, name):
     assert cache_argument(model, "kept") == {name: "kept"}
 
 
-def test_a_real_model_reads_on_from_the_cache_it_returned():
+def test_continue_from_a_returned_cache():
     model = builders.llava_onevision(6, 8, layers=1)
     cache = cache_of(model(input_ids=model.dummy_inputs["input_ids"][:1, :3]))
     assert cache.get_seq_length() == 3

@@ -208,7 +208,7 @@ def test_heads_are_no_smaller_than_real_kernels_take(case, model):
     assert config.hidden_size // config.num_attention_heads >= 8
 
 
-def test_a_row_alone_is_the_row_of_a_batch(case, model):
+def test_row_alone_equals_row_of_a_batch(case, model):
     both = two_rows(case, model)
     for number in range(2):
         alone = one_row(case, model, number)["input_ids"][0]
@@ -219,7 +219,7 @@ def test_a_row_alone_is_the_row_of_a_batch(case, model):
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
 
 
-def test_answers_depend_on_what_the_video_shows(case, model):
+def test_answers_depend_on_the_video(case, model):
     inputs = one_row(case, model, 0)
     (name,) = [name for name in inputs if name.startswith("pixel_values")]
     with torch.no_grad():
@@ -273,7 +273,7 @@ def test_dropping_whole_frames(case, model):
     [{}, {"num_beams": 3}, {"cache_implementation": "static"}, {"use_cache": False}],
     ids=str,
 )
-def test_a_batch_answers_as_its_rows_alone(case, model, settings):
+def test_batch_equals_its_rows(case, model, settings):
     inputs, settings = two_rows(case, model), greedy(case) | settings
     kept = some(case, model, inputs)
     with fold(model, Keep(kept)):
@@ -285,7 +285,7 @@ def test_a_batch_answers_as_its_rows_alone(case, model, settings):
         assert torch.equal(together[number, -STEPS:], alone[0, -STEPS:])
 
 
-def test_a_static_cache_and_none_give_the_same_answer(case, model):
+def test_static_cache_and_no_cache_give_the_same_answer(case, model):
     inputs = two_rows(case, model)
     kept = some(case, model, inputs)
     with fold(model, Keep(kept)):
@@ -351,7 +351,7 @@ def test_attention_implementations_agree(case):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_attention_received_is_that_of_the_chosen_layers(case, attention):
+def test_received_attention_of_the_chosen_layers(case, attention):
     model, eager = built(case, attention=attention), built(case, attention="eager")
     family = models.family(model)
     inputs = two_rows(case, model)
@@ -364,7 +364,7 @@ def test_attention_received_is_that_of_the_chosen_layers(case, attention):
             torch.testing.assert_close(getattr(video, name), maps, rtol=1e-4, atol=1e-6)
 
 
-def test_what_a_video_gives_depends_on_its_own_pixels_alone(case, model):
+def test_encoding_depends_only_on_the_pixels_of_the_video(case, model):
     together = models.encode(model, two_rows(case, model))
     for number, video in enumerate(together):
         (alone,) = models.encode(model, one_row(case, model, number))
@@ -404,7 +404,7 @@ def test_methods(case, model, method):
     assert output.sequences.shape[1] == inputs["input_ids"].shape[1] + STEPS
 
 
-def test_tokens_stand_where_their_cells_stood(case, model):
+def test_positions_equal_those_of_the_cells(case, model):
     if not hasattr(case, "positions"):
         return
     inputs = one_row(case, model, 1)
@@ -436,7 +436,7 @@ def test_a_method_inside_the_language_model(case, model):
             assert torch.equal(together[number, -STEPS:], alone[0, -STEPS:])
 
 
-def test_threads_answer_as_alone(case, model):
+def test_threads_give_the_same_answers(case, model):
     inputs = [one_row(case, model, number) for number in range(2)]
     answers: dict[int, Tensor] = {}
 
@@ -454,7 +454,7 @@ def test_threads_answer_as_alone(case, model):
     assert all(torch.equal(answers[number], alone[number]) for number in range(2))
 
 
-def test_a_copy_of_a_folded_model_is_unfolded(case):
+def test_copy_of_a_folded_model_is_unfolded(case):
     model = case.build()
     inputs = one_row(case, model, 0)
     stock = model.generate(**inputs, **greedy(case))
@@ -564,7 +564,7 @@ def test_images_folded_too(case, model, frames, images):
             assert output.past_key_values.get_seq_length() == folded.last.prompt_after + STEPS - 1
 
 
-def test_bad_input_is_refused(case, model):
+def test_bad_input_raises(case, model):
     inputs = one_row(case, model, 0)
     (name,) = [name for name in inputs if name.startswith("pixel_values")]
     ids = inputs["input_ids"]
@@ -587,7 +587,7 @@ def test_bad_input_is_refused(case, model):
         assert len(folded.last.reductions) == 1
 
 
-def test_an_error_inside_generate_leaves_nothing_behind(case):
+def test_error_inside_generate_leaves_no_state(case):
     model = case.build()
     inputs = one_row(case, model, 0)
     model.generate(**inputs, **greedy(case))  # transformers sets hooks of its own once

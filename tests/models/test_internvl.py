@@ -82,7 +82,7 @@ def test_tokens_come_on_their_own_grid():
     torch.testing.assert_close(video.features, stock, rtol=0, atol=1e-6)
 
 
-def test_the_cls_token_asks_and_is_asked_but_has_no_cell():
+def test_cls_token_attends_but_has_no_cell():
     """Four patches a cell: 37 queries are shared by 36 patches and the CLS token."""
     model = built()
     (video,) = models.encode(model, prompt(tiny.video(2)), ALL)
@@ -103,7 +103,7 @@ def test_keys_are_averaged_over_the_patches_of_a_token():
     torch.testing.assert_close(video.keys, expected, rtol=0, atol=1e-5)
 
 
-def test_a_chosen_feature_layer_is_followed():
+def test_feature_layer_of_the_config_is_used():
     model = built()
     inputs = prompt(tiny.video(2)) | {"vision_feature_layer": -3}
     (video,) = models.encode(model, inputs, ALL)
@@ -120,7 +120,7 @@ def test_pixels_without_a_prompt_are_one_video():
     assert video.frames == 5
 
 
-def test_internvl3_5_reads_with_a_qwen3():
+def test_internvl3_5_has_a_qwen3_language_model():
     model = built("qwen3")
     inputs = tiny.inputs(model, prompts=(3, 8), frames=((2,), (3,)))
     stock = model.generate(**inputs, **greedy(tiny))
@@ -151,7 +151,7 @@ def test_images_between_videos_keep_their_place():
             torch.testing.assert_close(model(**inputs).logits[:, -1], expected[:, -1], rtol=0, atol=1e-4)
 
 
-def test_an_image_is_one_frame_of_tiles_one_above_the_other():
+def test_image_is_one_frame_of_stacked_tiles():
     inputs = prompt(tiny.image(3))
     (image,) = InternVL(built()).encode_images(inputs, ALL)
     tiles = InternVL(built())._features({}, inputs["pixel_values"])
@@ -163,7 +163,7 @@ def test_an_image_is_one_frame_of_tiles_one_above_the_other():
     assert folded.last.after == (8,)
 
 
-def test_a_call_can_say_what_is_a_video():
+def test_video_frames_argument():
     model = built()
     one, two = prompt(tiny.video(1)), prompt(tiny.video(2))
     stock = model.generate(**two, **greedy(tiny))
@@ -190,7 +190,7 @@ def test_a_call_can_say_what_is_a_video():
 
 
 @pytest.mark.parametrize("frames", [(2, -1), (1.5,), (3,), (1,)])
-def test_frames_that_do_not_fit_are_quoted(frames):
+def test_error_quotes_wrong_frames(frames):
     model = built()
     with fold(model, Random(retention=0.3)), pytest.raises(ValueError, match=re.escape(repr(frames[0]))):
         model.generate(**prompt(tiny.video(2)), video_frames=frames, **greedy(tiny))
@@ -217,7 +217,7 @@ def test_the_prompts_of_a_call_are_read_once(images, monkeypatch):
     assert len(calls) == 4
 
 
-def test_tokens_of_a_frame_stay_in_it_whatever_their_order():
+def test_tokens_stay_in_their_frame():
     """Text stands between frames, so the order of a method's tokens must not move them from one to the other."""
     model = built()
     inputs = prompt(tiny.video(2))
@@ -253,7 +253,7 @@ def test_a_method_inside_the_language_model():
         ({"deep_layer": 7}, "deep_layer.*7"),
     ],
 )
-def test_choices_that_are_none(settings, quoted):
+def test_bad_settings(settings, quoted):
     with pytest.raises(ValueError, match=quoted):
         InternVL(built(), **settings)
 
@@ -267,7 +267,7 @@ def test_choices_that_are_none(settings, quoted):
         ({"input_ids": torch.tensor([[1, WORD]]), "attention_mask": torch.ones(1, 2)}, "placeholders of 0 pictures"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(change, quoted):
+def test_wrong_inputs_raise(change, quoted):
     model = built()
     with fold(model, Random(retention=0.3)), pytest.raises(ValueError, match=quoted):
         model.generate(**prompt(tiny.video(2)) | change, **greedy(tiny))

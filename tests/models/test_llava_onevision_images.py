@@ -37,7 +37,7 @@ def prompt(*sizes, model=None, video=False):
 
 @pytest.mark.parametrize("aspect", ["anyres_max_9", "anyres_max_1"])
 @pytest.mark.parametrize("size", tiny.SIZES)
-def test_features_are_the_models_own_without_its_newlines(size, aspect):
+def test_features_equal_the_model_without_newlines(size, aspect):
     model = built()
     inputs = prompt(size) | {"vision_aspect_ratio": aspect}
     whole, crops = LlavaOnevision(model).encode_images(inputs)
@@ -53,7 +53,7 @@ def test_features_are_the_models_own_without_its_newlines(size, aspect):
     torch.testing.assert_close(rows[:, -1], model.model.image_newline.expand(height, -1))
 
 
-def test_attention_and_keys_lie_where_the_features_lie():
+def test_attention_and_keys_are_on_the_device_of_the_features():
     """Crops of the square image are read whole, so their values are those of the tower, put beside one another."""
     model, eager = built(), built("eager").model.vision_tower
     inputs = prompt((2.0, 2.0))
@@ -69,7 +69,7 @@ def test_attention_and_keys_lie_where_the_features_lie():
         torch.testing.assert_close(getattr(crops, name), beside, rtol=1e-5, atol=0)
 
 
-def test_several_images_are_read_as_wholes():
+def test_several_images_stay_whole():
     images = LlavaOnevision(built()).encode_images(prompt(WIDE, SQUARE, TALL), ALL)
     assert [image.grid for image in images] == [(6, 6)] * 3
     assert [image.frames for image in images] == [1] * 3
@@ -90,7 +90,7 @@ def test_keeping_everything_changes_nothing(sizes, video):
     assert sum(folded.last.before[shown]) + sum(folded.last.newlines[shown]) == places
 
 
-def test_a_row_that_loses_its_tokens_loses_its_newline():
+def test_row_without_tokens_has_no_newline():
     model = built()
     inputs = prompt(WIDE)
     _, crops = LlavaOnevision(model).encode_images(inputs)
@@ -111,7 +111,7 @@ def test_a_row_that_loses_its_tokens_loses_its_newline():
     assert folded.last.newlines == (0, 3)
 
 
-def test_the_newline_behind_a_whole_stays():
+def test_newline_after_a_whole_image_stays():
     model = built()
     inputs = prompt(SQUARE, SQUARE)
     kept = (torch.tensor([5]), torch.tensor([0, 35]))
@@ -128,7 +128,7 @@ def test_the_newline_behind_a_whole_stays():
 
 @pytest.mark.parametrize("sizes", [(TALL,), (WIDE, TALL)], ids=str)
 @pytest.mark.parametrize("method", [AOT(retention=0.2), AOT.paper(retention=0.2), Random(retention=0.2)], ids=repr)
-def test_every_grid_has_a_budget_of_its_own(sizes, method):
+def test_every_grid_has_a_separate_budget(sizes, method):
     model = built()
     inputs = prompt(*sizes, video=True)
     with fold(model, method, images=True) as folded:
@@ -160,7 +160,7 @@ def test_a_batch_of_image_prompts():
             assert torch.equal(model.generate(**alone, **greedy(tiny), num_beams=2)[0, -4:], together[number, -4:])
 
 
-def test_counts_that_do_not_fit_are_said():
+def test_wrong_counts_raise():
     model = built()
     inputs = prompt(SQUARE)
     with fold(model, Random(retention=0.3), images=True):

@@ -38,7 +38,7 @@ def small():
         (7, Pooling.BILINEAR, (4, 4)),
     ],
 )
-def test_rows_of_the_models_own_features_end_by_newlines(side, pooling, grid):
+def test_rows_of_the_model_features_end_with_newlines(side, pooling, grid):
     model = llava_video_model.build(side=side, pooling=pooling)
     inputs = llava_video_model.inputs(model, prompts=(3, 4), frames=((3,), (3,)))
     own = model.model.get_video_features(inputs["pixel_values_videos"]).pooler_output
@@ -64,7 +64,7 @@ def test_keeping_everything_gives_the_unfolded_sequence(siglip):
 
 
 @pytest.mark.parametrize("method", [AOT(retention=0.1), Random(retention=0.02)], ids=lambda each: each.name)
-def test_every_row_that_keeps_a_token_ends_by_its_newline(siglip, method):
+def test_rows_with_tokens_end_with_a_newline(siglip, method):
     inputs = llava_video_model.inputs(siglip, frames=((4,),))
     with fold(siglip, method) as folded:
         siglip.generate(**inputs, **GREEDY)
@@ -85,7 +85,7 @@ def test_every_row_that_keeps_a_token_ends_by_its_newline(siglip, method):
 @pytest.mark.parametrize(
     "method", [AOTReference(anchors=60, clip=2), HoliTom(retention=0.2, original=True)], ids=lambda each: each.name
 )
-def test_methods_that_place_newlines_are_taken_at_their_word(siglip, method):
+def test_newlines_placed_by_a_method_are_unchanged(siglip, method):
     inputs = llava_video_model.inputs(siglip, frames=((4,),))
     (video,) = models.encode(siglip, inputs, frozenset(method.needs))
     expected = method(video)
@@ -98,7 +98,7 @@ def test_methods_that_place_newlines_are_taken_at_their_word(siglip, method):
     assert folded.last.newlines == (expected.newlines,)
 
 
-def test_arranging_twice_is_arranging_once(small):
+def test_arranged_is_idempotent(small):
     (video,) = models.encode(small, llava_video_model.inputs(small))
     family = models.family(small)
     once = family.arranged(select(video, torch.tensor([0, 5, 17]), weights=False))
@@ -115,7 +115,7 @@ def test_newlines_are_never_dropped_inside_the_language_model(small):
     assert dropped[0] - dropped[1] == 36 - 9
 
 
-def test_a_fold_that_drops_little_is_no_fold_that_drops_nothing(small):
+def test_no_warning_when_newlines_replace_dropped_tokens(small):
     """Newlines make up in number for what was dropped."""
     inputs = llava_video_model.inputs(small, frames=((4,),))
     with warnings.catch_warnings(), fold(small, Random(retention=0.9)) as folded:
@@ -125,7 +125,7 @@ def test_a_fold_that_drops_little_is_no_fold_that_drops_nothing(small):
     assert sum(map(len, folded.last.reductions)) > 36
 
 
-def test_only_the_dressed_model_changes(small):
+def test_only_the_changed_model_is_affected(small):
     other = builders.llava_onevision(7, 8)
     pixels = builders.pixels(small, frames=2)
     assert other.model.get_video_features(pixels).pooler_output.shape[1] == 2 * 16 + 1
@@ -145,7 +145,7 @@ def test_a_copy_reads_its_own_weights(small):
     assert torch.equal(small.model.get_video_features(pixels).pooler_output, before)
 
 
-def test_a_model_that_was_not_dressed_is_refused():
+def test_model_without_llava_video_changes_raises():
     model = builders.llava_onevision(7, 8)
     model.config.vidfold = record(Pooling.AVERAGE)
     with pytest.raises(ValueError, match=r"loaded without vidfold\.models\.load"):

@@ -75,7 +75,7 @@ def clip(count):
     return Frames(pixels, times, duration=count / 2, fps=24.0, total=12 * count, decoded=count)
 
 
-def test_prompts_are_laid_out_as_the_family_takes_them(loaded):
+def test_prompt_layout_of_the_family(loaded):
     inputs = processed(loaded, clip(5), ["what ?", "what what what ?"])
     assert inputs["mm_token_type_ids"].shape == inputs["input_ids"].shape
     steps = inputs["video_grid_thw"][:, 0]
@@ -95,7 +95,7 @@ def test_timestamps_of_a_processed_clip(loaded):
     assert video.timestamps.tolist() == pytest.approx([0, 1, 2], abs=0.3)
 
 
-def test_a_question_is_answered(loaded):
+def test_ask_a_question(loaded):
     plain = ask(loaded, clip(4), "what ?", max_new_tokens=3)
     folded = ask(loaded, clip(4), "what ?", AOT(retention=0.2), max_new_tokens=3)
     assert plain.tokens_before == folded.tokens_before

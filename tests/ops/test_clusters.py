@@ -34,7 +34,7 @@ def test_equal_points_go_by_index():
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_sets_of_an_item_are_clustered_alone(padded, monkeypatch):
+def test_sets_of_an_item_are_clustered_independently(padded, monkeypatch):
     if padded:  # as where the host cannot know the sizes
         monkeypatch.setattr(clustering, "host_bound", lambda values, bound: bound)
     generator = torch.Generator().manual_seed(5)
@@ -71,7 +71,7 @@ def test_a_common_offset_and_large_values_do_not_matter():
 
 
 @pytest.mark.parametrize("sizes", [(9, 9), (6, 4)])
-def test_a_merge_comes_first(sizes):
+def test_merge_equals_merging_first(sizes):
     points = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(4))
     merge = Mix.means(torch.tensor([0, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 9, 12, 13, 14, 15, 16, 17]), 18)
     group = torch.arange(9).expand(2, 9) < torch.tensor(sizes)[:, None]
@@ -83,7 +83,7 @@ def test_a_merge_comes_first(sizes):
     assert torch.equal(first.centre, after.centre)
 
 
-def test_points_are_left_alone():
+def test_points_are_not_modified():
     points = torch.randn(2, 9, 4)
     before = points.clone()
     clusters(points, [3])

@@ -22,7 +22,7 @@ def _plan():
     return anchors, sent.scatter(1, anchors[:, :, None].expand(2, 2, 2), 0.0)
 
 
-def test_absorbing_is_the_weighted_mean_as_a_matrix():
+def test_absorbing_equals_the_weighted_mean():
     anchors, sent = _plan()
     tokens = torch.randn(2, 6, 5)
     mix, mass = absorbing(sent, anchors)
@@ -34,7 +34,7 @@ def test_absorbing_is_the_weighted_mean_as_a_matrix():
 
 
 @pytest.mark.parametrize("pooling", list(Pooling))
-def test_surviving_cells_are_those_of_the_merged_and_pooled_frame(pooling):
+def test_surviving_cells_equal_the_merged_and_pooled_frame(pooling):
     video = make_video(2, (2, 3), pooling=pooling)
     anchors, sent = _plan()
     mix, _ = absorbing(sent, anchors)

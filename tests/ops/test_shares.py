@@ -24,13 +24,13 @@ def test_apportion_equals_largest_remainder(sets, part):
     assert (shares <= torch.tensor(sizes)).all()
 
 
-def test_everything_is_apportioned_to_everyone():
+def test_apportion_all():
     sizes = torch.tensor([3, 0, 7, 1])
     assert torch.equal(apportion(11, sizes, 1), sizes)
     assert apportion(2, sizes, 1).tolist() == [1, 0, 1, 0]
 
 
-def test_rows_are_apportioned_alone():
+def test_rows_are_apportioned_independently():
     sizes = torch.tensor([[5, 5, 1], [0, 9, 0]])
     both = apportion(torch.tensor([4, 9]), sizes)
     assert both.tolist() == [apportion(4, sizes[0]).tolist(), [0, 9, 0]]

@@ -14,18 +14,18 @@ def test_distances_stay(channels):
     assert error.std() < (2 / 256) ** 0.5
 
 
-def test_narrow_tokens_stay_themselves():
+def test_narrow_tokens_are_unchanged():
     tokens = torch.rand(3, 5, 64)
     assert sketch(tokens, 64) is tokens
 
 
-def test_the_same_every_time():
+def test_deterministic():
     tokens = torch.rand(2, 3, 100)
     assert torch.equal(sketch(tokens, 32), sketch(tokens, 32))
     torch.testing.assert_close(sketch(tokens[1], 32), sketch(tokens, 32)[1])
 
 
-def test_signs_are_as_good_as_drawn():
+def test_signs_are_balanced():
     tokens = torch.eye(4096)
     signs = sketch(tokens, 2048).sum(1)
     assert signs.abs().eq(1).all()

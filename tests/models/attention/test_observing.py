@@ -37,7 +37,7 @@ def observed(tower, frames, layers):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_observed_layers_equal_eager_attentions_and_change_no_output(attention):
+def test_observed_attention_equals_eager_and_output_is_unchanged(attention):
     tower, frames = tower_and_frames(attention)
     with torch.no_grad():
         plain = tower(frames).last_hidden_state
@@ -85,7 +85,7 @@ TOWERS = {
 
 
 @pytest.mark.parametrize("family", TOWERS)
-def test_other_towers_show_the_queries_and_keys_they_attend_with(family, monkeypatch):
+def test_queries_and_keys_of_other_towers(family, monkeypatch):
     torch.manual_seed(0)
     tower, modules, inputs = TOWERS[family]("eager")
     tower.eval()
@@ -121,7 +121,7 @@ def test_a_module_may_be_observed_twice():
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_nothing_is_left_behind_even_after_an_error(attention):
+def test_no_state_remains_even_after_an_error(attention):
     tower, frames = tower_and_frames(attention, side=6)
     module = attentions(tower)[0]
     config, registry, keys = module.config, dict(ALL_ATTENTION_FUNCTIONS), set(module.__dict__)
@@ -137,7 +137,7 @@ def test_nothing_is_left_behind_even_after_an_error(attention):
     tower(frames)
 
 
-def test_another_model_and_another_thread_are_not_seen():
+def test_other_models_and_threads_are_not_observed():
     tower, frames = tower_and_frames("sdpa", side=6)
     other = builders.llava_onevision(6, 8, seed=1).model.vision_tower
     other.config = tower.config
@@ -158,7 +158,7 @@ def test_another_model_and_another_thread_are_not_seen():
     assert seen == [True]
 
 
-def test_threads_observing_one_tower_each_see_their_own():
+def test_threads_observe_one_tower_independently():
     tower, frames = tower_and_frames("sdpa", side=6)
     alone = [observed(tower, frames[i : i + 1], [1])[0][1][0] for i in range(3)]
     together = {}
@@ -177,7 +177,7 @@ def test_threads_observing_one_tower_each_see_their_own():
         assert torch.equal(result, alone[i])
 
 
-def test_towers_do_not_wait_for_each_other():
+def test_towers_are_observed_in_parallel():
     towers = [tower_and_frames("sdpa", side=6)[0], builders.llava_onevision(6, 8, seed=1).model.vision_tower]
     done = threading.Event()
 
@@ -192,7 +192,7 @@ def test_towers_do_not_wait_for_each_other():
     thread.join()
 
 
-def test_threads_that_observe_the_same_modules_in_another_order_both_finish():
+def test_threads_with_different_module_order_do_not_deadlock():
     modules = attentions(tower_and_frames("sdpa", side=6)[0])[:2]
 
     def run(order):
@@ -208,7 +208,7 @@ def test_threads_that_observe_the_same_modules_in_another_order_both_finish():
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_the_attention_function_is_handed_the_module_as_it_was(monkeypatch):
+def test_attention_function_gets_the_original_module(monkeypatch):
     # Flash attention reads the name of its implementation from the module.
     tower, frames = tower_and_frames("sdpa", side=6)
     names = []
@@ -223,7 +223,7 @@ def test_the_attention_function_is_handed_the_module_as_it_was(monkeypatch):
     assert set(names) == {"sdpa"}
 
 
-def test_a_module_outside_the_registry_is_refused():
+def test_unregistered_attention_module_raises():
     with pytest.raises(ValueError, match="Linear"), observe([(torch.nn.Linear(2, 2), lambda *_: None)]):
         pass
 
@@ -256,7 +256,7 @@ def matrices_of(tower, inputs):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_towers_that_pad_show_their_mask(attention):
+def test_mask_of_padding_towers(attention):
     tower, modules, inputs = siglip2(attention)
     sums = []
     with torch.no_grad(), observe([(modules[1], lambda attended: sums.append(attended.received()))]):
@@ -267,7 +267,7 @@ def test_towers_that_pad_show_their_mask(attention):
     torch.testing.assert_close(sums[0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_padding_handed_to_flash_attention_is_a_mask_of_keys(monkeypatch):
+def test_flash_attention_padding_becomes_a_key_mask(monkeypatch):
     _, modules, inputs = siglip2("sdpa")
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "flash_by_hand", lambda *_, **__: (_[3], None))
     monkeypatch.setattr(modules[1].config, "_attn_implementation", "flash_by_hand")
@@ -280,7 +280,7 @@ def test_padding_handed_to_flash_attention_is_a_mask_of_keys(monkeypatch):
 
 
 @pytest.mark.parametrize("layer", [0, 1], ids=["windows", "frames"])
-def test_windows_come_one_a_call_or_all_at_once(layer, monkeypatch):
+def test_windows_in_one_call_or_separate_calls(layer, monkeypatch):
     torch.manual_seed(0)
     tower, modules, inputs = TOWERS["qwen2_5_vl"]("sdpa")
     # A grid of 10 x 6 cells in windows of 8 x 8: of two lengths in every frame.
@@ -334,7 +334,7 @@ def test_grouped_heads_under_a_causal_mask(attention):
     torch.testing.assert_close(sums[0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_what_attention_received_does_not_know_is_refused():
+def test_unknown_attention_settings_raise():
     model = language_model("sdpa")
     ids = torch.arange(9)[None]
     with pytest.raises(ValueError, match=r"Qwen2Attention.*is_causal"), torch.no_grad():  # noqa: SIM117
@@ -355,6 +355,6 @@ def test_layer_index(index, depth, position):
 
 
 @pytest.mark.parametrize("index", [4, -5, 1.0, True, None])
-def test_layer_index_refuses(index):
+def test_bad_layer_index_raises(index):
     with pytest.raises(ValueError, match="deep_layer"):
         layer_index("deep_layer", index, 4)

@@ -74,7 +74,7 @@ def assert_near(result, expected, rtol=1e-5):
 
 @pytest.mark.parametrize("block", [None, 1, 49, 2500, 7000, 10**9])
 @pytest.mark.parametrize("shared", [4, 2, 1])
-def test_column_sums_whatever_the_block(block, shared):
+def test_column_sums_for_any_block_size(block, shared):
     query, key = queries_and_keys(shared=shared)
     mask = torch.rand(3, 1, 50, 50, generator=torch.Generator().manual_seed(1)) < 0.5
     assert_near(received(query, key, 0.3, block=block, backend="torch"), by_matrix(query, key, 0.3))
@@ -105,7 +105,7 @@ def test_shapes(computed, shape):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_everything_is_computed_in_float32(computed, dtype):
+def test_computes_in_float32(computed, dtype):
     query, key = queries_and_keys(dtype=dtype)
     assert_near(computed(query, key), by_matrix(query, key))
     assert_near(computed(query, key.float()), by_matrix(query, key))
@@ -123,7 +123,7 @@ def test_masks(computed, shape, dtype):
 
 
 @pytest.mark.parametrize("additive", [False, True])
-def test_queries_that_may_attend_to_nothing_give_nothing(computed, additive):
+def test_fully_masked_queries_add_nothing(computed, additive):
     query, key = queries_and_keys()
     mask = torch.rand(3, 4, 50, 50, generator=torch.Generator().manual_seed(1)) < 0.5
     mask[0, 1, 3:8] = mask[1] = False
@@ -134,7 +134,7 @@ def test_queries_that_may_attend_to_nothing_give_nothing(computed, additive):
     torch.testing.assert_close(result.sum(1), torch.tensor([50 - 5 / 4, 0.0, 50.0]))
 
 
-def test_a_row_of_the_lowest_number_is_what_the_layer_makes_of_it(computed):
+def test_mask_row_of_the_lowest_number(computed):
     query, key = queries_and_keys()
     mask = torch.zeros(1, 1, 50, 50)
     mask[..., 3, :] = torch.finfo(torch.float32).min
@@ -196,7 +196,7 @@ def test_no_gradient(computed):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("place", ["query", "key"])
-def test_what_is_not_a_number_stays_within_its_frame(computed, value, place):
+def test_nan_stays_within_its_frame(computed, value, place):
     query, key = queries_and_keys(shared=2)
     {"query": query, "key": key}[place][1, 1, 2, 3] = value
     result = computed(query, key)
@@ -206,7 +206,7 @@ def test_what_is_not_a_number_stays_within_its_frame(computed, value, place):
     assert_near(computed(*packed, lengths=[50] * 3).view(3, 50), result.double())
 
 
-def test_masked_keys_do_not_matter_whatever_they_are(computed):
+def test_masked_keys_do_not_matter(computed):
     query, key = queries_and_keys()
     key[:, :, 7] = torch.nan
     mask = torch.arange(50) != 7
@@ -215,13 +215,13 @@ def test_masked_keys_do_not_matter_whatever_they_are(computed):
     assert_near(result, by_matrix(query, key, mask=mask))
 
 
-def test_the_same_on_every_run(computed):
+def test_deterministic(computed):
     query, key = queries_and_keys(queries=130, keys=130)
     assert torch.equal(computed(query, key), computed(query, key))
 
 
 @pytest.mark.parametrize("backend", ["torch", "triton"])
-def test_it_can_be_compiled_whole(backend):
+def test_compiles_as_one_graph(backend):
     if backend == "triton":
         pytest.importorskip("triton")
     device = "cuda" if backend == "triton" and torch.cuda.is_available() else "cpu"
@@ -231,7 +231,7 @@ def test_it_can_be_compiled_whole(backend):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_nothing_larger_than_the_block_is_made(dtype):
+def test_nothing_larger_than_the_block_is_allocated(dtype):
     many = queries_and_keys(frames=16, queries=200, keys=200, dtype=dtype, shared=2)
     mask = torch.ones(16, 1, 200, 200, dtype=torch.bool)
     packed = queries_and_keys(frames=1, queries=3000, keys=3000, dtype=dtype)
@@ -245,7 +245,7 @@ def test_nothing_larger_than_the_block_is_made(dtype):
             assert largest.elements <= max(2 * 15_000, len(query) * key.shape[2])
 
 
-def test_triton_is_imported_by_no_one_else():
+def test_only_the_kernels_import_triton():
     code = "import sys, vidfold, vidfold.models.attention.received; sys.exit('triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -277,12 +277,12 @@ FIT = (2, 4, 5, 8), (2, 4, 5, 8)
         (((1, 4, 5, 8),) * 2, {"lengths": [5], "mask": torch.ones(5) > 0}, "not both"),
     ],
 )
-def test_refusals(shapes, settings, quoted):
+def test_bad_input_raises(shapes, settings, quoted):
     with pytest.raises(ValueError, match=quoted):
         received(*map(torch.zeros, shapes), **settings)
 
 
-def test_integers_and_two_devices_are_refused():
+def test_integers_and_two_devices_raise():
     query, key = map(torch.zeros, FIT)
     with pytest.raises(ValueError, match=r"torch.int64"):
         received(query.long(), key)
@@ -290,13 +290,13 @@ def test_integers_and_two_devices_are_refused():
         received(query, key.to("meta"))
 
 
-def test_triton_must_be_there_to_be_chosen(monkeypatch):
+def test_triton_backend_needs_triton(monkeypatch):
     monkeypatch.setattr("vidfold.models.attention.received.HAS_TRITON", False)
     with pytest.raises(ValueError, match="pip install triton"):
         received(*map(torch.zeros, FIT), backend="triton")
 
 
-def test_lengths_on_a_device_that_do_not_sum_up_give_nan():
+def test_wrong_lengths_on_a_device_give_nan():
     kernels = pytest.importorskip("triton") and pytest.importorskip("vidfold.models.attention.kernels")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     query, key = (each.to(device) for each in queries_and_keys(frames=1))

@@ -61,7 +61,7 @@ def test_half_precision_gives_finite_float32():
     assert torch.isfinite(row).all()
 
 
-def test_best_keeps_the_highest_of_every_segment():
+def test_best_keeps_the_highest_scores_of_every_segment():
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(3, 40, generator=generator)
     segments = torch.randint(0, 5, (3, 40), generator=generator)
@@ -74,7 +74,7 @@ def test_best_keeps_the_highest_of_every_segment():
             assert set(keep[row].nonzero()[:, 0].tolist()) & set(columns.tolist()) == set(highest.tolist())
 
 
-def test_of_equal_scores_the_first_stays():
+def test_ties_go_to_the_first():
     keep = best(torch.zeros(1, 6), torch.tensor([[1, 0, 0, 1, 0, 0]]), torch.tensor([2, 1]))
     assert keep.tolist() == [[True, True, True, False, False, False]]
 
@@ -88,7 +88,7 @@ def test_take_follows_rows_and_repeats_a_shared_one():
     assert torch.equal(take(axes, index)[2], take(values, index))
 
 
-def test_a_layer_of_another_build_is_refused():
+def test_unknown_layer_class_raises():
     with pytest.raises(ValueError, match="Linear has no input_layernorm"):
         check_layer(torch.nn.Linear(2, 2))
     check_layer(decoder(Qwen2Config, Qwen2Model).layers[0])

@@ -21,7 +21,7 @@ def rows(*lines):
     return places, mask
 
 
-def test_segments_tell_videos_text_newlines_and_padding_apart():
+def test_segments_distinguish_videos_text_newlines_and_padding():
     videos = [video([0, 1, 4, 2, 3, 5]), video([0, 1, 2, 3]), video([0, 3])]
     places, mask = rows("..tvvvvvvvttt", "tvvvvvtvvvttt")
     run = Run.of(places, mask, videos, 1, HALF)
@@ -36,14 +36,14 @@ def test_segments_tell_videos_text_newlines_and_padding_apart():
     assert (limit.width, limit.padded) == (10, True)
 
 
-def test_the_longest_row_counts_and_equal_rows_need_no_padding():
+def test_length_is_that_of_the_longest_row():
     limit = Run.of(*rows("tvvvvt", "..vvvv"), [video([0, 1, 2, 3])] * 2, 0, HALF).limits[1]
     assert (limit.width, limit.padded) == (4, True)
     limit = Run.of(*rows("tvvvvt", "tvvvvt"), [video([0, 1, 2, 3])] * 2, 0, HALF).limits[1]
     assert (limit.width, limit.padded) == (4, False)
 
 
-def test_a_drop_that_leaves_everything_is_none():
+def test_drop_that_keeps_everything_does_nothing():
     drops = (Drop(1, 1.0, 0), Drop(2, 0.9, 2), Drop(3, 0.5, 3))
     assert list(Run.of(*rows("tvvvvt"), [video([0, 1, 2, 3])], 0, drops).limits) == [3]
     assert Run.of(*rows("tvt"), [video([0])], 0, drops).limits == {}
@@ -53,7 +53,7 @@ def test_a_drop_that_leaves_everything_is_none():
     ("line", "labelled", "asking"),
     [("tvvvvttttt", [8, 9], 7), (".tvvvvttt.", [7, 8], 6), ("tvvvvttttt", [], 9), ("tvvvvttttt", range(10), 4)],
 )
-def test_with_labels_the_token_before_the_answer_asks(line, labelled, asking):
+def test_with_labels_the_token_before_the_answer_ranks(line, labelled, asking):
     labels = torch.full((1, 10), -100)
     labels[0, list(labelled)] = 5
     run = Run.of(*rows(line), [video([0, 1, 2, 3])], 0, HALF, labels)
@@ -80,7 +80,7 @@ def test_dropping_keeps_the_order_and_aligns_rows_on_the_side_of_their_end():
         assert torch.equal(first.columns.gather(1, index), stage.columns)
 
 
-def test_copies_of_rows_and_tokens_made_since():
+def test_copied_rows_and_generated_tokens():
     run = Run.of(*rows("tvvvvtt", "..tvvtt"), [video([0, 1, 2, 3]), video([0, 1])], 0, HALF)
     stage = run.begin(6, 9)
     assert stage.segments[[0, 2]].tolist() == [[2, 0, 0, 0, 0, 2, 2, 2, 2]] * 2
@@ -96,7 +96,7 @@ def test_copies_of_rows_and_tokens_made_since():
     assert left.columns.tolist() == [[0, 1, 2, 5, 6, 7, 8]]
 
 
-def test_a_part_of_the_prompt_is_refused():
+def test_part_of_the_prompt_raises():
     run = Run.of(*rows("tvvvvtt"), [video([0, 1, 2, 3])], 0, HALF)
     with pytest.raises(ValueError, match=r"3 of the prompt's 7 tokens.*prefill_chunk_size"):
         run.begin(1, 3)

@@ -83,7 +83,7 @@ def by_hand(folder, tensors, pictures, ids, place):
     return language(inputs_embeds=states).logits
 
 
-def test_logits_are_those_of_the_authors_formula(video_folder, llava_video):
+def test_logits_equal_the_authors_formula(video_folder, llava_video):
     model, processor = llava_video
     inputs = prompted(processor, videos=[pixels()])
     tensors = {}
@@ -129,7 +129,7 @@ def test_prompts_are_laid_out_as_in_training(llava_video):
     assert processor.tokenizer.padding_side == "left"
 
 
-def test_placeholders_take_rows_that_pad_the_embedding(llava_video):
+def test_placeholders_use_padding_rows_of_the_embedding(llava_video):
     model, processor = llava_video
     assert len(processor.tokenizer) == WORDS + 2
     assert (model.config.image_token_id, model.config.video_token_id) == (WORDS, WORDS + 1)
@@ -138,13 +138,13 @@ def test_placeholders_take_rows_that_pad_the_embedding(llava_video):
     assert model.generation_config.eos_token_id == processor.tokenizer.eos_token_id
 
 
-def test_no_row_to_spare(tmp_path):
+def test_no_free_embedding_row(tmp_path):
     publishing.publish(tmp_path, publishing.weights(publishing.stock(padded=1)), **publishing.LLAVA_VIDEO)
     with pytest.raises(ValueError, match=f"{WORDS + 1} rows of its embedding, none to spare .* token {WORDS + 1}"):
         models.load(str(tmp_path))
 
 
-def test_a_saved_model_is_loaded_again(llava_video, tmp_path):
+def test_saved_model_loads_again(llava_video, tmp_path):
     model, processor = llava_video
     inputs = prompted(processor, videos=[pixels()])
     model.save_pretrained(tmp_path)
@@ -200,21 +200,21 @@ def test_settings_pass_through(weights, tmp_path, dtype):
     ],
     ids=lambda each: "" if isinstance(each, str) else next(iter(each)),
 )
-def test_weights_that_do_not_fit_are_named(weights, tmp_path, change, quoted):
+def test_error_names_wrong_weights(weights, tmp_path, change, quoted):
     tensors = {name: weight for name, weight in (weights | change).items() if weight is not None}
     publishing.publish(tmp_path, tensors, **publishing.LLAVA_VIDEO)
     with pytest.raises(ValueError, match=quoted):
         models.load(str(tmp_path))
 
 
-def test_a_missing_tower_is_named(weights, tmp_path):
+def test_error_names_the_missing_tower(weights, tmp_path):
     tensors = {name: weight for name, weight in weights.items() if "vision_tower" not in name}
     publishing.publish(tmp_path, tensors, **publishing.LLAVA_VIDEO)
     with pytest.raises(ValueError, match=r"lacks weights: model\.vision_tower\.vision_tower\..* and \d+ more"):
         models.load(str(tmp_path))
 
 
-def test_a_missing_file_is_named(weights, tmp_path):
+def test_error_names_the_missing_file(weights, tmp_path):
     publishing.publish(tmp_path, weights, **publishing.LLAVA_VIDEO)
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ValueError, match=r"lacks 1 of its 2 files of weights, model-00002-of-00002"):
@@ -240,7 +240,7 @@ def test_a_missing_file_is_named(weights, tmp_path):
     ],
     ids=str,
 )
-def test_builds_that_are_not_served_are_named(tmp_path, fields, quoted):
+def test_error_names_unsupported_builds(tmp_path, fields, quoted):
     with pytest.raises(ValueError, match=quoted):
         config_of(publishing.config(**publishing.LLAVA_VIDEO | fields), tmp_path, rows=0)
 
@@ -283,7 +283,7 @@ def test_asking_about_a_file(video_folder, clip):
     assert handle.last.prompt_before == bare["input_ids"].shape[1] + len(told)
 
 
-def test_the_command(video_folder, clip, capsys):
+def test_command(video_folder, clip, capsys):
     from vidfold.cli import main
 
     command = ["ask", str(clip), QUESTION, "--model", str(video_folder), "--frames", "4", "--device", "cpu", "--json"]
@@ -294,7 +294,7 @@ def test_the_command(video_folder, clip, capsys):
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_sampling_as_the_checkpoint_records_it(weights, tmp_path, clip, force, capsys):
+def test_sampling_settings_of_the_checkpoint(weights, tmp_path, clip, force, capsys):
     from vidfold.cli import main
 
     publishing.publish(tmp_path, weights, force_sample=force, **publishing.LLAVA_VIDEO)

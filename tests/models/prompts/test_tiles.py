@@ -30,7 +30,7 @@ def test_videos_of_many_frames_one_after_the_other():
     ]
 
 
-def test_pictures_of_several_tiles_and_pictures_apart_are_images():
+def test_pictures_with_several_tiles_and_separate_pictures_are_images():
     assert read([*tiny.image(4), LINE, *tiny.image(1), LINE, *tiny.image(1), WORD]) == [
         (4, False),
         (1, False),
@@ -69,7 +69,7 @@ def test_pictures_whose_labels_do_not_count_are_images(labels):
     assert read(labelled(*labels)) == [(1, False)] * 2
 
 
-def test_a_question_between_pictures_parts_them():
+def test_pictures_separated_by_a_question_are_images():
     label = [WORD, tiny.COLON, tiny.SPACE]
     asked = [*label, *tiny.image(1), LINE, WORD + 1, tiny.COLON, 50, LINE, *label, *tiny.image(1)]
     assert read([1, *asked]) == [(1, False), (1, False)]
@@ -81,7 +81,7 @@ def test_numbers_of_two_and_three_digits_are_read():
     assert read(labelled(*frames[:50], *frames[60:70])) == [(50, True)] + [(1, False)] * 10
 
 
-def test_a_vocabulary_may_have_one_token_for_a_large_number():
+def test_large_number_as_one_token():
     frames = [[WORD, tiny.DIGITS + number] for number in range(1, 10)] + [[WORD, 30 + number] for number in range(9)]
     assert read(labelled(*frames)) == [(18, True)]
 
@@ -96,7 +96,7 @@ def test_labelled_images_beside_a_video_are_images():
     ]
 
 
-def test_what_the_text_cannot_tell_is_said():
+def test_video_frames_argument_overrides_the_text():
     assert read(tiny.video(1)) == [(1, False)]
     assert read(tiny.video(1), frames=(1,)) == [(1, True)]
     numbered = labelled([WORD, *ONE], [WORD, *TWO])
@@ -106,12 +106,12 @@ def test_what_the_text_cannot_tell_is_said():
     assert read(far, frames=(2, 0)) == [(2, True), (3, False)]
 
 
-def test_a_row_of_its_own_begins_anew():
+def test_rows_are_read_independently():
     assert read(tiny.video(2), tiny.video(2)) == [(2, True), (2, True)]
     assert read([1, *tiny.image(1)], [*[LINE] * 3, *tiny.image(1)]) == [(1, False), (1, False)]
 
 
-def test_nothing_to_see():
+def test_prompt_without_placeholders():
     assert read([1, WORD]) == []
 
 
@@ -126,12 +126,12 @@ def test_nothing_to_see():
         ([tiny.video(2), tiny.video(2)], (3, 1)),
     ],
 )
-def test_frames_that_do_not_fit_are_quoted(rows, frames):
+def test_error_quotes_wrong_frames(rows, frames):
     with pytest.raises(ValueError, match=r"frames=") as error:
         read(*rows, frames=frames)
     assert str(frames) in str(error.value)
 
 
-def test_a_part_of_a_picture_is_refused():
+def test_part_of_a_picture_raises():
     with pytest.raises(ValueError, match=r"\[9, 8\] placeholders.*has 9"):
         read(tiny.video(2)[:-2])
