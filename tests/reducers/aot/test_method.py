@@ -112,7 +112,7 @@ def test_equals_plain_loops(choice):
     torch.testing.assert_close(method(video).tokens, _by_hand(method, video), atol=1e-4, rtol=1e-4)
 
 
-def test_the_golden_input_at_a_tenth(ov_video):
+def test_golden_input_at_a_tenth(ov_video):
     reduction = AOT(retention=0.1)(ov_video)
     assert len(reduction) == 627
     assert reduction.full == 6272
@@ -120,7 +120,7 @@ def test_the_golden_input_at_a_tenth(ov_video):
     assert (place.diff() > 0).all(), "reading order: time, then raster, each cell once"
 
 
-def test_attention_is_needed_only_where_it_is_looked_at():
+def test_attention_is_needed_only_if_used():
     assert AOT().needs == frozenset()
     for choice in ({"anchors": "attention"}, {"support": "attention"}, {"attention_power": 0.5}):
         assert AOT(**choice).needs == {"shallow", "deep"}
@@ -148,7 +148,7 @@ def test_fewer_tokens_than_clips():
     assert torch.isfinite(reduction.tokens).all()
 
 
-def test_everything_kept_is_the_video():
+def test_keeping_everything_gives_the_video():
     video = make_video(frames=5)
     torch.testing.assert_close(AOT(retention=1.0)(video).tokens, video.pooled().flatten(0, 1))
 
@@ -169,7 +169,7 @@ def test_copies_of_a_frame_are_one_frame():
     torch.testing.assert_close(kept.tokens, frame.features[0][kept.cells], atol=1e-3, rtol=1e-3)
 
 
-def test_rare_things_are_kept():
+def test_rare_tokens_are_kept():
     """A token like no other survives any fold, however small; attention has no say."""
     video = make_video(frames=8, grid=(8, 8), pooling=Pooling.NONE)
     ground = torch.randn(video.features.shape[2])
@@ -218,7 +218,7 @@ def test_dynamic_segments_with_known_cuts_equal_given_ones():
     assert torch.equal(dynamic.cells, given_ones.cells)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_do_not_change_the_result(monkeypatch):
     video = make_video(frames=19)
     whole = AOT(retention=0.2)(video, weights=True)
     monkeypatch.setattr(phases, "CPU_BLOCK", 1)

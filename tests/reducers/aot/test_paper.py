@@ -16,7 +16,7 @@ from vidfold.segments import DySeg, Uniform
 from vidfold.transport import cosine, sinkhorn
 
 
-def test_the_golden_input_at_a_tenth(ov_video):
+def test_golden_input_at_a_tenth(ov_video):
     reduction = AOT.paper(retention=0.1)(ov_video)
     assert len(reduction) == 627
     assert reduction.full == 6272
@@ -80,12 +80,12 @@ def test_equals_plain_loops(settings):
     torch.testing.assert_close(method(video).tokens, _by_hand(method, video), atol=1e-3, rtol=0)
 
 
-def test_it_has_a_name_at_the_default():
+def test_names_of_the_forms():
     assert AOT.paper is AOTPaper
     assert AOT.reference is AOTReference
 
 
-def test_with_the_authors_choices_it_comes_near_their_program(ov_video):
+def test_with_the_authors_settings_it_is_close_to_their_program(ov_video):
     theirs = AOTReference(anchors=126, keep=0.3)(ov_video)
     ours = AOTPaper(
         retention=theirs.retention, merge="encoder", distance=0.5, nearest=0.1, time_scale=1.5, repeat_key=True
@@ -95,7 +95,7 @@ def test_with_the_authors_choices_it_comes_near_their_program(ov_video):
     assert nearest.median() < 0.01
 
 
-def test_segments_are_clips_of_their_own():
+def test_segments_are_folded_independently():
     video = make_video(frames=12)
     whole = AOTPaper(retention=0.25, clip=4)(video)
     for first in (0, 4, 8):
@@ -127,7 +127,7 @@ def test_dynamic_segments_with_known_cuts_equal_given_ones():
     assert torch.equal(dynamic.cells, given.cells)
 
 
-def test_repeated_key_frames_stay_untouched():
+def test_repeated_key_frames_are_unchanged():
     video = make_video(frames=8)
     reduction = AOTPaper(retention=0.5, repeat_key=True, intra_scale=0.0, clip=4)(video)
     first = reduction.frames == 0
@@ -180,7 +180,7 @@ def test_any_video_and_setting(frames, grid, retention, keep, ratio, merge, segm
 
 
 @pytest.mark.parametrize("settings", [{}, {"segments": "dynamic"}, {"merge": "encoder", "repeat_key": True}])
-def test_no_step_asks_the_device(settings):
+def test_no_host_sync(settings):
     """Meta tensors hold no values: whatever asks for one, as a host sync does, fails."""
     video = make_video(frames=32, grid=(27, 27), pooling=Pooling.BILINEAR)
     bare = object.__new__(VideoTokens)
@@ -216,13 +216,13 @@ def test_given_segments_must_fit_the_video():
 
 
 @pytest.mark.parametrize(("retention", "setting"), [(0.10, 0.3), (0.20, 0.4), (0.25, 0.5), (1.0, 1.0)])
-def test_what_is_kept_by_default_follows_the_authors_settings(retention, setting):
+def test_default_keep_follows_the_authors_settings(retention, setting):
     assert AOTPaper(retention).kept_share == pytest.approx(setting, abs=0.05)
     assert AOTPaper(retention, keep=0.6).kept_share == 0.6
 
 
 @pytest.mark.parametrize("merge", ["language", "encoder"])
-def test_frames_folded_in_blocks_are_as_folded_together(monkeypatch, merge):
+def test_blocks_of_frames_do_not_change_the_result(monkeypatch, merge):
     video = make_video(7, (6, 6), pooling=Pooling.BILINEAR)
     method = AOTPaper(retention=0.2, merge=merge)
     together = method(video, weights=True)

@@ -27,7 +27,7 @@ def method(params: dict) -> AOT.reference:
     return AOT.reference(**{names[key]: value for key, value in params.items() if key != "frames"})
 
 
-def test_there_are_seventeen_cases():
+def test_seventeen_cases():
     assert len(CASES) == 17
 
 
@@ -78,7 +78,7 @@ def test_sinkhorn_equals_golden(case):
     torch.testing.assert_close(plan, unit[f"sk_{case}_T"], rtol=1e-5, atol=1e-12)
 
 
-def test_intra_mix_equals_golden_and_is_coupled_over_the_batch():
+def test_intra_mix_equals_golden_and_depends_on_the_batch():
     unit = load_golden("aot/unit")
     x, mask = unit["intra_x"], unpack(unit["intra_mask"], 729)
     anchors, together = intra_mix(x, mask, (27, 27))
@@ -156,12 +156,12 @@ def test_bad_settings(settings, message):
         AOT.reference(**settings)
 
 
-def test_more_anchors_than_patches_is_refused():
+def test_more_anchors_than_patches_raises():
     with pytest.raises(ValueError, match="anchors=126 is more than the 72 patches"):
         AOT.reference()(make_video())
 
 
-def test_the_count_is_not_known_beforehand():
+def test_count_is_not_known_in_advance():
     assert not AOT.reference().exact
     with pytest.raises(ValueError, match="depends on the video's content"):
         AOT.reference().count(32, 196)
