@@ -2,8 +2,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
-from vidfold.ops.cover import facility, farthest
+from vidfold.ops import cover
+from vidfold.ops.cover import facility, farthest, farthest_units, most_isolated
 
 
 def problem(seed: int, items: int = 3, count: int = 9):
@@ -77,3 +79,60 @@ def test_a_batch_is_a_loop(choose):
 def test_locations_without_weight_are_still_different():
     order, _ = facility(torch.rand(1, 6, 6), torch.zeros(1, 6), torch.ones(1, 6, dtype=torch.bool), 6)
     assert sorted(order[0].tolist()) == list(range(6))
+
+
+def make_units(items: int = 2, tokens: int = 40, channels: int = 8) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return functional.normalize(torch.randn(items, tokens, channels, generator=generator), dim=-1)
+
+
+def by_hand_units(units, count, start):
+    chosen = [start]
+    while len(chosen) < count:
+        nearest = (units @ units[chosen].T).amax(1)
+        nearest[chosen] = torch.inf
+        chosen.append(int(nearest.argmin()))
+    return chosen
+
+
+@pytest.mark.parametrize("ahead", [1, 5, 64])
+def test_farthest_units_as_by_hand(ahead, monkeypatch):
+    monkeypatch.setattr(cover, "_AHEAD", ahead)
+    units = make_units()
+    order = farthest_units(units, torch.tensor([3, 17]), 25)
+    for item, start in enumerate((3, 17)):
+        assert order[item].tolist() == by_hand_units(units[item], 25, start)
+    cost, ones = 1 - units @ units.transpose(1, 2), torch.ones(2, 40)
+    assert torch.equal(farthest(cost, ones, ones.bool(), 25, start=torch.tensor([3, 17]))[0], order)
+
+
+def test_only_what_may_repeat_repeats():
+    copies = make_units(1, 3).repeat(1, 4, 1)
+    start = torch.tensor([0])
+    assert sorted(farthest_units(copies, start, 12)[0].tolist()) == list(range(12))
+    assert len(set(farthest_units(copies, start, 12, repeats=True)[0].tolist())) < 12
+
+
+def test_all_tokens_and_one_token():
+    units = make_units(1, 5)
+    assert sorted(farthest_units(units, torch.tensor([2]), 5)[0].tolist()) == [0, 1, 2, 3, 4]
+    assert farthest_units(units, torch.tensor([2]), 1).tolist() == [[2]]
+    assert farthest_units(units[:, :1], torch.tensor([0]), 1).tolist() == [[0]]
+
+
+@pytest.mark.parametrize("block", [7, 512])
+@pytest.mark.parametrize("tokens", [1, 2, 50, 300])
+@pytest.mark.parametrize("looks", [True, False])
+def test_most_isolated_equals_all_pairs(block, tokens, looks, monkeypatch):
+    monkeypatch.setattr(cover, "_BLOCK", block)
+    monkeypatch.setattr(cover, "on_host", lambda values: looks)
+    units = make_units(1, tokens, 4)[0]
+    similarity = (units @ units.T).fill_diagonal_(-torch.inf)
+    assert most_isolated(units) == similarity.amax(1).argmin()
+
+
+def test_of_equally_isolated_tokens_the_first_is_taken(monkeypatch):
+    monkeypatch.setattr(cover, "_BLOCK", 4)
+    units = torch.eye(3).repeat_interleave(torch.tensor([7, 7, 7]), dim=0)
+    assert most_isolated(units) == 0
+    assert most_isolated(torch.eye(9)) == 0

@@ -6,7 +6,7 @@ import torch
 from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling, VideoTokens
-from vidfold.ops.greedy import farthest_first, most_isolated
+from vidfold.ops.cover import farthest_units, most_isolated
 from vidfold.reducers.divprune import DivPrune
 
 CASES = peer_cases("divprune")
@@ -19,7 +19,7 @@ def test_equals_golden(case):
     reduction = DivPrune(params["r"], original=True)(video)
     assert torch.equal(reduction.frames * 196 + reduction.cells, golden["idx"].long())
     units = torch.nn.functional.normalize(video.features.flatten(0, 1), dim=-1)
-    order, _ = farthest_first(units[None], len(reduction), most_isolated(units)[None])
+    order = farthest_units(units[None], most_isolated(units)[None], len(reduction))
     assert torch.equal(order[0], golden["order"].long())
 
 

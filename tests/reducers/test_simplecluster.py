@@ -6,7 +6,7 @@ import torch
 from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling, VideoTokens
-from vidfold.ops.greedy import farthest_first
+from vidfold.ops.cover import farthest_units
 from vidfold.reducers.simplecluster import SimpleCluster, _fill_empty, rotated
 
 CASES = peer_cases("simplecluster")
@@ -23,7 +23,7 @@ def test_equals_golden(case):
     assert torch.equal(reduction.frames * 196 + reduction.cells, golden["first_pos"].long())
     torch.testing.assert_close(reduction.tokens, golden["tokens"], rtol=1e-5, atol=1e-5)
     units = torch.nn.functional.normalize(rotated(video.features, (14, 14), 1e4), dim=-1).flatten(0, 1)
-    order, _ = farthest_first(units[None], len(reduction), torch.tensor([0]))
+    order = farthest_units(units[None], torch.tensor([0]), len(reduction))
     assert torch.equal(order[0], golden["init_idx"].long())
 
 

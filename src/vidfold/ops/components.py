@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vidfold.ops.ranks import gather_rows
+
 
 @dataclass(frozen=True, eq=False)
 class SpanningTree:
@@ -32,19 +34,17 @@ class SpanningTree:
         batch, nodes, _ = similarity.shape
         links = similarity.new_full((batch, nodes), -torch.inf)
         parents = torch.zeros(batch, nodes, dtype=torch.int64, device=links.device)
-        # What the tree offers the nodes outside it; nodes inside take no offers.
-        offer = similarity[:, 0].clone()
-        inside = torch.zeros(batch, nodes, dtype=torch.bool, device=links.device)
-        inside[:, 0] = True
+        # The best similarity of each node outside the tree to a node inside it. Inside, it and the bar are -inf.
+        offer, bar = similarity[:, 0].clone(), torch.zeros_like(links)
+        offer[:, 0] = bar[:, 0] = -torch.inf
         for _ in range(nodes - 1):
-            offer.masked_fill_(inside, -torch.inf)
             best, node = offer.max(1, keepdim=True)
             links.scatter_(1, node, best)
-            inside.scatter_(1, node, True)
-            row = similarity.gather(1, node[:, :, None].expand(-1, 1, nodes))[:, 0]
-            better = (row > offer) & ~inside
-            offer = torch.where(better, row, offer)
-            parents = torch.where(better, node, parents)
+            offer.scatter_(1, node, -torch.inf)
+            bar.scatter_(1, node, -torch.inf)
+            row = gather_rows(similarity, node)[:, 0].add_(bar)
+            parents = torch.where(row > offer, node, parents)
+            torch.maximum(offer, row, out=offer)
         return cls(parents, links)
 
     def strongest(self, count: int) -> Tensor:

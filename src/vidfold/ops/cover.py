@@ -1,38 +1,136 @@
-"""Choosing tokens that cover all others, from a matrix of costs; batched over items, serial in the number chosen."""
+"""Choosing tokens that cover all others; batched over items, serial in the number chosen."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from vidfold.ops.ranks import gather_rows
+from vidfold.ops.shares import host_bound, on_host
 
-def farthest(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tensor]:
+_BLOCK = 512
+_AHEAD = 32
+"""Tokens whose costs are computed together, on a CPU: the next choices are mostly among the farthest ones."""
+
+
+def farthest(
+    cost: Tensor,
+    weight: Tensor,
+    members: Tensor,
+    count: int,
+    *,
+    start: Tensor | None = None,
+    repeats: bool = False,
+) -> tuple[Tensor, Tensor]:
     """Choose one by one the token whose weighted cost to all chosen ones is largest (Gonzalez 1985).
 
-    The first is the weighted 1-median. A step looks at one row of the costs: O(count * n).
+    A step looks at one row of the costs: O(count * n).
 
     Args:
         cost: (B, n, n) float32, symmetric, not negative.
-        weight: (B, n) float32, positive.
+        weight: (B, n) float32, not negative unless ``repeats``.
         members: (B, n) bool, which may be chosen; each item needs at least one.
-        count: how many to choose, at most n. Where an item has fewer members, any token may follow them.
+        count: how many to choose, 1 to n. Where an item has fewer members, any token may follow them.
+        start: (B,) int64, the first choice; None: the weighted 1-median.
+        repeats: whether a token may be chosen again, as happens where all others are at no cost.
 
     Returns:
         (B, count) int64 in the order of choice, and (B, count) float32, how far each was from those before it; the
         first is infinitely far, what is no member has -inf. Of equal ones the lowest index is taken.
     """
-    items = torch.arange(len(cost), device=cost.device)
-    spread = (cost @ (weight * members)[:, :, None])[:, :, 0]
-    best = spread.masked_fill(~members, torch.inf).argmin(1)
-    nearest = torch.where(members, torch.inf, -torch.inf)
-    chosen, gains = [best], [nearest[:, 0].new_full((len(cost),), torch.inf)]
+    if start is None:
+        start = (cost @ (weight * members)[:, :, None])[:, :, 0].masked_fill(~members, torch.inf).argmin(1)
+    far = torch.full_like(weight, torch.inf).masked_fill_(~members, -torch.inf)
+    return _one_by_one(lambda best, _: gather_rows(cost, best)[:, 0] * weight, far, start[:, None], count, repeats)
+
+
+def farthest_units(units: Tensor, start: Tensor, count: int, *, repeats: bool = False) -> Tensor:
+    """`farthest` by 1 - cosine of unit tokens, without a matrix of costs: O(count * n * D), memory O(n).
+
+    On a CPU, where matrix-vector products wait for memory, the costs of the farthest tokens are computed ahead.
+    Elsewhere the host does not wait.
+
+    Args:
+        units: (B, n, D) float32 of norm 1.
+        start: (B,) int64, the first choice of each item.
+        count: how many to choose, 1 to n.
+        repeats: whether a token may be chosen again, as happens where only copies of chosen ones are left.
+
+    Returns:
+        (B, count) int64 in the order of choice.
+    """
+    ahead = min(_AHEAD, units.shape[1]) if on_host(units) else 1
+    known = start[:, None]
+    costs = -gather_rows(units, known) @ units.transpose(1, 2)
+
+    def row_of(best: Tensor, far: Tensor) -> Tensor:
+        nonlocal known, costs
+        if ahead == 1 or not bool((known == best).any(1).all()):
+            known = best if ahead == 1 else torch.cat([best, far.topk(ahead - 1).indices], dim=1)
+            costs = -gather_rows(units, known) @ units.transpose(1, 2)
+        return gather_rows(costs, (known == best).int().argmax(1, keepdim=True))[:, 0]
+
+    far = units.new_full(units.shape[:2], torch.inf)
+    return _one_by_one(row_of, far, start[:, None], count, repeats)[0]
+
+
+def _one_by_one(
+    row_of: Callable[[Tensor, Tensor], Tensor], far: Tensor, best: Tensor, count: int, repeats: bool
+) -> tuple[Tensor, Tensor]:
+    """The loop of both.
+
+    Args:
+        row_of: cost (B, n) of all tokens to the chosen one (B, 1), given how far (B, n) they are from those before it.
+        far: (B, n), infinite where a token may be chosen.
+        best: (B, 1) int64, the first choice.
+        count: how many.
+        repeats: whether a token may be chosen again.
+    """
+    chosen, gains = [best], [torch.full_like(far[:, :1], torch.inf)]
     for _ in range(count - 1):
-        torch.minimum(nearest, cost[items, best], out=nearest)
-        nearest[items, best] = -torch.inf
-        gain, best = (weight * nearest).max(1)
+        far = torch.minimum(far, row_of(best, far))
+        if not repeats:
+            far.scatter_(1, best, -torch.inf)
+        gain, best = far.max(1, keepdim=True)
         chosen.append(best)
         gains.append(gain)
-    return torch.stack(chosen, dim=1), torch.stack(gains, dim=1)
+    return torch.cat(chosen, dim=1), torch.cat(gains, dim=1)
+
+
+def most_isolated(units: Tensor) -> Tensor:
+    """The token least similar to the one most similar to it, a scalar int64; of equal ones the lowest index.
+
+    Blocks of tokens are compared with all, the least similar ones first: what they show of the others is a bound of
+    these. On a CPU it stops when no other token can be more isolated; elsewhere, where the host does not wait, all
+    pairs are looked at. O(n^2 D) operations at most, O(n) memory.
+
+    Args:
+        units: (n, D) float32 of norm 1.
+    """
+    count = len(units)
+    index = torch.arange(count, device=units.device)
+    # The largest similarity of each token: a lower bound until the token itself was compared with all.
+    nearest = torch.full_like(units[:, 0], -torch.inf)
+    waiting = torch.ones_like(nearest, dtype=torch.bool)
+    block = index[:: -(-count // _BLOCK)]
+    for _ in range(0, count, _BLOCK):
+        similarity = units[block] @ units.T
+        similarity.scatter_(1, block[:, None], -torch.inf)
+        nearest = torch.maximum(nearest, similarity.amax(0)).index_copy_(0, block, similarity.amax(1))
+        waiting.index_fill_(0, block, False)
+        if on_host(units):
+            best = nearest.masked_fill(waiting, torch.inf).argmin()
+            waiting &= (nearest < nearest[best]) | ((nearest == nearest[best]) & (index < best))
+            if not bool(waiting.any()):
+                break
+        block = (
+            nearest.masked_fill(~waiting, torch.inf)
+            .topk(min(_BLOCK, host_bound(waiting.sum(), count)), largest=False)
+            .indices
+        )
+    return nearest.argmin()
 
 
 def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -50,9 +50,14 @@ def apportion(total: Tensor | int, sizes: Tensor, least: Tensor | int = 0) -> Te
     return sure + share + torch.empty_like(sizes).scatter_(-1, order, extra.to(sizes.dtype).expand_as(sizes))
 
 
+def on_host(values: Tensor) -> bool:
+    """Whether the values lie in host memory, so that Python may look at them without a wait for a device."""
+    return values.device.type == "cpu"
+
+
 def host_bound(values: Tensor, bound: int) -> int:
     """An upper bound of whole numbers that costs no wait: the largest of them in host memory, else ``bound``.
 
     For the width of padded batches: what lies beyond the largest is padding, so the result is the same either way.
     """
-    return int(values.max()) if values.device.type == "cpu" else bound
+    return int(values.max()) if on_host(values) else bound

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from vidfold.ops.greedy import farthest_first
+from vidfold.ops.cover import farthest_units
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -35,5 +35,5 @@ class Diverse(BudgetedReducer):
             return select(tokens, torch.arange(full, device=tokens.features.device), weights=weights)
         units = functional.normalize(tokens.pooled().float(), dim=-1).flatten(0, 1)
         start = (units @ units.mean(0)).argmin()
-        order, _ = farthest_first(units[None], total, start[None])
+        order = farthest_units(units[None], start[None], total)
         return select(tokens, order[0].sort().values, weights=weights)

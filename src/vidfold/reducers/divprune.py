@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from vidfold.ops.greedy import farthest_first, most_isolated
+from vidfold.ops.cover import farthest_units, most_isolated
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -44,5 +44,5 @@ class DivPrune(BudgetedReducer):
         if total == full and not self.original:
             return select(tokens, torch.arange(full, device=tokens.features.device), weights=weights)
         units = functional.normalize(tokens.pooled().float(), dim=-1).flatten(0, 1)
-        order, _ = farthest_first(units[None], total, most_isolated(units)[None], repeats=self.original)
+        order = farthest_units(units[None], most_isolated(units)[None], total, repeats=self.original)
         return select(tokens, order[0].sort().values, weights=weights)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.clips import Clips
+from vidfold.ops.cover import farthest
 from vidfold.ops.ranks import inverse
 
 
@@ -26,28 +27,23 @@ def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats
     Returns:
         (F, N) int64, how often each token was chosen.
     """
-    frames, cells = weight.shape
     norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
     distance = pooled @ pooled.transpose(1, 2)
     distance.div_(-norm[:, :, None]).div_(norm[:, None, :]).add_(1).clamp_min_(0)
     if repeats:
         # The second smallest of the weighted distances, itself included: a negative weight turns their order round.
-        second = min(2, cells)
+        second = min(2, weight.shape[1])
         near = distance.topk(second, largest=False).values[..., -1]
         score = torch.where(weight < 0, distance.topk(second).values[..., -1], near) * weight
     else:
         distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
         score = distance.amin(2).clamp_max(2) * weight
         distance.diagonal(dim1=1, dim2=2).zero_()
-    chosen = torch.zeros(frames, cells, dtype=torch.int64, device=pooled.device)
-    nearest = torch.full_like(weight, torch.inf)
-    for step in range(most):
-        best = score.argmax(1, keepdim=True)
-        chosen.scatter_add_(1, best, (step < count)[:, None].long())
-        row = distance.gather(1, best[:, :, None].expand(-1, -1, cells))[:, 0]
-        nearest = torch.minimum(nearest, row * weight)
-        score = nearest if repeats else nearest.masked_fill(chosen > 0, -1)
-    return chosen
+    everyone = torch.ones_like(weight, dtype=torch.bool)
+    start = score.argmax(1)
+    order, _ = farthest(distance, weight, everyone, max(1, most), start=start, repeats=repeats)
+    turn = torch.arange(order.shape[1], device=order.device) < count[:, None]
+    return torch.zeros_like(everyone, dtype=torch.int64).scatter_add_(1, order, turn.long())
 
 
 def likest_before(pooled: Tensor, free: Tensor, clips: Clips) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from vidfold.checks import check_count
 from vidfold.linear import Mix, counts, sum_rows
-from vidfold.ops.greedy import farthest_first
+from vidfold.ops.cover import farthest_units
 from vidfold.ops.ranks import by_first_member, descending_rank
+from vidfold.ops.shares import on_host
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -88,9 +89,8 @@ class SimpleCluster(BudgetedReducer):
 
     def _cluster(self, units: Tensor, start: Tensor, total: int) -> tuple[Tensor, Tensor]:
         """Cluster (S,) of every token and its cosine (S,) to the prototype."""
-        order, closest = farthest_first(units[None], total, start[None])
-        prototypes, labels = units[order[0]], closest[0]
-        coverage = (units * prototypes[labels]).sum(1)
+        prototypes = units[farthest_units(units[None], start[None], total)[0]]
+        coverage, labels = (units @ prototypes.T).max(1)
         moving = torch.ones((), dtype=torch.bool, device=units.device)
         for _ in range(self.iterations):
             means = functional.normalize(sum_rows(units, labels, total), dim=-1)
@@ -99,7 +99,7 @@ class SimpleCluster(BudgetedReducer):
             prototypes = torch.where(moving, means, prototypes)
             moving = moving & (step > _CONVERGED)
             coverage, labels = (units @ prototypes.T).max(1)
-            if units.device.type == "cpu" and not bool(moving):
+            if on_host(units) and not bool(moving):
                 break
         return labels, coverage
 
