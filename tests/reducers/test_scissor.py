@@ -7,7 +7,8 @@ from torch.nn import functional
 from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling, VideoTokens
-from vidfold.reducers.scissor import LLaVAScissor, _by_budget, _by_threshold, _Graphs
+from vidfold.ops.components import SpanningTree
+from vidfold.reducers.scissor import LLaVAScissor, _by_budget, _by_threshold, _similarities
 
 CASES = peer_cases("scissor")
 
@@ -19,7 +20,7 @@ def test_equals_golden(case):
     reduction = LLaVAScissor(original=True, tau=params["tau"])(video)
     # Where the authors' union-find loses tokens, the golden file also has what it would give without that.
     torch.testing.assert_close(reduction.tokens, golden.get("tokens_full", golden["tokens"]), rtol=1e-5, atol=1e-5)
-    first, second = _by_threshold(_Graphs.of(video.features), video.features.flatten(0, 1), params["tau"])
+    first, second = _by_threshold(video.features, params["tau"])
     counts = golden["first_counts"].long()
     expected = golden["first_label"].long()
     found = first.view(frames, 196) - (counts.cumsum(0) - counts)[:, None]
@@ -42,13 +43,12 @@ def test_golden_closest_survivors():
 @pytest.mark.parametrize("retention", [0.02, 0.1, 0.3, 0.8])
 def test_both_stages_are_cut_near_one_threshold(retention):
     features = peer_video(16).features
-    graphs = _Graphs.of(features)
     total = LLaVAScissor(retention).count(16, 196)
-    first, second = _by_budget(graphs, features.flatten(0, 1), total)
+    first, second = _by_budget(features, total)
     assert int(second.max()) + 1 == total
-    links = graphs.tree.links.flatten().sort(descending=True).values
+    links = SpanningTree.of(_similarities(features)).links.flatten().sort(descending=True).values
     threshold = float(links[len(first) - int(first.max()) - 2])
-    _, at_threshold = _by_threshold(graphs, features.flatten(0, 1), threshold)
+    _, at_threshold = _by_threshold(features, threshold)
     assert int(at_threshold.max()) + 1 == pytest.approx(total, rel=0.15)
 
 
@@ -56,7 +56,7 @@ def test_equals_a_plain_loop():
     video = make_video(frames=4, grid=(4, 5), pooling=Pooling.NONE)
     flat = video.features.flatten(0, 1)
     reduction = LLaVAScissor(0.3)(video)
-    first, second = _by_budget(_Graphs.of(video.features), flat, 24)
+    first, second = _by_budget(video.features, 24)
     means = [flat[first == group].mean(0) for group in range(int(first.max()) + 1)]
     survivors = [torch.stack([means[g] for g in range(len(means)) if second[g] == s]).mean(0) for s in range(24)]
     closest = functional.cosine_similarity(flat[:, None], torch.stack(survivors)[None], dim=-1).argmax(1)

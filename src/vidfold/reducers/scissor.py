@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,9 +63,8 @@ class LLaVAScissor(BudgetedReducer):
         full = tokens.frames * tokens.cells
         features = tokens.pooled().float()
         flat = features.flatten(0, 1)
-        graphs = _Graphs.of(features)
         if self.original:
-            first, second = _by_threshold(graphs, flat, self.tau)
+            first, second = _by_threshold(features, self.tau)
             total = int(second.max()) + 1
             labels = second[first]
             places = first_members(labels, total)
@@ -74,7 +72,7 @@ class LLaVAScissor(BudgetedReducer):
             total = self.count(tokens.frames, tokens.cells)
             if total == full:
                 return select(tokens, torch.arange(full, device=flat.device), weights=weights)
-            first, second = _by_budget(graphs, flat, total)
+            first, second = _by_budget(features, total)
             labels, places = by_first_member(second[first], total)
         # A mean of means: every component of the first stage counts the same.
         survivors = replace(Mix.means(first, len(second)).then(Mix.means(second, total)), target=labels)
@@ -92,59 +90,48 @@ class LLaVAScissor(BudgetedReducer):
         return mix.reduction(tokens, features, places, weights=weights)
 
 
-class _Graphs(NamedTuple):
-    """Cosines (B, n, n) of the tokens of each graph, and their spanning trees."""
-
-    similarity: Tensor
-    tree: SpanningTree
-
-    @classmethod
-    def of(cls, values: Tensor) -> _Graphs:
-        unit = functional.normalize(values, dim=-1)
-        similarity = unit @ unit.transpose(1, 2)
-        return cls(similarity, SpanningTree.of(similarity))
-
-    def labels(self, joined: Tensor) -> Tensor:
-        """Component (B*n,) int64 of each token; graphs hold no component together."""
-        roots = self.tree.components(joined)
-        offset = torch.arange(len(roots), device=roots.device)[:, None] * roots.shape[1]
-        return (roots + offset).flatten()
+def _similarities(values: Tensor) -> Tensor:
+    """Cosines (B, n, n) of the tokens of each graph (B, n, D)."""
+    unit = functional.normalize(values, dim=-1)
+    return unit @ unit.transpose(1, 2)
 
 
-def _by_threshold(frames: _Graphs, flat: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    """First-stage component (S,) of each token, and second-stage component (M,) of each of those."""
-    first = _by_hub(frames, tau)
-    count = int(first.max()) + 1
-    return first, _by_hub(_Graphs.of(Mix.means(first, count)(flat)[None]), tau)
+def _by_threshold(features: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """First-stage component (S,) of each token (F, N, D), and second-stage component (M,) of each of those."""
+    first = _by_hub(features, tau)
+    means = Mix.means(first, int(first.max()) + 1)(features.flatten(0, 1))
+    return first, _by_hub(means[None], tau)
 
 
-def _by_hub(graphs: _Graphs, tau: float) -> Tensor:
+def _by_hub(values: Tensor, tau: float) -> Tensor:
     """Components at a threshold, numbered by graph and then by their first token of most neighbours."""
-    labels = graphs.labels(graphs.tree.links > tau)
-    degree = (graphs.similarity > tau).sum(2).flatten()
+    similarity = _similarities(values)
+    tree = SpanningTree.of(similarity)
+    labels = tree.components(tree.links > tau)
+    degree, none = (similarity > tau).sum(2).flatten(), len(labels)
     most = torch.zeros_like(degree).scatter_reduce_(0, labels, degree, "amax")
-    hubs, _ = by_first_member(torch.where(degree == most[labels], labels, len(labels)), len(labels))
-    number = torch.full_like(labels, len(labels)).scatter_reduce_(0, labels, hubs, "amin")
-    return number[labels]
+    hubs, _ = by_first_member(torch.where(degree == most[labels], labels, none), none)
+    return torch.full_like(labels, none).scatter_reduce_(0, labels, hubs, "amin")[labels]
 
 
-def _by_budget(frames: _Graphs, flat: Tensor, total: int) -> tuple[Tensor, Tensor]:
+def _by_budget(features: Tensor, total: int) -> tuple[Tensor, Tensor]:
     """The same two stages with exactly ``total`` components in the end."""
+    flat, frames = features.flatten(0, 1), SpanningTree.of(_similarities(features))
     full = len(flat)
-    fewest = max(total, len(frames.similarity))
+    fewest = max(total, len(features))
     size = min(full, max(fewest, round(_FIRST_GUESS * total)))
     too_few, enough = fewest - 1, full + 1
     for look in range(_LOOKS):
-        joined = frames.tree.strongest(full - size)
-        first, _ = by_first_member(frames.labels(joined), full)
-        video = _Graphs.of(Mix.means(first, size)(flat)[None])
+        joined = frames.strongest(full - size)
+        first, _ = by_first_member(frames.components(joined), full)
+        video = SpanningTree.of(_similarities(Mix.means(first, size)(flat)[None]))
         if look == _LOOKS - 1:
             break
         # Thresholds from `bottom` to `top` make these components of the first stage; what would they leave of the
         # second?
-        top = frames.tree.links.masked_fill(~joined, torch.inf).amin()
-        bottom = frames.tree.links.masked_fill(joined, -torch.inf).amax()
-        merges = torch.stack([(video.tree.links > threshold).sum() for threshold in (bottom, top)])
+        top = frames.links.masked_fill(~joined, torch.inf).amin()
+        bottom = frames.links.masked_fill(joined, -torch.inf).amax()
+        merges = torch.stack([(video.links > threshold).sum() for threshold in (bottom, top)])
         least, most = (size - merges).tolist()
         if least <= (1 + _NEAR) * total and most >= (1 - _NEAR) * total:
             break
@@ -155,4 +142,4 @@ def _by_budget(frames: _Graphs, flat: Tensor, total: int) -> tuple[Tensor, Tenso
             size = (too_few + enough) // 2
         if size in (too_few, enough):
             break
-    return first, by_first_member(video.labels(video.tree.strongest(size - total)), size)[0]
+    return first, by_first_member(video.components(video.strongest(size - total)), size)[0]
