@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidfold.video import sample, write
+from vidfold.video import available, sample, write
 
 FRAMES = 40
 
@@ -246,6 +246,7 @@ def picture(kind: str) -> bytes:
         ("red.png", picture("png"), "is a still image"),
         ("red.jpg", picture("jpeg"), "is a still image"),
         ("red.gif", picture("gif"), "is a still image"),
+        ("red.webp", picture("webp"), "is a still image or an animated WebP, which FFmpeg does not read"),
     ],
 )
 def test_files_that_are_not_videos(tmp_path, name, content, message):
@@ -267,6 +268,13 @@ def test_file_name_that_looks_like_a_protocol(tmp_path, monkeypatch):
     film(tmp_path / "clip.mp4").rename(tmp_path / "12:30.mp4")
     monkeypatch.chdir(tmp_path)
     assert len(sample("12:30.mp4", 2)) == 2
+
+
+@pytest.mark.parametrize("address", ["https://example.com/clip.mp4", "file://clip.mp4", "rtsp://camera/1"])
+def test_an_address_is_named_unchanged(address):
+    for read in (sample, available):
+        with pytest.raises(ValueError, match=f"'{address}' is an address; give the path of a video file"):
+            read(address, 2)
 
 
 def test_missing_folder_and_device(tmp_path):

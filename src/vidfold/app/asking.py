@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +16,7 @@ from vidfold.checks import check_count
 from vidfold.folding import fold
 from vidfold.models.cache import cache_of
 from vidfold.reducers import Reducer
-from vidfold.video import Frames, sample
-from vidfold.video.decoding import Decoder
+from vidfold.video import Frames
 
 
 @dataclass(frozen=True)
@@ -114,20 +111,6 @@ def check_question(question: str) -> None:
     """Raise a ValueError where the question is empty."""
     if not question.strip():
         raise ValueError(f"question must not be empty, got {question!r}")
-
-
-def sampled(loaded: VideoModel, path: str | PathLike[str], frames: int) -> Frames:
-    """Frames of a video file as the model is shown them: evenly taken, and at most ``frames``.
-
-    Models that were trained on one frame a second get as many as there are seconds; see `Family.shown_frames`.
-
-    Raises:
-        ValueError: what `vidfold.video.sample` refuses.
-    """
-    check_count("frames", frames)
-    with Decoder(Path(path)) as decoder:
-        wanted = models.family(loaded.model).shown_frames(decoder.timeline.duration, frames)
-    return sample(path, wanted)
 
 
 def processed(loaded: VideoModel, frames: Frames, questions: Sequence[str]) -> dict[str, Any]:

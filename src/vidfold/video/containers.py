@@ -99,7 +99,8 @@ def _video_stream(container: Any, name: str) -> Any:
         raise ValueError(f"{name} has no video stream, it has {' and '.join(held) or 'no stream'}; give a video file")
     stream = streams[0]
     if kind.endswith("_pipe") or kind == "image2" or (stream.frames == 1 and not stream.duration):
-        raise ValueError(f"{name} is a still image; give a video file")
+        animated = " or an animated WebP, which FFmpeg does not read" if kind == "webp_pipe" else ""
+        raise ValueError(f"{name} is a still image{animated}; give a video file")
     return stream
 
 

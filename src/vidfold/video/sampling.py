@@ -60,7 +60,7 @@ def sample(path: str | PathLike[str], frames: int, *, progress: Callable[[int, i
         MissingExtra: PyAV is not installed.
     """
     check_count("frames", frames)
-    path = Path(path)
+    path = _file(path)
     with Decoder(path) as decoder:
         timeline = decoder.timeline
         if (most := _available(decoder, frames)) < frames:
@@ -92,8 +92,15 @@ def sample(path: str | PathLike[str], frames: int, *, progress: Callable[[int, i
 def available(path: str | PathLike[str], frames: int) -> int:
     """``frames``, or the number of frames in the video file if that is less; errors as in `sample`."""
     check_count("frames", frames)
-    with Decoder(Path(path)) as decoder:
+    with Decoder(_file(path)) as decoder:
         return _available(decoder, frames)
+
+
+def _file(path: str | PathLike[str]) -> Path:
+    """The path of a file; a ValueError for an address, whose slashes a `Path` would change."""
+    if "://" in str(path):
+        raise ValueError(f"{str(path)!r} is an address; give the path of a video file on this machine")
+    return Path(path)
 
 
 def _available(decoder: Decoder, frames: int) -> int:

@@ -14,7 +14,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, SiglipVisionConfig, Sigl
 from tests.models import publishing
 from vidfold import AOT, fold, models
 from vidfold.app import loading
-from vidfold.app.asking import ask, sampled
+from vidfold.app.asking import ask
 from vidfold.models import LlavaOnevision, LlavaVideo
 from vidfold.models.llava_video import time_instruction
 from vidfold.models.loading.published_config import config_of
@@ -299,10 +299,11 @@ def test_sampling_settings_of_the_checkpoint(weights, tmp_path, clip, force, cap
 
     publishing.publish(tmp_path, weights, force_sample=force, **publishing.LLAVA_VIDEO)
     loaded = loading.load(str(tmp_path), device="cpu")
-    assert models.family(loaded.model).force_sample is force
-    seconds = round(sample(clip, 1).duration)
+    family, length = models.family(loaded.model), sample(clip, 1).duration
+    assert family.force_sample is force
+    seconds = round(length)
     assert 2 < seconds < 8
-    assert len(sampled(loaded, clip, 8)) == (8 if force else seconds)
-    assert len(sampled(loaded, clip, 2)) == 2
+    assert family.shown_frames(length, 8) == (8 if force else seconds)
+    assert family.shown_frames(length, 2) == 2
     main(["ask", str(clip), QUESTION, "--model", str(tmp_path), "--frames", "8", "--max-new-tokens", "1", "--json"])
     assert json.loads(capsys.readouterr().out)["frames"] == (8 if force else seconds)
