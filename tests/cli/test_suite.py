@@ -8,12 +8,12 @@ from vidfold.cli import main
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--videos", "a.mp4"), "--suite has clips, draws and models of its own: leave --videos out"),
-        (("--frames", "8"), "--suite has clips, draws and models of its own: leave --frames out"),
-        (("--world", "first"), "--suite has clips, draws and models of its own: leave --world out"),
-        (("--seed", "0"), "--suite has clips, draws and models of its own: leave --seed out"),
-        (("--model", "tiny-whole"), "--suite has clips, draws and models of its own: leave --model out"),
-        (("--dtype", "bfloat16"), "--suite has clips, draws and models of its own: leave --dtype out"),
+        (("--videos", "a.mp4"), "--suite has its own clips, seeds and models: leave --videos out"),
+        (("--frames", "8"), "--suite has its own clips, seeds and models: leave --frames out"),
+        (("--world", "first"), "--suite has its own clips, seeds and models: leave --world out"),
+        (("--seed", "0"), "--suite has its own clips, seeds and models: leave --seed out"),
+        (("--model", "tiny-whole"), "--suite has its own clips, seeds and models: leave --model out"),
+        (("--dtype", "bfloat16"), "--suite has its own clips, seeds and models: leave --dtype out"),
         (("--methods", "none"), "unknown method 'none'"),
         (("--methods", "aot", "fastv"), "fastv works inside the language model"),
         (("--methods", "identity"), "a suite compares methods, got ['identity']"),

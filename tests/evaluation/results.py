@@ -1,4 +1,4 @@
-"""A folder as lmms-eval and vidfold write it."""
+"""Write a folder of results as lmms-eval and vidfold do."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ SCORES = {
     task: {"mvbench_accuracy,none": 40.0 + place, "mvbench_accuracy_stderr_clt,none": 0.03, "samples": 200}
     for place, task in enumerate(MVBENCH)
 }  # fmt: skip
-"""Task -> what lmms-eval gives; MVBench is 49.5."""
+"""Task -> metrics as lmms-eval gives them; MVBench is 49.5."""
 
 
 def put_run(

@@ -299,12 +299,12 @@ def test_text(tmp_path, monkeypatch):
 
 def test_table_without_measurements(tmp_path):
     put_run(tmp_path)
-    assert "Nothing that was measured stands beside a row" in comparison_text(compared(tmp_path, "2"))
+    assert "No measurement belongs to a row" in comparison_text(compared(tmp_path, "2"))
 
 
 def test_tables_without_benchmarks_raise(tmp_path):
     put_run(tmp_path)
-    with pytest.raises(ValueError, match="table '4' holds no benchmark that results are read for: MVBench"):
+    with pytest.raises(ValueError, match="table '4' has no benchmark that can be read from results: MVBench"):
         compared(tmp_path, "4")
 
 

@@ -147,9 +147,9 @@ def test_batch_size_does_not_change_the_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("task", "quoted"),
     [
-        ("broken", "row none: Tasks not found: broken; all it printed is in"),
-        ("killed", "row none: ended with status 3 and no results; all it printed"),
-        ("unread", "row none: sample 3: clip.mp4 does not exist; all it printed"),
+        ("broken", "row none: Tasks not found: broken; its output is in"),
+        ("killed", "row none: ended with status 3 and no results; its output"),
+        ("unread", "row none: sample 3: clip.mp4 does not exist; its output"),
     ],
 )
 def test_a_row_without_results_stops_the_run(tmp_path, task, quoted):

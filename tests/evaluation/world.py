@@ -1,4 +1,4 @@
-"""Little benchmarks of the embedded model's worlds, in the layout of the four that the papers use.
+"""Small benchmarks of the embedded model's worlds, in the layout of the four that the papers use.
 
 ``python -m tests.evaluation.world CLIPS`` writes them to ``out/world``, where the tasks in ``tasks/`` look for them.
 """
@@ -18,7 +18,7 @@ LETTERS = "ABCDE"
 
 
 def options(question, count, rng):
-    """So many answers of the question's kind, the true one among them."""
+    """This many answers of the question's kind, with the true one."""
     others = [answer for answer in ANSWERS[question.kind] if answer != question.answer]
     chosen = [question.answer, *rng.sample(others, min(count - 1, len(others)))]
     rng.shuffle(chosen)
@@ -78,19 +78,19 @@ BENCHMARKS = {
     longvideobench: ("tiny", "next"),
     videomme: ("scene", "shape", "count"),
 }
-"""What each asks of every clip."""
+"""The questions that each asks about every clip."""
 ASKED = {kind for kinds in BENCHMARKS.values() for kind in kinds}
 FRAMES = 8
 
 
 def clips(count):
-    """The first clips of the search split that answer all of it."""
+    """The first clips of the search split that have all these questions."""
     found = (render(seed, FRAMES) for seed in seeds("search", 100 * count))
     return list(islice((clip for clip in found if {one.kind for one in questions(clip)} >= ASKED), count))
 
 
 def build(count, folder=FOLDER):
-    """Write so many clips and a file of questions for each benchmark."""
+    """Write this many clips, and a file of questions for each benchmark."""
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     documents = {benchmark: [] for benchmark in BENCHMARKS}
     for number, clip in enumerate(clips(count)):

@@ -21,11 +21,11 @@ from vidfold.video import Frames
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, and what that took.
+    """An answer of a model, with its tokens, cache and times.
 
     Attributes:
         text: the answer.
-        tokens_before: visual tokens of the video, newlines of the model's own not counted.
+        tokens_before: visual tokens of the video, without the newlines that the model adds.
         tokens_after: those of them that the language model read.
         cache_positions: positions in the key-value cache at the end: prompt and answer.
         cache_bytes: memory of that cache.
@@ -67,7 +67,7 @@ def ask(
         loaded: the model.
         frames: of the video; all of them are used.
         question: in words.
-        reducer: folds the video; None leaves the model untouched.
+        reducer: folds the video; None does not fold.
         max_new_tokens: length of the answer at most.
 
     Raises:
@@ -149,7 +149,7 @@ def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frame
 
 
 def video_metadata(frames: Frames) -> dict[str, Any]:
-    """What a processor is told about a video whose frames it is given."""
+    """Metadata of a video for the processor, which is given its frames."""
     height, width = frames.pixels.shape[1:3]
     return {
         "total_num_frames": frames.total,
@@ -162,7 +162,7 @@ def video_metadata(frames: Frames) -> dict[str, Any]:
 
 
 def timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
-    """What the call returns, and its milliseconds."""
+    """The result of a call, and its milliseconds."""
     start = _now()
     result = call(**settings)
     return result, _now() - start
@@ -170,7 +170,7 @@ def timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
 
 @contextmanager
 def encoding_timed(model: Any) -> Iterator[Callable[[], float]]:
-    """Gives the milliseconds from here to the decoder's first call, in which an untouched model encodes the video."""
+    """Measures the milliseconds up to the first call of the decoder: an unfolded model encodes the video in them."""
     reached: list[float] = []
     start = _now()
 
@@ -186,7 +186,7 @@ def encoding_timed(model: Any) -> Iterator[Callable[[], float]]:
 
 
 def _now() -> float:
-    """Milliseconds, after all that a GPU was given to do."""
+    """The time in milliseconds, once a GPU has finished all work that it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return 1000 * time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a terminal needs while work goes on: signs of life, and quiet libraries."""
+"""Progress on the terminal, and libraries without their own output."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vidfold import extras
 from vidfold.versions import UntestedVersion
 
 PATIENCE = 1.0
-"""Seconds after which something slow says what it is doing."""
+"""Seconds after which a slow step is announced."""
 
 
 class Progress:
-    """A line on stderr that counts, once counting has taken a while; call it with (done, total)."""
+    """A counting line on stderr, shown for work of more than `PATIENCE` seconds; call it with (done, total)."""
 
     def __init__(self, doing: str) -> None:
         self._doing, self._next, self._shown = doing, time.monotonic() + PATIENCE, False
 
     def __call__(self, done: int, total: int) -> None:
-        """Say how far it is, a few times a second on a terminal and every five seconds elsewhere."""
+        """Show how far it is, five times a second on a terminal and every five seconds elsewhere."""
         on_terminal = sys.stderr.isatty()
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + (0.2 if on_terminal else 5.0)
@@ -40,8 +40,8 @@ def _say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def patiently(doing: str) -> Iterator[None]:
-    """Say on stderr what is being done, if it takes a while."""
+def announced_if_slow(doing: str) -> Iterator[None]:
+    """Write to stderr what is being done if it takes more than `PATIENCE` seconds."""
     timer = threading.Timer(PATIENCE, lambda: _say(f"{doing} ...\n"))
     timer.daemon = True
     timer.start()
@@ -53,7 +53,7 @@ def patiently(doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Without warnings, log lines and progress bars of transformers and the hub; afterwards they are as before.
+    """Turn off warnings, log lines and progress bars of transformers and the hub; at the end they are restored.
 
     The warning of an untested version is still shown.
     """

@@ -13,7 +13,7 @@ TINY = "tiny"
 """The name of the embedded model."""
 
 EMBEDDED: Mapping[str, Literal["varied", "whole"]] = {TINY: "varied", "tiny-whole": "whole"}
-"""The names of the embedded model and its twin, and what their language models read in training at the end."""
+"""Names of the embedded model and its twin -> what their language models last read in training."""
 
 Quantization = Literal["4bit", "8bit"]
 

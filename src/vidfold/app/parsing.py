@@ -1,4 +1,4 @@
-"""Values written as words, as command lines and settings hold them."""
+"""Python values from the text of command lines and settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 
 def literal(value: object) -> object:
-    """Text as the Python literal it spells, also ``true``, ``false`` and ``none`` in any case; all else unchanged."""
+    """The value of a text that is a Python literal, or true, false or none in any case; all else unchanged."""
     if not isinstance(value, str):
         return value
     try:

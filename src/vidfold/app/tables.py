@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 STAGES = ("preprocess", "encode", "fold", "splice", "generate")
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3), ("bytes", 1))
 NARROWEST = 20
-"""Characters below which no column of a table is squeezed."""
+"""Columns are not made narrower than this many characters."""
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows in aligned columns, two spaces apart; where the terminal is too narrow, the widest columns are wrapped."""
+    """Rows in aligned columns, two spaces apart; on a narrow terminal the widest columns are wrapped."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = shutil.get_terminal_size((120, 24)).columns - 2 * (len(widths) - 1)
     while sum(widths) > room and max(widths) > NARROWEST:
@@ -38,13 +38,13 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """Milliseconds, or seconds where there are many."""
+    """Milliseconds as text, from 1,000 on in seconds."""
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def memory(count: int) -> str:
-    """Bytes in the unit that suits them."""
-    # What three digits would round up to the next unit is given in that one.
+    """Bytes as text, with three digits in the largest unit that fits."""
+    # 999,700 would round to 1,000 kB: from 0.9995 of a unit on that unit is used.
     unit, size = next(((unit, size) for unit, size in UNITS if count >= 0.9995 * size), UNITS[-1])
     return f"{count / size:.3g} {unit}"
 
@@ -75,7 +75,7 @@ def _tokens(answer: Answer) -> str:
 
 
 def described(reducer: Reducer) -> str:
-    """The method's name with its retention and what else was set."""
+    """The method's name with its retention and all fields that differ from their defaults."""
     told = [
         f"{field.name}={getattr(reducer, field.name)!r}"
         for field in dataclasses.fields(reducer)
@@ -85,7 +85,7 @@ def described(reducer: Reducer) -> str:
 
 
 def typical(answers: Sequence[Answer]) -> Answer:
-    """One answer with the median of every stage and of the sizes."""
+    """The answer with the median cache size, with the median time of every stage."""
     stages = {
         stage: statistics.median(answer.milliseconds[stage] for answer in answers) for stage in answers[0].milliseconds
     }

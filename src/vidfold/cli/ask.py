@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from vidfold.app.console import patiently, quiet_libraries
+from vidfold.app.console import announced_if_slow, quiet_libraries
 from vidfold.app.tables import described, duration, side_by_side, table
 from vidfold.cli.files import decode
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
@@ -19,7 +19,7 @@ DEFAULT_FRAMES = 32
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
     parser.add_argument("video", help="a video file")
     parser.add_argument("question", help="in quotes")
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Answer, and print the answer with its costs."""
+    """Answer the question; print the answer with tokens, cache and times."""
     from vidfold.app.asking import ask, check_question
     from vidfold.app.loading import EMBEDDED
     from vidfold.checks import check_count
@@ -50,12 +50,12 @@ def run(options: argparse.Namespace) -> None:
     frames, decoding = decode(options.video, wanted)
     with quiet_libraries():
         loaded = load_model(options)
-        # A bad video should not wait for a large model; only then is it known how many frames the model is shown.
+        # Decoded before loading, so that a bad video fails early. Some models want fewer frames.
         shown = family(loaded.model).shown_frames(frames.duration, wanted)
         if shown != wanted:
             frames, decoding = decode(options.video, shown)
         answers: dict[str, Answer] = {}
-        with patiently("answering"):
+        with announced_if_slow("answering"):
             if options.compare:
                 ask(loaded, frames, options.question, method, max_new_tokens=1)
                 answers["unfolded"] = ask(loaded, frames, options.question, max_new_tokens=options.max_new_tokens)

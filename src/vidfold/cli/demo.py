@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidfold.app.console import patiently, quiet_libraries
+from vidfold.app.console import announced_if_slow, quiet_libraries
 from vidfold.app.tables import side_by_side, table, typical
 from vidfold.cli.files import decode, film
 from vidfold.cli.options import Commands, command
 
 FRAMES = 16
-"""Enough for cuts and for things that come back."""
+"""Enough for cuts and for objects that return."""
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     parser = command(
         commands, "demo", run, "Ask the embedded model about a clip of its worlds, unfolded and folded to a tenth."
     )
@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Film a clip, ask a question of each kind both ways, and print answers and times."""
+    """Write a clip, ask one question of each kind unfolded and folded, and print answers and times."""
     from vidfold.app.asking import ask
     from vidfold.app.loading import load
     from vidfold.reducers import get
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     asked = list(reversed(one_a_kind.values()))
     frames, decoding = decode(path, FRAMES)
     reducer = get("aot", retention=0.10)
-    with quiet_libraries(), patiently("answering"):
+    with quiet_libraries(), announced_if_slow("answering"):
         loaded = load()
         for way in (None, reducer):
             ask(loaded, frames, asked[0].text, way)

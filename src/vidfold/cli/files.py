@@ -1,4 +1,4 @@
-"""Videos out of files and clips into them, with signs of life."""
+"""Read videos from files and write clips to files, with progress on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def decode(path: str | Path, frames: int) -> tuple[Frames, float]:
-    """Sampled frames, and the milliseconds that took."""
+    """Sampled frames, and the milliseconds that decoding took."""
     from vidfold.video import sample
 
     start = time.perf_counter()
@@ -23,7 +23,7 @@ def decode(path: str | Path, frames: int) -> tuple[Frames, float]:
 
 
 def film(clip: Clip, path: str | Path) -> None:
-    """The clip as a file: large pixels and a usual frame rate, so that players and encoders treat it well."""
+    """Write the clip with large pixels and a usual frame rate, which players and encoders handle well."""
     from vidfold.video import write
 
     write(path, clip.frames, fps=2, scale=4, hold=12)

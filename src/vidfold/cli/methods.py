@@ -1,4 +1,4 @@
-"""``vidfold methods``: what there is to fold with."""
+"""``vidfold methods``: the folding methods."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vidfold.cli.options import Commands, command
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     command(commands, "methods", run, "List the methods.")
 
 

@@ -1,4 +1,4 @@
-"""``vidfold models``: which models can be folded."""
+"""``vidfold models``: the supported model families."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     command(commands, "models", run, "List the families of models.")
 
 

@@ -1,4 +1,4 @@
-"""What several commands share: options, and what they mean."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vidfold.app.console import patiently
+from vidfold.app.console import announced_if_slow
 from vidfold.app.parsing import literal
 
 if TYPE_CHECKING:
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from vidfold.reducers import Reducer
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
-"""Where commands are entered; `argparse` has no public name for it."""
+"""Where commands are added; `argparse` has no public name for it."""
 
 TINY_FRAMES = 8
-"""Frames of a video that the embedded model is shown."""
+"""Frames of a video for the embedded model."""
 
 
 def command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
-    """The parser of a new command, which does ``run(options)``."""
+    """The parser of a new command, which calls ``run(options)``."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
@@ -39,7 +39,7 @@ def number(text: str) -> float:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Options that say which model, and how it is to be loaded."""
+    """Add the options that choose a model and how it is loaded."""
     parser.add_argument(
         "--model",
         default="tiny",
@@ -63,7 +63,7 @@ def load_model(options: argparse.Namespace) -> VideoModel:
     """The model that the options of `add_model` name."""
     from vidfold.app.loading import load
 
-    with patiently(f"loading {options.model}"):
+    with announced_if_slow(f"loading {options.model}"):
         return load(
             options.model,
             device=options.device,
@@ -75,7 +75,7 @@ def load_model(options: argparse.Namespace) -> VideoModel:
 
 
 def reducer(method: str, retention: float | None, fields: Sequence[str]) -> Reducer:
-    """The method of that name with fields given as FIELD=VALUE; None: the method's own retention.
+    """The method of that name with fields given as FIELD=VALUE; ``retention`` None is the method's default.
 
     Raises:
         ValueError: no such method or field, or a value that it refuses.

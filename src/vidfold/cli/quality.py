@@ -1,4 +1,4 @@
-"""``vidfold bench quality``: what methods keep."""
+"""``vidfold bench quality``: how much information methods keep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUITES = ("search", "confirm", "final")
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     parser = command(
         commands,
         "quality",
@@ -44,21 +44,23 @@ def add(commands: Commands) -> None:
         help="right answers alone, of the embedded model and its twin, on clips of that split of both worlds and of "
         "several lengths; methods are compared with the first one named",
     )
-    parser.add_argument("--videos", nargs="+", metavar="FILE", help="videos instead; no one knows their true answers")
+    parser.add_argument(
+        "--videos", nargs="+", metavar="FILE", help="video files instead of clips; they have no known true answers"
+    )
     parser.add_argument("--question", help=f"asked about each of the videos (default: {QUESTION})")
     parser.add_argument(
         "--frames", type=int, help=f"of every clip, or sampled over each video (default: {TINY_FRAMES})"
     )
     parser.add_argument(
         "--output",
-        help="folder; what it holds is not measured again (default: out/quality; with --suite its name instead)",
+        help="folder; results that it has are not measured again (default: out/quality; with --suite its name instead)",
     )
-    parser.add_argument("--seed", type=int, help="of what is drawn at random (default: 0)")
+    parser.add_argument("--seed", type=int, help="of random draws (default: 0)")
     add_model(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure what is not measured yet, write tables and pictures, and print the table."""
+    """Measure what is missing, write tables and pictures, and print the table."""
     with quiet_libraries():
         print(_suite(options) if options.suite else _quality(options))
 
@@ -92,7 +94,7 @@ def _suite(options: argparse.Namespace) -> str:
     own = ("videos", "question", "world", "split", "frames", "seed", "dtype", "attn", "quantization")
     defaults = {**dict.fromkeys(own), "model": "tiny", "trust_remote_code": False}
     if given := [name for name, default in defaults.items() if getattr(options, name) != default]:
-        raise ValueError(f"--suite has clips, draws and models of its own: leave --{given[0].replace('_', '-')} out")
+        raise ValueError(f"--suite has its own clips, seeds and models: leave --{given[0].replace('_', '-')} out")
     plan = Plan.of(options.suite, options.methods, options.retention, options.clips)
     output = options.output or f"out/{options.suite}"
     return write_suite(plan, output, device=options.device, watch=_progress())

@@ -9,7 +9,7 @@ from vidfold.cli.options import Commands, command
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     command(commands, "repair", run, "Make the torchvision of PyPI load beside a CPU build of torch, if it does not.")
 
 

@@ -1,4 +1,4 @@
-"""``vidfold reproduce``: the tables of the papers, one command a row."""
+"""``vidfold reproduce``: the tables of the papers, one command per row."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     parser = command(
-        commands, "reproduce", run, "Run the rows of a table by lmms-eval, or print their commands; it resumes."
+        commands,
+        "reproduce",
+        run,
+        "Run the rows of a table with lmms-eval, or print their commands; finished rows are not run again.",
     )
     parser.add_argument(
         "table", help="table1 (LLaVA-OneVision), table2 (LLaVA-Video), table3 (ablations) or table4 (times)"
     )
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="such as aot or aot@0.10 (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the rows, and what is left out")
-    parser.add_argument("--dry-run", action="store_true", help="print one command a row, to be run by hand")
-    parser.add_argument("--limit", type=int, help="samples of each task, to try it out")
+    parser.add_argument("--list", action="store_true", help="list the rows, and the rows that no command fills")
+    parser.add_argument("--dry-run", action="store_true", help="print one command per row, to be run by hand")
+    parser.add_argument("--limit", type=int, help="samples of each task, for a quick trial")
     parser.add_argument("--output", default="out/reproduce", metavar="DIR", help="folder (default: out/reproduce)")
     parser.add_argument(
         "--set",
@@ -34,7 +37,7 @@ def add(commands: Commands) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="model arguments set anew for all rows, such as pretrained=tiny or on_error=skip",
+        help="model arguments to change in all rows, such as pretrained=tiny or on_error=skip",
     )
     parser.add_argument(
         "--tasks",
@@ -43,7 +46,7 @@ def add(commands: Commands) -> None:
         help="benchmarks of the table, tasks in their place, or other tasks of lmms-eval (default: the table's)",
     )
     parser.add_argument("--include-path", type=Path, metavar="DIR", help="folder of more tasks for lmms-eval")
-    parser.add_argument("--batch-size", type=int, default=1, help="requests a call (default: 1)")
+    parser.add_argument("--batch-size", type=int, default=1, help="requests per call (default: 1)")
     parser.add_argument("--processes", type=int, default=1, help="one GPU each, started by accelerate (default: 1)")
 
 

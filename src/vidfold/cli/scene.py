@@ -12,7 +12,7 @@ from vidfold.cli.options import TINY_FRAMES, Commands, command
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     parser = command(
         commands, "scene", run, "Render a clip of the embedded model's worlds, with questions and true answers."
     )
@@ -21,15 +21,14 @@ def add(commands: Commands) -> None:
         "--seed",
         type=int,
         required=True,
-        help="of the clip: from 1000000000 on those that the model never saw, and all this plus 10000000000 in the "
-        "second world",
+        help="of the clip: the model never saw those from 1000000000 on; add 10000000000 for the second world",
     )
     parser.add_argument("--frames", type=int, default=TINY_FRAMES, help=f"of the clip (default: {TINY_FRAMES})")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the clip, and print its questions with their true answers."""
+    """Write the clip; print its questions with true answers."""
     from vidfold.tiny import questions, render
 
     clip = render(options.seed, options.frames)

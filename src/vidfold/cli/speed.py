@@ -1,4 +1,4 @@
-"""``vidfold bench speed``: where the time to a first token goes."""
+"""``vidfold bench speed``: the time of every stage up to the first token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfold.app.console import Progress, patiently, quiet_libraries
+from vidfold.app.console import Progress, announced_if_slow, quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ DEFAULT_FRAMES = 32
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
+    """Add the command."""
     parser = command(
         commands, "speed", run, "Time every stage to a first token: unfolded, folded, by an oracle, the authors' way."
     )
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
         "--minutes",
         type=float,
         default=9.0,
-        help="for everything: repetitions that do not fit are left out, the first run of a stage never is (default: 9)",
+        help="for everything: repetitions that do not fit are skipped, but every stage runs once (default: 9)",
     )
     parser.add_argument("--video", metavar="FILE", help="a video file to read (default: a generated one)")
     parser.add_argument("--output", metavar="DIR", help="folder for every sample as JSON and for the tables")
@@ -75,7 +75,9 @@ def run(options: argparse.Namespace) -> None:
         minutes=options.minutes,
     )
     if options.output:
-        Path(options.output).mkdir(parents=True, exist_ok=True)  # not only when all is measured
+        Path(options.output).mkdir(
+            parents=True, exist_ok=True
+        )  # so that a bad folder fails before anything is measured
     with quiet_libraries():
         subject = _subject(options)
         watch, spent = Progress("measuring step"), time.monotonic() - start
@@ -91,7 +93,7 @@ def _subject(options: argparse.Namespace) -> Subject:
 
     if not options.random_weights:
         return Subject.of(load_model(options))
-    with patiently(f"building {options.random_weights}"):
+    with announced_if_slow(f"building {options.random_weights}"):
         return Subject.with_random_weights(
             options.random_weights, device=options.device, dtype=options.dtype, attention=options.attn
         )

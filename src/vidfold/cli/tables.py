@@ -1,4 +1,4 @@
-"""``vidfold tables``: published numbers, and measured ones beside them."""
+"""``vidfold tables``: published numbers, alone or compared with measured ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vidfold.cli.options import Commands, command
 
 
 def add(commands: Commands) -> None:
-    """Enter the command."""
-    parser = command(commands, "tables", run, "Print published tables, alone or beside measured results.")
+    """Add the command."""
+    parser = command(commands, "tables", run, "Print published tables, alone or compared with measured results.")
     parser.add_argument("table", nargs="?", help="its name (default: list the tables)")
     parser.add_argument("--results", metavar="DIR", help="folder that lmms-eval wrote results of vidfold's model to")
     form = parser.add_mutually_exclusive_group()
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the list of tables, a table, or measured results beside it."""
+    """Print the list of tables, one table, or its comparison with measured results."""
     if options.table is None:
         _list(options)
     elif options.results is None:

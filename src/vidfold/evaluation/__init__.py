@@ -1,1 +1,1 @@
-"""Benchmarks: lmms-eval runs folded models without a fork, and the tables of the papers, a command a row."""
+"""Benchmarks: folded models as a plugin of lmms-eval, and the tables of the papers, one command per row."""

@@ -1,4 +1,4 @@
-"""A benchmark's requests and their answers: batches, videos that cannot be read, and a record of every sample."""
+"""Answer the requests of a benchmark: in batches, with a record of every sample, also of unreadable videos."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ PACKAGES = ("vidfold", "torch", "transformers", "lmms-eval", "av", "accelerate")
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One thing to ask.
+    """One question of a benchmark.
 
     Attributes:
         task: name of the task.
         split: of its data.
         doc: place of the sample in the split.
         text: the question as the task words it.
-        video: gives the path of the sample's video; called only where the answer is not on record.
-        answer: whose likelihood is asked for; None: generate.
+        video: returns the path of the sample's video; called only if the answer is not recorded.
+        answer: a given answer, to be scored by its likelihood; None asks for a generated one.
         generation: settings of ``generate``, as tasks give them.
-        recorded: whether the sample counts; those that fill up batches of several processes do not.
+        recorded: whether the sample counts; those that only fill the batches of several processes do not.
     """
 
     task: str
@@ -52,14 +52,14 @@ class Request:
     recorded: bool = True
 
     def key(self, repeat: int) -> str:
-        """Tells requests of one configuration apart; repeated ones by how often they came before."""
+        """An identifier within one configuration; ``repeat`` is how often an equal request came before."""
         generation = {name: value for name, value in self.generation.items() if value is not None}
         return digest([self.task, self.split, self.doc, self.text, self.answer, generation, repeat])
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """A request with its place among those given, its key, its frames, and the seconds that decoding them took."""
+    """A request with its index among those given, its key, its frames, and the seconds of decoding them."""
 
     place: int
     key: str
@@ -97,7 +97,7 @@ class Evaluator:
             models.family(loaded.model).check_needs(settings.reducer.needs)
 
     def answer(self, requests: Sequence[Request]) -> list[Result]:
-        """Answer requests, in their order; those on record are not asked again.
+        """Answer requests, in their order; requests with a recorded answer are not asked again.
 
         Raises:
             ValueError: with ``on_error="raise"``, a video that cannot be read.
@@ -123,7 +123,7 @@ class Evaluator:
         return results
 
     def summary(self) -> dict[str, Any]:
-        """What `vidfold.evaluation.records.SUMMARY` holds; see there for the means."""
+        """The contents of `vidfold.evaluation.records.SUMMARY`; its means are those of `records.summary`."""
         settings, model = self.settings, self.loaded.model
         sampling = {"frames": settings.frames, "force_sample": not self._every_second}
         return {
@@ -147,7 +147,7 @@ class Evaluator:
         }
 
     def write_summary(self) -> None:
-        """Write the summary beside the records, where there are any."""
+        """Write the summary beside the records, if they are kept in a folder."""
         if self.records.folder is not None:
             self.records.reload()
             samples.write(self.records.folder / samples.SUMMARY, self.summary())
@@ -155,7 +155,7 @@ class Evaluator:
     def _batches(
         self, places: Sequence[int], requests: Sequence[Request], keys: Sequence[str]
     ) -> Iterator[list[_Asked]]:
-        """Requests that go into one call: of one kind, settings and number of frames."""
+        """Requests in batches for one call each: of the same kind, settings and number of frames."""
 
         def alike(place: int) -> str:
             return digest([requests[place].answer is None, dict(requests[place].generation)])
@@ -170,21 +170,21 @@ class Evaluator:
                 yield from asked.values()
 
     def _read(self, place: int, request: Request, key: str) -> _Asked | None:
-        """The request with its frames; None where its video cannot be read and that is to be passed over."""
+        """The request with its frames; None if its video cannot be read and ``on_error`` is "skip"."""
         begun = time.perf_counter()
         try:
             frames = self._frames(_path(request))
         except ValueError as error:
             told = f"{request.task} sample {request.doc}: {error}"
             if self.settings.on_error == "raise":
-                raise ValueError(f"{told}; on_error=skip would go on without it") from error
+                raise ValueError(f"{told}; on_error=skip continues without it") from error
             self._complain(told)
             self.records.put([_record(key, request) | {"error": str(error)}])
             return None
         return _Asked(place, key, request, frames, time.perf_counter() - begun)
 
     def _frames(self, path: str) -> Frames:
-        # Questions about one video follow one another.
+        # Questions about the same video usually follow each other.
         if self._last is None or self._last[0] != path:
             self._last = path, load(path, self.settings.frames, every_second=self._every_second)
         return self._last[1]
@@ -212,7 +212,7 @@ class Evaluator:
 def _path(request: Request) -> str:
     try:
         return request.video()
-    except SystemExit as error:  # what some tasks do where a file is missing
+    except SystemExit as error:  # some tasks exit when a file is missing
         raise ValueError(str(error)) from error
 
 
@@ -222,7 +222,7 @@ def _record(key: str, request: Request) -> Record:
 
 
 def _result(record: Record | None, request: Request) -> Result:
-    """The answer on record; of a sample that was passed over, none: "" or an infinite loss."""
+    """The recorded answer; "" or an infinite loss for a sample that was skipped."""
     if record is None:
         return "" if request.answer is None else (float("inf"), False)
     answer = record["answer"]
@@ -234,7 +234,7 @@ def _device(device: torch.device) -> str:
 
 
 def _version(package: str) -> str | None:
-    # Only what the run used; a package that lies around says nothing about it.
+    # Only packages that the run has imported.
     if package.replace("-", "_") not in sys.modules:
         return None
     return metadata.version(package)

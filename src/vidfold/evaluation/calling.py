@@ -20,10 +20,10 @@ from vidfold.video import Frames
 
 NOT_PASSED = ("until", "image_aspect_ratio", "do_sample")
 DRAWING = ("temperature", "top_p", "top_k")
-"""Settings of ``generate`` that only matter where it draws."""
+"""Settings of ``generate`` that are used only when it samples."""
 
 Result = str | tuple[float, bool]
-"""What was generated; or the mean loss of a token of an answer, and whether greedy decoding gives that answer."""
+"""Generated text; or the mean loss per token of a given answer, and whether greedy decoding gives that answer."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Said:
     """What a model said to one prompt of a call.
 
     Attributes:
-        answer: of it.
-        tokens: ``before`` and ``after`` folding, and the share ``inside`` that a layer read on average.
-        seconds: stage -> its part of the call's time.
+        answer: generated text, or the score of a given answer.
+        tokens: number ``before`` and ``after`` folding, and the mean share ``inside`` that a layer read.
+        seconds: stage -> seconds, the call's time divided by its rows.
     """
 
     answer: Result
@@ -57,7 +57,7 @@ class Caller:
 
     @torch.inference_mode()
     def generate(self, videos: Sequence[Frames], texts: Sequence[str], settings: Mapping[str, Any]) -> list[Said]:
-        """Answer questions about videos of as many frames each; see `generation` for the settings."""
+        """Answer questions about videos of equally many frames; `generation` reads the settings."""
 
         def call(inputs: dict[str, Any]) -> list[Result]:
             output = self.loaded.model.generate(**inputs, **generation(settings))
@@ -77,7 +77,7 @@ class Caller:
         ids: Tensor = inputs["input_ids"]
         settings: dict[str, Any] = {"logits_to_keep": max(lengths) + 1}
         if isinstance(self.reducer, InnerReducer):
-            # Its ranking token is the last of the prompt, which labels tell from the answer.
+            # It ranks by the last token of the prompt; labels say where the answer begins.
             place = torch.arange(ids.shape[1], device=ids.device)
             is_answer = place >= ids.shape[1] - torch.tensor(lengths, device=ids.device)[:, None]
             settings = {"labels": torch.where(is_answer, ids, -100)}
@@ -127,8 +127,8 @@ class Caller:
 def generation(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of ``generate`` from those of a task, as lmms-eval's LLaVA models read them.
 
-    Greedy unless the task draws; 1024 new tokens unless it says how many. ``until`` is not looked at: an answer ends
-    with the model's turn.
+    Greedy unless the task asks for sampling; at most 1024 new tokens unless it gives a number. ``until`` is ignored: an
+    answer ends with the model's turn.
     """
     drawn = bool(given.get("do_sample", (given.get("temperature") or 0) > 0))
     left_out = (*NOT_PASSED, *(() if drawn else DRAWING))

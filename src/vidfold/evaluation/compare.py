@@ -1,4 +1,4 @@
-"""Measured benchmarks beside published ones: what stands beside what, and the difference."""
+"""Compare measured benchmarks with published ones: which run belongs to which row, and the difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKBONES = {
     "Qwen2.5-VL-7B": r"qwen2\.5-vl-7b-instruct",
     "InternVL3-2B": r"internvl3-2b(-hf)?",
 }
-"""Backbone, as the published tables call it -> names of its checkpoints, also as part of a path."""
+"""Backbone by its name in the published tables -> pattern of its checkpoints' names, also within a path."""
 
 METHODS = {
     UNFOLDED: "Vanilla",
@@ -38,19 +38,19 @@ METHODS = {
     "spacetime-grid": "spatio-temporal grid sampling",
     "visionzip": "VisionZip",
 }
-"""Method of vidfold -> as the published tables call it."""
+"""Method of vidfold -> its name in the published tables."""
 
 TOLERANCE = 0.05
-"""Of the retention of a published row, relative: 9.5 to 10.5 % stands beside 10 %."""
+"""Relative difference in retention up to which a run belongs to a row: 9.5 to 10.5 % for 10 %."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """One run beside the published row of its settings.
+    """One run and the published row with the same settings.
 
     Attributes:
         row: the published numbers, by benchmark.
-        measured: benchmark -> measurement; with the average where all benchmarks of the table were measured.
+        measured: benchmark -> measurement, and the average if all benchmarks of the table were measured.
     """
 
     row: Row
@@ -58,11 +58,11 @@ class Beside:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Its configuration; several where settings differ by benchmark."""
+        """Its configuration; several if settings differ by benchmark."""
         return tuple(dict.fromkeys(each.run for each in self.measured.values()))
 
     def difference(self, benchmark: str) -> float | None:
-        """Points, measured minus published; None where one of them is missing."""
+        """Measured minus published, in points; None if one of them is missing."""
         if benchmark not in self.measured or benchmark not in self.row:
             return None
         return self.measured[benchmark].value - float(self.row[benchmark].value)
@@ -70,13 +70,13 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Measured results beside a published table.
+    """Measured results and a published table.
 
     Attributes:
         published: the table.
-        compared: runs beside rows, in the order of the rows.
-        missing: rows that no run stands beside.
-        unmatched: what was measured and stands beside no published number.
+        compared: runs with their rows, in the order of the rows.
+        missing: rows without a run.
+        unmatched: measurements without a published number.
     """
 
     published: Published
@@ -88,10 +88,10 @@ class Comparison:
 def compare(
     published: Published, measurements: Sequence[Measurement], unmatched: Sequence[Unmatched] = ()
 ) -> Comparison:
-    """Set measurements beside the published rows of the same backbone, frames, method and retention.
+    """Match measurements with the published rows of the same backbone, frames, method and retention.
 
     Raises:
-        ValueError: the table holds no benchmark that results are read for.
+        ValueError: the table has no benchmark that can be read from results.
     """
     there = comparable(published)
     parts = _parts(there)
@@ -118,7 +118,7 @@ def compare(
 
 
 def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """Measurements of one configuration, or of all those that make up a row of ``vidfold reproduce``."""
+    """Measurements grouped by configuration, or by row of ``vidfold reproduce`` if its parts differ in settings."""
     groups: dict[Run, list[Measurement]] = {}
     for each in measurements:
         run = each.run
@@ -130,21 +130,21 @@ def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
 
 
 def comparable(published: Published) -> list[Row]:
-    """The rows of a table by falling retention, with those numbers that can be measured.
+    """The rows of a table by falling retention, with the numbers that can be measured.
 
     Raises:
-        ValueError: it holds no benchmark that results are read for.
+        ValueError: it has no benchmark that can be read from results.
     """
     found = rows(each for each in published.numbers if each.benchmark in BENCHMARKS or each.benchmark == AVERAGE)
     if not _parts(found):
         raise ValueError(
-            f"table {published.name!r} holds no benchmark that results are read for: {', '.join(BENCHMARKS)}"
+            f"table {published.name!r} has no benchmark that can be read from results: {', '.join(BENCHMARKS)}"
         )
     return sorted(found, key=lambda row: -(next(iter(row.values())).retention or 0))
 
 
 def _parts(there: Sequence[Row]) -> list[str]:
-    """The benchmarks of a table, whose mean is its average."""
+    """The benchmarks of a table without their average."""
     return list(dict.fromkeys(name for row in there for name in row if name != AVERAGE))
 
 
@@ -169,7 +169,7 @@ _CRITERIA = ("backbone", "frames", "method", "retention")
 
 
 def _mismatch(row: Row, run: Run) -> str:
-    """The first of the criteria that keeps a run from standing beside a row, or empty."""
+    """The first criterion by which a run does not belong to a row, or empty."""
     published = next(iter(row.values()))
     near = (
         run.retention is not None
@@ -186,7 +186,7 @@ def _mismatch(row: Row, run: Run) -> str:
 
 
 def _reason(there: Sequence[Row], run: Run) -> str:
-    """Why a run stands beside no row: the criterion that fails last, with those before it met."""
+    """Why a run belongs to no row: the criterion that fails in the nearest row."""
     last = max((_mismatch(row, run) for row in there), key=_CRITERIA.index)
     values = {
         "backbone": run.pretrained or "that is not known",

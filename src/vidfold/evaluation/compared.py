@@ -1,4 +1,4 @@
-"""Measured results beside a published table, as text and as tidy rows."""
+"""A comparison of measured and published results, as text and as tidy rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEASURED = (
     "pretrained", "config_hash", "errors", "files",
 )  # fmt: skip
 COLUMNS = ("status", *PUBLISHED, *MEASURED, "reason")
-"""Of the tidy rows; status is compared, missing or unmatched, and what does not apply is empty."""
+"""Columns of the tidy rows; status is compared, missing or unmatched; cells that do not apply are empty."""
 
 _LEGEND = (
     "measured: in %, ± its standard error; difference: points, measured minus published, ± the standard error of the "
@@ -30,7 +30,7 @@ _LEGEND = (
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Three lines for every run beside a published row, then what is missing and what stands beside nothing."""
+    """Three lines for every run with a published row, then missing rows, then unmatched measurements."""
     published, compared = comparison.published, comparison.compared
     blocks = [f"{published.title}: measured beside published"]
     if compared:
@@ -42,11 +42,11 @@ def comparison_text(comparison: Comparison) -> str:
             lines += _three_lines(beside, columns, letters[_first(beside.row).source])
         blocks += [table(lines), wrapped([_LEGEND]), source_legend(letters), _configurations(compared)]
     else:
-        blocks.append("Nothing that was measured stands beside a row of this table.")
+        blocks.append("No measurement belongs to a row of this table.")
     if comparison.missing:
         blocks.append("not measured\n" + table(_missing(comparison.missing)))
     if comparison.unmatched:
-        lines = [["measured, and beside no published number", "value", "why", "files"]]
+        lines = [["measured, without a published number", "value", "why", "files"]]
         for each in comparison.unmatched:
             value = _value(each.measurement) if each.measurement else ""
             lines.append([each.what, value, each.reason, ", ".join(each.files)])
@@ -55,7 +55,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Tidy rows in the columns `COLUMNS`, a published number or an unmatched measurement each."""
+    """Tidy rows in the columns `COLUMNS`, one per published number or unmatched measurement."""
     found: list[dict[str, Any]] = []
     for beside in comparison.compared:
         for name, number in beside.row.items():
@@ -89,24 +89,24 @@ def _three_lines(beside: Beside, columns: Sequence[str], source: str) -> list[li
 
 
 def _configurations(compared: Sequence[Beside]) -> str:
-    """What was measured: configurations with their methods, fields other than by default, and papers."""
+    """The measured configurations: hash, method with its fields other than their defaults, and paper."""
     lines = []
     for run in dict.fromkeys(run for beside in compared for run in beside.runs):
-        paper = METHODS[run.method].published if run.method in METHODS else "the model untouched"
+        paper = METHODS[run.method].published if run.method in METHODS else "not folded"
         failed = f"; {run.errors} samples could not be read" if run.errors else ""
         lines.append((run.config_hash, f"{run.method}({run.fields})", f"{paper}{failed}"))
     return table(lines)
 
 
 def _kept(measurements: Iterable[Measurement]) -> str:
-    """What was kept, from the least to the most of the benchmarks."""
+    """Smallest and largest share kept over the benchmarks, as text."""
     shares = sorted(each.kept for each in measurements if each.kept is not None)
     ends = dict.fromkeys(f"{100 * share:.1f}" for share in shares[:1] + shares[-1:])
     return f"{' to '.join(ends)} %" if ends else ""
 
 
 def _missing(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Methods that were not measured, by retention."""
+    """Retention -> methods that were not measured."""
     methods: dict[str, dict[str, None]] = {}
     for first in map(_first, rows):
         methods.setdefault(percent(first.retention) or "not known", {})[first.method] = None

@@ -1,21 +1,21 @@
-"""With which settings lmms-eval results were measured, read from the ``vidfold.json`` of their run.
+"""The settings of lmms-eval results, read from the ``vidfold.json`` of their run.
 
-Of lmms-eval's ``RUN_results.json`` are read ``results`` and, of ``config``, ``model``, ``model_args``, ``limit`` and
-``offset``. Of the ``vidfold.json`` that vidfold's model for lmms-eval writes are read (only ``method`` must be there):
+From lmms-eval's ``RUN_results.json`` these are read: ``results`` and, in ``config``, ``model``, ``model_args``,
+``limit`` and ``offset``. From the ``vidfold.json`` of vidfold's model for lmms-eval (only ``method`` is required):
 
-- ``method``: an object with the ``name`` of the method and its fields; "none" left the model untouched,
-- ``retention``: that was asked for, or under which a table lists the run,
+- ``method``: an object with the ``name`` of the method and its fields; "none" is unfolded,
+- ``retention``: as asked for, or as a table lists the run,
 - ``tokens.kept.mean``: share of a video's tokens that were kept; ``tasks.TASK.tokens.kept.mean`` the same for a task,
 - ``frames`` of a video, and ``pretrained``, the checkpoint,
-- ``config_hash``, which tells configurations apart,
+- ``config_hash``, which identifies the configuration,
 - ``errors``: number of samples whose video could not be read.
 
 ``row.json`` beside it, which ``vidfold reproduce`` writes, may hold ``published``, the method's name in the published
 table, and ``row``, the name of the row that the run is or, where settings differ by benchmark, is a part of.
 
-Results belong to the ``vidfold.json`` that does not contradict their ``model_args`` and is, the first that is found: a
-``RUN_vidfold.json`` of the same run; in the folder that ``record`` of ``model_args`` names; in their own folder; in the
-nearest folder above; below.
+Results belong to a ``vidfold.json`` that does not contradict their ``model_args``. These places are tried in turn: a
+``RUN_vidfold.json`` of the same run, the folder that ``record`` of ``model_args`` names, their own folder, the nearest
+folder above, folders below.
 """
 
 from __future__ import annotations
@@ -45,13 +45,12 @@ class Run:
     Attributes:
         pretrained: the checkpoint, or empty.
         method: its name.
-        fields: the method's retention, and those of its other fields that are not as they are by default, as text.
-        retention: share of the tokens that the language model was to be given, or else was on average; None where
-            neither is known.
+        fields: the method's retention and its fields other than their defaults, as text.
+        retention: share of the tokens that was asked for, else the measured mean; None if neither is known.
         frames: of a video, or None.
-        config_hash: tells configurations apart, or empty.
+        config_hash: identifies the configuration, or empty.
         errors: samples whose video could not be read.
-        published: the method's name in published tables; None where it follows from `method`, empty where it has none.
+        published: the method's name in published tables; None if it follows from `method`, empty if it has none.
         row: of `vidfold reproduce`, or empty.
     """
 
@@ -70,7 +69,7 @@ def load_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ValueError: there is none, or it lacks what files of its name have.
+        ValueError: no JSON object, or one without the fields that files of its name have.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -85,7 +84,7 @@ def load_object(path: Path) -> dict[str, Any]:
 
 
 def descriptions(folder: Path) -> dict[Path, dict[str, Any]]:
-    """Every ``vidfold.json`` under a folder, with what a ``row.json`` beside it adds."""
+    """Every ``vidfold.json`` under a folder, with the contents of a ``row.json`` beside it."""
     found = {}
     for path in sorted(folder.rglob(f"*{DESCRIPTION}")):
         found[path] = load_object(path)
@@ -97,7 +96,7 @@ def descriptions(folder: Path) -> dict[Path, dict[str, Any]]:
 def own_description(
     path: Path, content: Mapping[str, Any], known: Mapping[Path, dict[str, Any]]
 ) -> dict[str, Any] | str:
-    """The settings with which results were measured, or why they cannot be compared.
+    """The settings of results, or why they cannot be compared.
 
     Args:
         path: of the results.
@@ -118,7 +117,7 @@ def own_description(
         if rank is not None and asked is not None and _agrees(description, asked):
             near.setdefault(rank, []).append(description)
     if not near:
-        return f"no {DESCRIPTION} near it agrees with its settings, so these are not known"
+        return f"no {DESCRIPTION} near it agrees with its settings, so they are not known"
     nearest = near[min(near)]
     if len({run_of(each) for each in nearest}) > 1:
         return f"several {DESCRIPTION} could be its own"
@@ -126,7 +125,7 @@ def own_description(
 
 
 def run_of(description: Mapping[str, Any]) -> Run:
-    """The settings that a ``vidfold.json`` gives."""
+    """The settings in a ``vidfold.json``."""
     given, row = dict(description["method"]), description.get("row", {})
     name = str(given.pop("name", ""))
     method = METHODS.get(name)
@@ -159,7 +158,7 @@ def _arguments(given: object) -> dict[str, Any]:
 
 
 def _distance(path: Path, results: Path, record: object) -> int | None:
-    """How far a ``vidfold.json`` is from results; None where it is not theirs."""
+    """How far a ``vidfold.json`` is from results; None if it does not belong to them."""
     if path.name != DESCRIPTION:
         return 0 if path.name == results.name.removesuffix(RESULTS) + f"_{DESCRIPTION}" else None
     if record and Path(str(record)).name == path.parent.name:
@@ -170,7 +169,7 @@ def _distance(path: Path, results: Path, record: object) -> int | None:
 
 
 def _asked(arguments: Mapping[str, Any]) -> Settings | None:
-    """The settings that arguments and defaults make; None where this version does not know them."""
+    """The settings of arguments and defaults; None if this version does not know them."""
     try:
         return Settings.of(**arguments)
     except (ValueError, TypeError):
@@ -178,7 +177,7 @@ def _asked(arguments: Mapping[str, Any]) -> Settings | None:
 
 
 def _agrees(description: Mapping[str, Any], asked: Settings) -> bool:
-    """Whether nothing in the description contradicts what was asked for."""
+    """Whether the description does not contradict the settings that were asked for."""
     told = {name: description[name] for name in ("pretrained", "frames", "retention") if name in description}
     # Another version of a method may have other fields.
     method = description["method"]

@@ -13,22 +13,22 @@ from vidfold.video.decoding import Decoder
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 PICTURES_A_SECOND = 3.0
-"""Of a folder of pictures, as MVBench has them (TVQA)."""
+"""Frame rate of a folder of pictures, as in MVBench (TVQA)."""
 
 
 def load(path: str, most: int, *, every_second: bool) -> Frames:
     """Frames of a video file, or of a folder of pictures.
 
-    Evenly: ``numpy.linspace`` over all frames, rounded down, the first and the last included; a video of fewer frames
-    than are asked for gives some of them twice. ``every_second``: one frame a second from the first on, and evenly
-    where these are more than asked for.
+    Even sampling is ``numpy.linspace`` over all frames, rounded down, with the first and the last; a short video gives
+    some frames twice. ``every_second`` takes one frame a second from the first on, or samples evenly if these would be
+    more than ``most``.
 
     A folder's pictures are taken in the order of their names; lmms-eval takes them as the file system lists them.
 
     Args:
         path: of the video.
-        most: how many frames at most, and evenly exactly.
-        every_second: see above.
+        most: number of frames; with ``every_second`` at most so many.
+        every_second: whether to take one frame a second.
 
     Raises:
         ValueError: no such video, or one that does not decode.
@@ -47,19 +47,19 @@ def load(path: str, most: int, *, every_second: bool) -> Frames:
 
 
 def even(total: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """``most`` of ``total`` places evenly, the first and the last included, rounded down."""
+    """``most`` even indices below ``total``, with the first and the last, rounded down."""
     return np.linspace(0, total - 1, most).astype(np.int64)
 
 
 def _seconds(path: Path, most: int) -> Frames | None:
-    """One frame a second; None where these are more than ``most``."""
+    """One frame a second; None if these are more than ``most``."""
     with Decoder(path) as decoder:
         timeline = decoder.timeline
         step = max(1, round(timeline.fps))
         count = -(-timeline.total // step)
         if count > most:
             return None
-        # Containers round timestamps to their ticks; one tick more meets those that were rounded up.
+        # Containers round timestamps to ticks: one tick of slack includes frames whose stamp was rounded up.
         slack = 1 if timeline.period >= 4 else 0
         ticks = [timeline.first + int(step * each * timeline.period) + slack for each in range(count)]
         shown = list(decoder.shown_at([min(tick, timeline.last) for tick in ticks]))

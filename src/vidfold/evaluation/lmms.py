@@ -1,29 +1,30 @@
-"""The model ``vidfold`` of lmms-eval: requests in, answers out; all else is in `vidfold.evaluation.answering`.
+"""The model ``vidfold`` of lmms-eval: it passes requests to `vidfold.evaluation.answering` and returns the answers.
 
     lmms-eval --model vidfold --tasks mvbench --output_path out \\
         --model_args pretrained=llava-hf/llava-onevision-qwen2-7b-ov-hf,method=aot,retention=0.10,frames=32
 
-``--model_args`` are the fields of `vidfold.evaluation.settings.Settings` and those of the method; ``method=none``
-leaves the model untouched. Only lmms-eval imports this module, through `vidfold.evaluation.plugin`.
+``--model_args`` are the fields of `vidfold.evaluation.settings.Settings` and those of the method; ``method=none`` does
+not fold. Only lmms-eval imports this module, through `vidfold.evaluation.plugin`.
 
 It follows lmms-eval's own classes of the same backbone (``llava_onevision``, ``llava_vid``) in prompts, in the frames
 they choose, in greedy decoding to the end of the turn, and in answering likelihoods with the mean loss of the answer
 and the end of its turn. It differs in this:
 
 - It takes batches. Those classes answer one request at a time.
-- Frames are decoded by PyAV, at a variable frame rate evenly in time rather than by number. A folder of pictures is
-  read in the order of its names.
-- A video that cannot be read stops the run (``on_error=raise``), or is reported and answered by nothing
-  (``on_error=skip``); what an empty answer counts is the task's choice. ``llava_onevision`` asks without the video
-  then, ``llava_vid`` answers with a message.
-- Tasks that word questions for ``llava_vid`` alone (Video-MME's "The best answer is:") word them in their default way.
-- dtype is the checkpoint's own unless ``dtype=float16`` asks for theirs.
-- Other families (Qwen-VL, InternVL) are shown the same frames, by their own chat template and processor; lmms-eval's
+- PyAV decodes the frames; videos of variable frame rate are sampled evenly in time, not by frame number. Pictures of a
+  folder are read in the order of their names.
+- A video that cannot be read stops the run (``on_error=raise``), or is reported and gets an empty answer
+  (``on_error=skip``), which the task scores. Then ``llava_onevision`` asks without the video, and ``llava_vid`` answers
+  with a message.
+- Tasks with special questions for ``llava_vid`` (Video-MME's "The best answer is:") ask their default questions.
+- The dtype is the checkpoint's own; ``dtype=float16`` is theirs.
+- Other families (Qwen-VL, InternVL) get the same frames, through their own chat template and processor; lmms-eval's
   classes for them choose frames by rate and sizes by pixels.
 
-Several processes, started by ``accelerate launch -m lmms_eval``, hold a model each and share the samples out, as with
-lmms-eval's own models. Samples of an interrupted run are read back from the records. lmms-eval's own response cache
-(``--use_cache``) works too; it keeps generated answers of requests that were all answered, and no likelihoods.
+Several processes, started by ``accelerate launch -m lmms_eval``, each hold a model and share the samples, as with
+lmms-eval's own models. An interrupted run reads its samples from the records. lmms-eval's response cache
+(``--use_cache``) works too; it keeps generated answers once all requests
+are answered, and no likelihoods.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Vidfold(lmms):  # type: ignore[misc]
     Args:
         batch_size: of lmms-eval.
         device: of lmms-eval; with several processes each takes a GPU of its own.
-        max_batch_size: of lmms-eval, for a batch size that it finds itself: not served.
+        max_batch_size: of lmms-eval, for a batch size that it finds itself; not supported.
         arguments: ``--model_args``.
     """
 
@@ -74,10 +75,10 @@ class Vidfold(lmms):  # type: ignore[misc]
         super().__init__()
         with _one_line():
             if max_batch_size is not None or not str(batch_size).isdecimal():
-                raise ValueError(f"batch_size must be a number, got {batch_size!r}; none is found by itself")
+                raise ValueError(f"batch_size must be a number, got {batch_size!r}; it is not found automatically")
             arguments.setdefault("record", _output_path(sys.argv))
             settings = Settings.of(**{"batch_size": int(batch_size), "device": device} | arguments)  # type: ignore[arg-type]
-            # Processes wait for one another only at the end of a task, which may take days.
+            # Processes wait for each other only at the end of a task, which may take days.
             self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(weeks=52))])
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
             place = settings.device
@@ -117,9 +118,9 @@ class Vidfold(lmms):  # type: ignore[misc]
         return [GenerationResult(text=_Pair(cast("tuple[float, bool]", each))) for each in answered]
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[Result]:
-        """Not served."""
+        """Not supported."""
         with _one_line():
-            raise ValueError(f"{requests[0].task_name} asks in several rounds, which vidfold does not serve")
+            raise ValueError(f"{requests[0].task_name} asks in several rounds, which vidfold does not support")
 
     def clean(self) -> None:
         """End the run: write its summary, and free the model."""
@@ -153,18 +154,18 @@ class Vidfold(lmms):  # type: ignore[misc]
 class _Pair(tuple[float, bool]):
     """A loss and whether the answer is greedy, in the form in which lmms-eval 0.7.3 hands it on to tasks.
 
-    A plain pair it turns into text on the way, fresh or out of its response cache; what passes for generated text it
-    hands on as it is, and what strips to nothing it does not cache. Likelihoods are resumed from our own records.
+    lmms-eval turns a plain pair into text, both new and from its response cache. It passes on unchanged what looks like
+    generated text, and does not cache what strips to nothing. Likelihoods are resumed from vidfold's own records.
     """
 
     def strip(self) -> str:
-        """Nothing."""
+        """The empty text, so that it is not cached."""
         return ""
 
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """End the command with one line at errors that users can mend; lmms-eval would print a traceback and exit by 0."""
+    """End with one line for errors of the user; lmms-eval would print a traceback and exit with 0."""
     try:
         yield
     except (ValueError, OSError, extras.MissingExtra) as error:

@@ -1,4 +1,4 @@
-"""What lmms-eval measured of folded models, by the benchmarks that papers print."""
+"""Read what lmms-eval measured of folded models, by the benchmarks of the papers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Metric:
     Attributes:
         tasks: of lmms-eval; the benchmark is their mean.
         name: of the metric.
-        percent: what a value of one means in %.
+        percent: factor from the metric to %.
     """
 
     tasks: tuple[str, ...]
@@ -37,7 +37,7 @@ _MVBENCH = (
 BENCHMARKS = {
     # lmms-eval gives no value for the group.
     "MVBench": Metric(tuple(f"mvbench_{name}" for name in _MVBENCH), "mvbench_accuracy", 1.0),
-    # All questions, whose answers only the benchmark's server knows; the published column is not of the subset of 500.
+    # All questions, scored by the benchmark's server; the published column does not use the subset of 500.
     "EgoSchema": Metric(("egoschema",), "submission", 1.0),
     "LongVideoBench": Metric(("longvideobench_val_v",), "lvb_acc", 100.0),
     "VideoMME": Metric(("videomme",), "videomme_perception_score", 1.0),
@@ -57,7 +57,7 @@ class Measurement:
         value: in %.
         error: standard error of the value in points, or None.
         kept: mean share of a video's tokens that the language model was given, or None.
-        files: of results, that it was read from.
+        files: of results from which it was read.
     """
 
     run: Run
@@ -70,13 +70,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Unmatched:
-    """Something measured that no published number stands beside.
+    """A measurement without a published number.
 
     Attributes:
         what: task or benchmark.
         reason: why.
-        files: of results, that it was read from.
-        measurement: if it could be read as one.
+        files: of results from which it was read.
+        measurement: the value, if there is one.
     """
 
     what: str
@@ -96,12 +96,11 @@ class _Score:
 
 
 def read_results(folder: str | Path) -> tuple[list[Measurement], list[Unmatched]]:
-    """All measurements under a folder that lmms-eval wrote to, and what in it is none.
+    """All measurements under a folder that lmms-eval wrote to, and what could not be used.
 
-    It holds, at any depth, files ``*_results.json`` of lmms-eval 0.7.3; `vidfold.evaluation.described` says how
-    each of them finds its settings. Where one configuration was measured twice on a task, the results whose file name
-    comes last, which is the latest, count. Standard errors are the clustered ones where lmms-eval gives them, else the
-    naive ones, else those of a binomial.
+    Files ``*_results.json`` of lmms-eval 0.7.3 are read at any depth; `vidfold.evaluation.described` says how their
+    settings are found. If a configuration was measured twice on a task, the last file name counts, which is the latest.
+    Standard errors are the clustered ones if lmms-eval gives them, else the naive ones, else those of a binomial.
 
     Raises:
         ValueError: no results there, or a file that neither lmms-eval nor vidfold wrote.
@@ -142,32 +141,32 @@ def read_results(folder: str | Path) -> tuple[list[Measurement], list[Unmatched]
 
 
 def mean_error(errors: Sequence[float | None]) -> float | None:
-    """Standard error of the mean of independent values; None where one of theirs is not known."""
+    """Standard error of the mean of independent values; None if one of their errors is not known."""
     known = [error for error in errors if error is not None]
     return math.hypot(*known) / len(errors) if len(known) == len(errors) else None
 
 
 def mean_known(values: Iterable[float | None]) -> float | None:
-    """Mean of those values that are known; None where none is."""
+    """Mean of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
 def _is_measured(task: str, values: object) -> bool:
-    """Whether this is a task, or else a group without values of its own."""
+    """Whether this is a task with values; groups may have none."""
     return isinstance(values, dict) and (task in _OF_TASK or "samples" in values)
 
 
 def _score(task: str, values: Mapping[str, Any], description: Mapping[str, Any], file: str) -> _Score | str:
     """The score of a task, or why there is none."""
     if task not in _OF_TASK:
-        return "no published column is of this task"
+        return "no published column has this task"
     metric = _OF_TASK[task]
     value = _value(values, metric.name)
     if value is None:
         return f"no score: {metric.name} is not a number"
     value, asked = metric.percent * value, values.get("samples")
-    # lmms-eval computes these two from scores of 0 and 1, whatever the unit of the metric.
+    # lmms-eval computes both errors from scores of 0 and 1, in any unit of the metric.
     error = next(
         (
             100 * error
@@ -183,7 +182,7 @@ def _score(task: str, values: Mapping[str, Any], description: Mapping[str, Any],
 
 
 def _value(values: Mapping[str, Any], metric: str) -> float | None:
-    """A metric's value; the first of its filters where it has several."""
+    """A metric's value; with several filters, that of the first."""
     found = next((value for name, value in values.items() if name.partition(",")[0] == metric), None)
     if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
         return None

@@ -1,4 +1,4 @@
-"""Rows of a recipe to be run: where their results go, and the command of each."""
+"""Rows of a recipe to be run: the folder of their results, and the command of each."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from vidfold.evaluation.recipe import Recipe, Row
 from vidfold.evaluation.settings import Settings, digest
 
 DONE = "row.json"
-"""Beside the results of a row that is complete: its hash and its command."""
+"""A file beside the results of a finished row, with its hash and command."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """The rows to run, and how.
 
     Attributes:
         recipe: of the table.
-        rows: of it.
-        output: folder; every row has one of its own in it.
-        changes: arguments set anew for all rows.
-        tasks: benchmark -> task to run in place of the recipe's; None: the recipe's. Those that are no benchmarks of
-            the recipe are run for every row.
-        limit: samples of a task at most.
+        rows: of the recipe.
+        output: folder, with one folder for each row.
+        changes: arguments that replace those of all rows.
+        tasks: benchmark -> task that replaces the recipe's; None is the recipe's. Other names are tasks of their own,
+            run for every row.
+        limit: most samples of a task.
         include_path: folder of more tasks.
-        batch_size: requests a call.
-        processes: that share the samples; more than one are started by accelerate.
+        batch_size: requests per call.
+        processes: number of processes that share the samples; accelerate starts them if there are several.
     """
 
     recipe: Recipe
@@ -43,11 +43,11 @@ class Plan:
     processes: int = 1
 
     def folder(self, row: Row) -> Path:
-        """Where the results of a row go."""
+        """The folder of a row's results."""
         return self.output / self.recipe.name / row.id
 
     def settings(self, row: Row) -> Settings:
-        """What a row runs.
+        """The settings of a row.
 
         Raises:
             ValueError: a change that the row's method refuses.
@@ -65,7 +65,7 @@ class Plan:
         return [task for name, task in chosen.items() if name in mine or name not in benchmarks]
 
     def command(self, row: Row) -> list[str]:
-        """The command of a row, as one would type it."""
+        """The command of a row, as it would be typed."""
         if self.recipe.bench:
             return self._bench(row)
         arguments = {**row.arguments, **self.changes}
@@ -83,11 +83,11 @@ class Plan:
         return command
 
     def hash(self, row: Row) -> str:
-        """Tells what a row runs from what else it might: its settings, tasks and limit."""
+        """Identifies what a row runs: its settings, tasks and limit."""
         return digest([self.settings(row).hash, self.recipe.bench, self.chosen(row), self.limit])
 
     def done(self, row: Row) -> bool:
-        """Whether the results of a row are there, of the same configuration."""
+        """Whether a row has results of the same configuration."""
         path = self.folder(row) / DONE
         return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("hash") == self.hash(row)
 

@@ -1,4 +1,4 @@
-"""The entry point by which lmms-eval finds the model ``vidfold``; imports nothing of the package."""
+"""The entry point by which lmms-eval finds the model ``vidfold``; it imports nothing else of the package."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any
 
 
 def manifest() -> Any:
-    """Where lmms-eval finds the class: a `ModelManifest` of lmms-eval.
+    """The `ModelManifest` that tells lmms-eval where the class is.
 
-    It is registered as a simple model, as lmms-eval's own LLaVA models are: its chat models cannot be asked for
-    likelihoods.
+    It is a simple model, as lmms-eval's own LLaVA models are: chat models of lmms-eval give no likelihoods.
     """
     from lmms_eval.models.registry_v2 import ModelManifest
 

@@ -25,7 +25,7 @@ class Prompter:
     Attributes:
         loaded: the model.
         template: a chat template in Jinja; None: the processor's own.
-        add_time_instruction: whether a sentence on when the frames were taken comes first.
+        add_time_instruction: whether a sentence with the times of the frames comes first.
     """
 
     loaded: VideoModel
@@ -49,13 +49,14 @@ class Prompter:
         Args:
             videos: one a prompt; all of them of as many frames.
             texts: questions.
-            answers: with which the prompts go on, each to the end of its turn; None leaves that to the model.
+            answers: one per prompt, written behind it up to the end of the turn; None: prompts end where the answer
+                begins.
 
         Returns:
             The inputs, and how many of the last tokens of each row are its answer.
 
         Raises:
-            ValueError: a chat template that writes answers elsewhere than after the prompt.
+            ValueError: a chat template that does not write the answer behind the prompt.
         """
         chats = [
             [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": self._asked(text, video)}]}]
@@ -79,7 +80,7 @@ class Prompter:
         return f"{time_instruction(video.duration, video.timestamps.tolist())}\n{text}"
 
     def _more(self, prompt: str, whole: str) -> int:
-        """Tokens by which the whole is longer than the prompt it begins with."""
+        """How many tokens longer the whole is than its beginning, the prompt."""
         if not whole.startswith(prompt):
             raise ValueError(
                 f"the chat template of {self.loaded.name!r} does not put an answer after its prompt: give "
@@ -90,13 +91,13 @@ class Prompter:
 
 
 def every_second(loaded: VideoModel, force_sample: bool | None) -> bool:
-    """Whether videos are sampled once a second, by what was asked for or else by lmms-eval's default for the family."""
+    """Whether videos are sampled once a second; ``force_sample`` None is lmms-eval's default for the family."""
     if force_sample is not None:
         return not force_sample
     return isinstance(models.family(loaded.model), LlavaVideo)
 
 
 def _writes(tokenizer: Any) -> bool:
-    """Whether the tokenizer knows the words of the template."""
+    """Whether the tokenizer knows the special tokens of the template."""
     ids = tokenizer("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n").input_ids
     return tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids

@@ -1,14 +1,13 @@
-"""Recipes: which command fills which row of a table, as YAML files in ``recipes/`` beside this module.
+"""Recipes: the command for each row of a table, as YAML files in ``recipes/`` beside this module.
 
-A file holds ``title``, ``model_args`` that all rows share, ``benchmarks`` (name in the table -> task of lmms-eval) or
-``bench`` (a bench of vidfold in the place of lmms-eval), ``rows``, and in ``left_out`` what no command fills and why.
-A row holds:
+A file has ``title``, ``model_args`` of all rows, ``benchmarks`` (name in the table -> task of lmms-eval) or ``bench``
+(a bench of vidfold instead of lmms-eval), ``rows``, and ``left_out``: rows without a command, and why. A row has:
 
 - ``name``, ``published`` (the method's name in the published table), ``method`` of vidfold, and its own ``model_args``;
 - ``fields`` of the method or of the run;
-- ``at``, the shares of the tokens: a list for one run each, or for each of them a list of parts with fields of their
-  own and, where settings differ by benchmark, ``benchmarks``;
-- ``note``, of a row or a part: which of its settings are a guess, since they were not published, or how it differs.
+- ``at``, the shares of the tokens: a list, with one run each; or a list of parts for each share, which have their own
+  fields and, if settings differ by benchmark, ``benchmarks``;
+- ``note``, of a row or a part: which of its settings are guessed because they were not published, or how it differs.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ class Row:
     """One run.
 
     Attributes:
-        name: of the row; several runs have it, one a share of the tokens.
-        id: tells runs of a table apart, such as "aot@0.10"; also the name of their folders.
+        name: of the row, which has one run for each share of the tokens.
+        id: of the run, such as "aot@0.10"; also the name of its folder.
         published: the method's name in the published table, or "".
         arguments: `Settings.of` takes them.
         benchmarks: names of those it is run on; empty: all.
-        note: which settings are a guess, or how it differs from what was published, or "".
+        note: which settings are guessed, or how it differs from the published row, or "".
     """
 
     name: str
@@ -53,11 +52,11 @@ class Recipe:
 
     Attributes:
         name: of the table.
-        title: what it holds.
-        bench: the bench of vidfold that fills it; "": lmms-eval does.
+        title: of the table.
+        bench: the bench of vidfold that measures it; "" for lmms-eval.
         benchmarks: name in the table -> task of lmms-eval.
         rows: in the order of the file.
-        left_out: what no command fills -> why.
+        left_out: rows without a command -> why.
     """
 
     name: str
@@ -68,7 +67,7 @@ class Recipe:
     left_out: Mapping[str, str]
 
     def select(self, wanted: Sequence[str]) -> tuple[Row, ...]:
-        """The rows of these names or ids, in the order of the table; all where none is named.
+        """The rows of these names or ids, in the order of the table; all rows if none is named.
 
         Raises:
             ValueError: there is no such row.
@@ -100,7 +99,7 @@ def read(name: str) -> Recipe:
 
 
 def parse(name: str, text: str) -> Recipe:
-    """A recipe from the text of its file, every row of it checked.
+    """A recipe from the text of its file; every row is checked.
 
     Raises:
         ValueError: a row with a field that is not there or a value that is refused.

@@ -1,4 +1,4 @@
-"""One line of JSON a sample: the answer, its tokens and its times. Interrupted runs go on from them."""
+"""Samples as lines of JSON: the answer, its tokens and its times. An interrupted run continues from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
-"""What is kept of a sample: ``key`` and ``config`` tell it from others; ``error`` is None where it was answered."""
+"""A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""
 
 SUMMARY = "vidfold.json"
 
@@ -18,12 +18,12 @@ SUMMARY = "vidfold.json"
 class Records:
     """The samples of one configuration in a folder.
 
-    Every process of a run appends to a file of its own and reads those of all, so a run may go on with another number
-    of processes. A line that was cut short by an interruption is passed over, and its sample done again.
+    Every process of a run appends to its own file and reads the files of all, so a run may continue with another number
+    of processes. A line that an interruption cut short is ignored, and its sample is asked again.
 
     Attributes:
         folder: of the files; None keeps the samples in memory only.
-        config: hash of the configuration; samples of others are left alone.
+        config: hash of the configuration; samples of other configurations are ignored.
     """
 
     def __init__(self, folder: Path | None, config: str, rank: int = 0) -> None:
@@ -35,18 +35,18 @@ class Records:
             self.reload()
 
     def reload(self) -> None:
-        """Read what all processes have written so far."""
+        """Read the samples that all processes have written so far."""
         assert self.folder is not None
         for path in sorted(self.folder.glob("samples.rank*.jsonl")):
             self._done |= {line["key"]: line for line in _lines(path) if line["config"] == self.config}
 
     def get(self, key: str) -> Record | None:
-        """The sample of a key that was answered before, or None."""
+        """The answered sample of a key, or None."""
         found = self._done.get(key)
         return found if found is not None and found["error"] is None else None
 
     def put(self, records: Sequence[Record]) -> None:
-        """Keep samples."""
+        """Add samples and append them to the file."""
         records = [{"config": self.config} | record for record in records]
         self._done |= {record["key"]: record for record in records}
         if self._path is None:
@@ -67,7 +67,7 @@ class Records:
 
 
 def summary(records: Sequence[Record]) -> dict[str, Any]:
-    """Means over the samples that were answered, also for each task: tokens, their share that was kept, and seconds."""
+    """Means over the answered samples, in all and per task: tokens, share of tokens kept, and seconds."""
     answered = [record for record in records if record["error"] is None]
     tasks: dict[str, list[Record]] = {}
     for record in answered:
@@ -82,7 +82,7 @@ def summary(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON beside its place and move it there when it is complete."""
+    """Write a JSON file; it is moved to its place only when it is complete."""
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     os.replace(part, path)

@@ -1,4 +1,4 @@
-"""Run the rows of a recipe, one command each, going on where an earlier run was interrupted."""
+"""Run the rows of a recipe, one command each; an interrupted run continues where it ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reproduce(plan: Plan, tell: Callable[[str], None], watch: Callable[[str, int
     Args:
         plan: what to run.
         tell: called with a line at the beginning and at the end of every row.
-        watch: called with a row's id and the number of its samples so far, while it runs.
+        watch: called with a row's id and its number of samples so far, every second.
 
     Raises:
         ValueError: a row that ended without results; the message is the last error it printed.
@@ -69,7 +69,7 @@ def outcome(folder: Path) -> str:
     told = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     tokens = told["tokens"]
     if told["errors"]:
-        scores.append(f"{told['errors']} samples passed over")
+        scores.append(f"{told['errors']} samples skipped")
     if tokens["before"]:
         share = 100 * tokens["kept"]["mean"]
         scores.append(f"tokens {tokens['before']:.0f} -> {tokens['after']:.0f} ({share:.1f} %)")
@@ -77,7 +77,7 @@ def outcome(folder: Path) -> str:
 
 
 def _is_score(metric: str) -> bool:
-    """Whether a metric of lmms-eval's results is a score, and not an error of one or a measure of its stability."""
+    """Whether a metric of lmms-eval's results is a score, not a standard error or a measure of stability."""
     return "," in metric and not any(word in metric for word in ("stderr", "expected", "consensus", "internal"))
 
 
@@ -85,7 +85,7 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
     folder, command = plan.folder(row), plan.command(row)
     folder.mkdir(parents=True, exist_ok=True)
     before = _latest(folder)
-    # What is typed is found on the path; what is run belongs to this interpreter.
+    # The shown command is looked up on the path; the one that is run uses this interpreter.
     modules = {"lmms-eval": "lmms_eval", "accelerate": "accelerate.commands.accelerate_cli", "vidfold": "vidfold"}
     started = [sys.executable, "-m", modules[command[0]], *command[1:]]
     with (folder / LOG).open("a+", encoding="utf-8", errors="replace") as log:
@@ -104,9 +104,9 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
             raise
         log.seek(begin)
         text = log.read()
-    # lmms-eval ends with 0 after most of its errors, so its results are looked for.
+    # lmms-eval exits with 0 after most errors: only new results show that it succeeded.
     if code or (not plan.recipe.bench and (_latest(folder) == before or not _is_of(folder, plan.settings(row).hash))):
-        raise ValueError(f"row {row.id}: {_reason(text, code)}; all it printed is in {str(folder / LOG)!r}")
+        raise ValueError(f"row {row.id}: {_reason(text, code)}; its output is in {str(folder / LOG)!r}")
     write(folder / DONE, {"row": row.id, "published": row.published, "hash": plan.hash(row), "command": command})
 
 
@@ -122,12 +122,12 @@ def _is_of(folder: Path, config: str) -> bool:
 
 
 def _count(folder: Path) -> int:
-    """Samples on record; a line each."""
+    """Number of recorded samples, one per line."""
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("samples.rank*.jsonl"))
 
 
 def _reason(text: str, code: int) -> str:
-    """The last error in what a command printed."""
+    """The last error in the output of a command."""
     found = [match for line in text.split("\n") if (match := _ERROR.search(_COLOR.sub("", line).strip()))]
     if found:
         return next(group for group in found[-1].groups() if group)

@@ -1,4 +1,4 @@
-"""What an evaluation runs: read from lmms-eval's ``--model_args``, and a hash that tells configurations apart."""
+"""The settings of an evaluation, read from lmms-eval's ``--model_args``, and their hash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidfold.reducers import METHODS, Reducer, get
 
 FRAMES, TINY_FRAMES = 32, 8
 UNFOLDED = "none"
-"""The method that leaves the model untouched."""
+"""The name of no method: the model is not folded."""
 
 Template = Literal["auto", "own", "qwen_1_5"]
 OnError = Literal["raise", "skip"]
@@ -29,23 +29,23 @@ class Settings:
 
     Attributes:
         pretrained: "tiny", "tiny-whole", a hub identifier or a folder.
-        reducer: what folds; None leaves the model untouched (``method=none``).
+        reducer: the folding method; None does not fold (``method=none``).
         frames: of a video, at most.
-        force_sample: whether frames are taken evenly whatever a video's duration; else one a second and no more than
-            `frames`. None: as lmms-eval does for the family, one a second for LLaVA-Video and evenly for all others.
-        add_time_instruction: whether questions follow a sentence on when the frames were taken. lmms-eval's own
-            LLaVA-Video asks without, though the checkpoint was trained with it.
-        template: of prompts. "qwen_1_5" is that of lmms-eval's LLaVA models, "own" the processor's; "auto": the first
+        force_sample: True samples `frames` frames evenly; False takes one a second, but no more than `frames`. None is
+            lmms-eval's default for the family: one a second for LLaVA-Video, evenly for all others.
+        add_time_instruction: whether a sentence with the times of the frames comes before the question. lmms-eval's
+            LLaVA-Video leaves it out, though the checkpoint was trained with it.
+        template: of prompts: "qwen_1_5", as lmms-eval's LLaVA models use, "own", the processor's, or "auto": the first
             for LLaVA models on Qwen2, the second for all others.
         dtype: as in `vidfold.app.loading.load`.
         attention: the same.
         quantization: the same.
         device: the same.
         trust_remote_code: the same.
-        batch_size: requests a call; videos that give other numbers of frames go into calls of their own.
-        on_error: what a video that cannot be read does: "raise" stops the run, "skip" reports it and answers nothing.
+        batch_size: requests per call; only videos of equally many frames share a call.
+        on_error: for a video that cannot be read: "raise" stops the run, "skip" reports it and gives an empty answer.
         record: folder for the samples and for ``vidfold.json``; None keeps no record.
-        nominal: retention under which a table lists the run, for methods that have no such field.
+        nominal: retention under which a table lists the run, for methods without the field ``retention``.
     """
 
     pretrained: str = TINY
@@ -78,7 +78,7 @@ class Settings:
 
     @classmethod
     def of(cls, method: str = "aot", **arguments: object) -> Settings:
-        """Settings from arguments by name: fields of this class, and all others those of the method.
+        """Settings from named arguments: fields of this class, and fields of the method.
 
         Raises:
             ValueError: no such method or field, or a value that it refuses.
@@ -103,7 +103,7 @@ class Settings:
 
     @property
     def retention(self) -> float | None:
-        """Share of the tokens that was asked for; 1 unfolded, None where the method has no such field."""
+        """Share of the tokens that was asked for; 1 unfolded, None if the method has no such field."""
         if self.reducer is None:
             return 1.0
         asked: float | None = getattr(self.reducer, "retention", self.nominal)
@@ -111,14 +111,14 @@ class Settings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that can change an answer, as plain data."""
+        """All settings that can change an answer, as plain data."""
         names = ("pretrained", "frames", "force_sample", "add_time_instruction", "template")
         loading = ("dtype", "attention", "quantization")
         return {"method": self.method} | {name: getattr(self, name) for name in (*names, *loading)}
 
     @property
     def hash(self) -> str:
-        """Tells configurations apart."""
+        """Identifies the configuration."""
         return digest(self.identity)
 
 
@@ -136,11 +136,11 @@ def _reducer(method: str, fields: Mapping[str, object], own: set[str]) -> Reduce
         try:
             get(method)
         except ValueError as error:
-            raise ValueError(f"{error}; and none, which leaves the model untouched") from None
+            raise ValueError(f"{error}; and none, which does not fold") from None
     known = {field.name for field in dataclasses.fields(METHODS[method])}
     if unknown := sorted(fields.keys() - known):
         raise ValueError(
-            f"{method} has no field {unknown[0]!r}; it has: {', '.join(sorted(known)) or 'none'}; of a run there are: "
+            f"{method} has no field {unknown[0]!r}; it has: {', '.join(sorted(known)) or 'none'}; a run has: "
             f"{', '.join(sorted(own))}"
         )
     try:

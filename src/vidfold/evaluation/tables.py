@@ -14,14 +14,14 @@ from vidfold.evaluation.published import Number, Published, load, names, rows, s
 
 
 def listing() -> str:
-    """All tables, a line each."""
+    """All tables, one per line."""
     lines = [("table", "numbers", "what it holds")]
     lines += [(each.name, str(len(each.numbers)), each.title) for each in map(load, names())]
     return f"{table(lines)}\n\n1 to 4 follow the paper of AOT, as far as its tables are known, beside other papers."
 
 
 def text(published: Published) -> str:
-    """A table for a terminal: methods by benchmarks where all are in one unit, else a number a line."""
+    """A table for a terminal: methods by benchmarks if all numbers have one unit, else one number per line."""
     numbers = published.numbers
     letters, notes = source_letters(numbers), dict.fromkeys(each.note for each in numbers if each.note)
     places = {note: str(1 + place) for place, note in enumerate(notes)}
@@ -72,17 +72,17 @@ def plain(number: Number) -> dict[str, Any]:
 
 
 def percent(share: float | None) -> str:
-    """A share in %, or nothing."""
+    """A share in %, or empty."""
     return "" if share is None else f"{100 * share:.4g} %"
 
 
 def source_letters(numbers: Iterable[Number]) -> dict[str, str]:
-    """Source -> letter by which a table refers to it."""
+    """Source -> its letter in the table."""
     return dict(zip(dict.fromkeys(each.source for each in numbers), string.ascii_lowercase, strict=False))
 
 
 def source_legend(letters: dict[str, str]) -> str:
-    """What the letters stand for."""
+    """The sources of the letters."""
     known = sources()
     return table(
         [(letter, f"{name} ({known[name].kind}): {known[name].reference}") for name, letter in letters.items()]
@@ -90,7 +90,7 @@ def source_legend(letters: dict[str, str]) -> str:
 
 
 def remarks(published: Published) -> str:
-    """Errata and the like, a paragraph each."""
+    """Errata and other remarks, one paragraph each."""
     return wrapped(published.remarks)
 
 

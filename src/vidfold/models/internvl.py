@@ -20,9 +20,9 @@ from vidfold.tokens import Reduction, VideoTokens
 class InternVL(Family):
     """An InternViT tower with a CLS token, 2x2 patches shuffled into one token, a projector; frames are images.
 
-    The grid is that of the tokens, so there is no pooling after it. What a token receives is the mean over its patches,
-    in the order of the shuffle. The CLS token takes part in the softmax and is counted among the queries; what it
-    receives itself is left out.
+    The grid is that of the tokens, so there is no pooling after it. The attention that a token receives is the mean
+    over its patches, in the order of the shuffle. The CLS token is part of the softmax and one of the queries; the
+    attention that it receives is left out.
 
     The model knows no videos: prompts and pixels hold pictures, and the text says which are frames. Pictures are a
     video where they are labelled as the model's processor labels frames: ``Frame1: <img>...</img>``, a new line,
@@ -78,7 +78,7 @@ class InternVL(Family):
         modules = [layer.attention for layer in self._base.vision_tower.encoder.layer]
         chosen = inputs.get("vision_feature_layer")
         chosen = self.model.config.vision_feature_layer if chosen is None else chosen
-        # Hidden states are counted from the embeddings, number 0, so number n is what n layers made.
+        # Hidden state 0 is the embeddings, so hidden state n is the output of layer n.
         depth = layer_index("vision_feature_layer", chosen, len(modules) + 1)
         return modules[: max(1, depth)]
 
@@ -196,7 +196,7 @@ class InternVL(Family):
         """Per-patch values (T, H*W, E) averaged over the patches of each token: (T, N, E), or (T, N) where E is 1."""
         pictures, patches, width = values.shape
         side = math.isqrt(patches)
-        # The model's own shuffle lays the patches of a token beside one another, so the order is its order.
+        # The model's own shuffle puts the patches of a token next to each other, so the order is the same.
         blocks: Tensor = self._base.pixel_shuffle(
             values.view(pictures, side, side, width), scale_factor=self.model.config.downsample_ratio
         )
@@ -220,7 +220,7 @@ class InternVL(Family):
         parts = [next(shown if video else still) for video in found.video.tolist()]
         outputs = dict(inputs.get("mm_encoder_outputs") or {})
         if parts:
-            # One row a token: generate hands rows to beams by counting them; (1, total, D) would go to wrong prompts.
+            # One row per token: generate repeats rows for beams; (1, total, D) would go to the wrong prompts.
             outputs["image"] = BaseModelOutputWithPooling(pooler_output=torch.cat(parts)[:, None])
         return outputs
 

@@ -1,4 +1,4 @@
-"""How lmms-eval reads the little benchmarks: documents as the real ones have them, asked in the embedded model's words.
+"""How lmms-eval reads the small benchmarks: documents like the real ones, with questions in the embedded model's words.
 
 The embedded model knows no letters, so options are compared as words.
 """

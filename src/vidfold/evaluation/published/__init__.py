@@ -1,7 +1,7 @@
-"""Published numbers as data: one tidy CSV file a table, beside what is known about tables and sources.
+"""Published numbers as data: one tidy CSV file per table, and files about tables and sources.
 
-``NAME.csv`` holds the numbers of a table in the columns of `Number`; a cell that is empty was not published or is not
-known. ``about/`` holds the titles of the tables, remarks on them, and what the sources are.
+``NAME.csv`` has the numbers of a table in the columns of `Number`; an empty cell was not published or is not known.
+``about/`` has the titles of the tables, remarks on them, and the sources.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from vidfold.bench import records
 
 AVERAGE = "average"
-"""The benchmark that is the mean of a table's others."""
+"""The name of the mean over the other benchmarks of a table."""
 
 _FOLDER = Path(__file__).parent
 
@@ -30,13 +30,13 @@ class Number:
         backbone: the model, or empty.
         frames: of a video, or None.
         method: as its paper calls it; "Vanilla" keeps all tokens.
-        setting: what else tells numbers of one method apart, such as the hardware; mostly empty.
+        setting: another difference between numbers of one method, such as the hardware; mostly empty.
         retention: share of the tokens that the language model is given, or None.
         benchmark: or another quantity.
         value: as printed; its decimals say how precise it is.
         unit: of the value.
         source: where it was published; see `sources`.
-        note: what is wrong with it or has to be known, or empty.
+        note: an error in the number or another remark, or empty.
     """
 
     table: str
@@ -61,10 +61,10 @@ class Published:
     """One table.
 
     Attributes:
-        name: by which it is loaded; the numbers 1 to 4 are of this collection.
-        title: says what it holds.
+        name: for `load`; the numbers 1 to 4 are this collection's own.
+        title: of the table.
         numbers: in their order.
-        remarks: errata and what else has to be known about the table as a whole.
+        remarks: errata and other remarks on the whole table.
     """
 
     name: str

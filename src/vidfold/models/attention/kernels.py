@@ -1,10 +1,10 @@
 """`received` fused into two Triton kernels that keep every score in registers.
 
-The first kernel finds, for every query, the highest of its scores and the sum of their exponentials below it, walking
-along the keys. The second owns a tile of keys, walks along the queries of all heads that share them and sums the
-weights down the columns. Every sum has one owner and one order: no atomics, the same result on every run. Two products
-in place of one are the price of never storing a score. (One number a query, the log-sum-exp, would do but for rows
-under an additive mask of the lowest float, where it loses the logarithm.)
+The first kernel computes, for every query, its highest score and the sum of the exponentials relative to it, in a loop
+over the keys. The second has one program for each tile of keys: it loops over the queries of all heads that share them
+and sums the weights of each column. Every sum has one program and one order, without atomics, so every run gives the
+same result. Scores are computed twice and never stored. (The log-sum-exp alone, one number per query, would not do:
+under an additive mask of the lowest float it loses the logarithm.)
 """
 
 # mypy: disable-error-code="untyped-decorator, no-untyped-def"
@@ -28,7 +28,7 @@ def _scores(
     scores = tl.dot(q, k, input_precision="ieee") * scale
     allowed = (m < queries)[:, None] & (n < keys)[None, :]
     if PACKED:
-        # A window goes by its first token.
+        # A window is identified by its first token.
         allowed &= window_m[:, None] == window_n[None, :]
     if MASK != "none":
         where = mask + m.to(tl.int64)[:, None] * mask_m + n.to(tl.int64)[None, :] * mask_n
@@ -79,11 +79,11 @@ def _row_sums(
             window_n = tl.load(starts + n, mask=n < keys, other=keys)
         scores = _scores(q, k, scale, mask, m, n, window_m, window_n, queries, keys, mask_m, mask_n, MASK, PACKED)
         higher = tl.maximum(top, tl.max(scores, 1))
-        # Until a row has a score its top is -inf, from which nothing can be measured.
+        # A row without a score so far has the top -inf: use 0 instead, to avoid -inf - -inf.
         base = tl.where(higher == float("-inf"), 0.0, higher)
         total = total * tl.exp(top - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
         top = higher
-    # The top of a query that may attend to nothing lies infinitely far above its scores.
+    # The top of a query that may attend to nothing is set to inf, so that all its weights are 0.
     nothing = total == 0.0
     row = (f * heads + h) * queries + m
     tl.store(tops + row, tl.where(nothing, float("inf"), top), mask=m < queries)
@@ -122,7 +122,7 @@ def _column_sums(
             row_total = tl.load(totals + row, mask=m < queries, other=1.0)
             weights = tl.exp(scores - row_top[:, None]) * (1.0 / row_total)[:, None]
             if PACKED:
-                # What is not a number in one window stays there.
+                # Keep NaN of one window out of the others.
                 weights = tl.where(window_m[:, None] == window_n[None, :], weights, 0.0)
             total += tl.sum(weights, 0)
     tl.store(result + (f * shared + owner) * keys + n, total, mask=n < keys)
@@ -143,7 +143,7 @@ def _fused(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, length
     strides = (*query.stride(), *key.stride(), *((0,) * 4 if mask is None else mask.stride()))
     numbers = scale, heads, heads // shared, queries, keys, channels, *strides
     width = max(16, triton.next_power_of_2(channels))
-    # Tiles of 16 KiB: three of them, spread for the matrix units, fit the shared memory of small GPUs too.
+    # Tiles of 16 KiB: three of them fit the shared memory of small GPUs too.
     tile = max(16, min(64, 16384 // (width * query.element_size())))
     settings = {"MASK": kind, "PACKED": lengths is not None, "M": tile, "N": tile, "E": width}
     rows = frames * heads, triton.cdiv(queries, tile)
@@ -152,7 +152,7 @@ def _fused(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, length
     _column_sums[columns](query, key, given, starts, ends, tops, totals, result, *numbers, **settings)
     total = result.sum(1).div_(heads)
     if lengths is not None:
-        # Lengths on a device are not read back: wrong ones are to be seen in the result.
+        # Lengths on a device are not read back: wrong ones give NaN.
         total = total.where(lengths.sum() == keys, torch.nan)
     return total
 
@@ -183,7 +183,7 @@ def column_sums(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, l
         raise ValueError(
             f"backend='triton' runs on a GPU, got tensors on {query.device}: backend='torch' runs anywhere"
         )
-    # Triton's interpreter multiplies bfloat16 by its bits.
+    # Triton's interpreter computes with the bits of bfloat16, not its values.
     wrong = query.dtype == torch.bfloat16 and not compiled
     if query.dtype != key.dtype or query.dtype == torch.float64 or wrong:
         query, key = query.float(), key.float()

@@ -1,8 +1,8 @@
-"""Showing what chosen attention modules attend with while a tower runs on its own attention path.
+"""Observe the queries and keys of chosen attention modules while a tower runs as usual.
 
-Queries and keys are seen where the tower hands them to its attention function (SDPA, flash or eager, as it was
-loaded), after rotary embedding and query/key norm, so one function serves every tower of transformers that attends
-through its registry.
+They are read where the tower passes them to its attention function (SDPA, flash or eager, as it was loaded), after
+rotary embedding and query/key norm. So one function serves every tower that uses the attention registry of
+transformers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from vidfold.models.attention.received import received
 
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """What one call of an attention function attended with; the fields are the arguments of `received`.
+    """The inputs of one call of an attention function, as `received` takes them.
 
     Attributes:
         query: (F, H, M, E).
         key: (F, H, N, E), or of fewer heads that divide those of the queries.
         scale: of their products.
         mask: which keys each query may attend to, boolean or additive, broadcastable to (F, H, M, N), or None.
-        lengths: (W,) integer lengths of the windows that lie one after the other in a single row, or None. Towers that
-            attend in windows hand over either all of them in one call of a flash function, as here, or one window a
-            call, in order.
+        lengths: (W,) integer lengths of windows that follow one another in a single row, or None. Towers with windows
+            pass either all of them in one call of a flash function, as here, or one window per call, in order.
     """
 
     query: Tensor
@@ -50,11 +49,11 @@ Observer = Callable[[Attended], None]
 """Called before every call of an observed module's attention function."""
 
 BEYOND = ("position_bias", "softcap", "s_aux", "sliding_window", "cache")
-"""Arguments of transformers' attention functions that change its weights and that `Attended` does not show."""
+"""Arguments of attention functions that change the weights and that `Attended` does not hold."""
 
 SHALLOW_LAYER, DEEP_LAYER = 5, -2
 REFERENCE_DEPTH = 26
-"""Layers of the tower for which the shallow one was chosen: LLaVA-OneVision's."""
+"""Layers of LLaVA-OneVision's tower, for which the shallow layer was chosen."""
 
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 """A module is changed while it is observed, so one thread at a time observes it: a lock for each module."""
@@ -62,19 +61,19 @@ _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 
 @contextmanager
 def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
-    """Show what attention modules of one tower attend with while the block runs.
+    """Call observers with the inputs of attention modules while the block runs.
 
-    In this thread, a module under observation finds in its config an attention implementation of its own name, which
-    is its former one with the observer in front. Everything else in the tower, in the model and in the process runs as
-    before, in other threads the module too, and at the end, also after an exception, config and registry are as they
-    were. Another thread that observes one of the modules waits until this block ends; other modules do not wait.
+    In this thread, the config of an observed module names another attention implementation: the former one with the
+    observer in front. Everything else in the tower, the model and the process runs as before, and so does the module in
+    other threads. At the end, also after an exception, config and registry are restored. Another thread that observes
+    one of the modules waits until this block ends; other modules do not wait.
 
     Args:
-        observers: pairs of an attention module and what to call with what it attends with; a module may come twice.
+        observers: pairs of an attention module and its observer; a module may come twice.
 
     Raises:
-        ValueError: a module that does not attend through the registry of transformers, and, once it attends, one whose
-            weights follow from more than `Attended` shows: a causal order without a mask, or one of `BEYOND`.
+        ValueError: a module that does not use the attention registry of transformers; later, in a call, weights that
+            depend on more than `Attended` holds: a causal order without a mask, or one of `BEYOND`.
     """
     with ExitStack() as stack:
         # In one order for all threads: two that want the same modules cannot wait for each other.
@@ -94,7 +93,7 @@ def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
     if name is None:
         raise ValueError(f"{type(module).__name__} names no attention implementation in its config: cannot observe it")
     attend = _eager(module) if name == "eager" else ALL_ATTENTION_FUNCTIONS[name]
-    # Attention functions read the config too: they are handed the module as it was.
+    # Attention functions read the config as well, so they get a copy of the module with its own config.
     former = copy.copy(module)
 
     # Arguments are named as transformers names them: some towers pass the mask by keyword.
@@ -121,7 +120,7 @@ def _attended(
 ) -> Attended:
     flash = "flash" in implementation
     beyond = [name for name in BEYOND if settings.get(name) is not None]
-    # Eager functions attend as the mask says; the others take a missing one for the module's own order.
+    # Eager functions apply the mask only; without a mask the others are causal if the module is.
     causal = settings.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
     if causal and implementation != "eager" and (mask is None or flash):
@@ -129,11 +128,11 @@ def _attended(
     if beyond or not (mask is None or isinstance(mask, Tensor)):
         what = " and ".join(beyond) or f"a mask of type {type(mask).__name__}"
         raise ValueError(
-            f"{type(module).__name__} attends with {what}, which attention received does not know: observe a vision "
+            f"{type(module).__name__} attends with {what}, which received attention does not support: observe a vision "
             "tower that attends in both directions, or load the model with attn_implementation='sdpa'"
         )
     if mask is not None and mask.ndim == 2:
-        # Flash functions take the padding itself, (F, N) with ones at tokens, where others take it spread out.
+        # Flash functions take a padding mask, (F, N) with ones at tokens.
         mask = mask[:, None, None, :].bool()
     scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if flash else None
     return Attended(
@@ -146,7 +145,7 @@ def _attended(
 
 
 class _Config:
-    """A module's config that names another attention implementation to the thread that made it."""
+    """A config that names another attention implementation in the thread that made it."""
 
     def __init__(self, config: Any, implementation: str) -> None:
         self._config, self._implementation, self._thread = config, implementation, threading.get_ident()
@@ -161,7 +160,7 @@ class _Config:
 
 
 def _eager(module: nn.Module) -> Callable[..., Any]:
-    """The eager attention function, which transformers defines beside the module and keeps out of its registry."""
+    """The eager attention function, which transformers defines in the module's file and not in its registry."""
     function: Callable[..., Any] | None = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
     if function is None:
         raise ValueError(
@@ -172,13 +171,12 @@ def _eager(module: nn.Module) -> Callable[..., Any]:
 
 
 def chosen_layers(shallow: int | None, deep: int | None, depth: int) -> dict[str, int]:
-    """Positions 0..depth-1 of the two layers that saliency is taken from.
+    """Positions 0..depth-1 of the two layers from which saliency is taken.
 
     Args:
-        shallow: index of the shallow layer; None is index 5, and in a tower of fewer layers the same share of the
-            depth of 26 layers, round(5/26 · depth).
-        deep: index of the deep layer; None is index -2, and the only layer of a tower that has but one.
-        depth: layers of the tower that lead to its features.
+        shallow: index of the shallow layer; None is 5, or round(5/26 · depth) in a tower of 5 or fewer layers.
+        deep: index of the deep layer; None is -2, or the only layer of a tower with one layer.
+        depth: number of layers that lead to the tower's features.
 
     Raises:
         ValueError: no such layer; the message names the field ``shallow_layer`` or ``deep_layer``.
@@ -191,7 +189,7 @@ def chosen_layers(shallow: int | None, deep: int | None, depth: int) -> dict[str
 
 
 def layer_index(name: str, index: int, depth: int) -> int:
-    """Position 0..depth-1 of a layer given as an index, negative ones counted from the end.
+    """Position 0..depth-1 of a layer; a negative index counts from the end.
 
     Raises:
         ValueError: no such layer; the message names the field ``name``.

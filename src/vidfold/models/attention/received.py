@@ -1,7 +1,7 @@
-"""Attention that every token of a vision layer receives, without an attention matrix in memory.
+"""Attention that every token of a vision layer receives, computed without an attention matrix in memory.
 
-`received` turns queries and keys into one number a token. It is mathematics alone: `models/observing.py` shows the
-queries and keys of a running tower.
+`received` turns queries and keys into one number per token. `vidfold.models.attention.observing` gives the queries and
+keys of a running tower.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Backend = Literal["torch", "triton"]
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 CPU_BLOCK = 1 << 19
-"""Scores at a time on a CPU: 2 MiB in float32, which stays in the cache. On one thread 2**18 to 2**20 are within 10 %
-of one another; 2**16 and 2**22 take a fifth longer."""
+"""Scores at a time on a CPU: 2 MiB in float32, which stays in the cache. On one thread 2**18 to 2**20 differ by
+less than 10 %; 2**16 and 2**22 take a fifth longer."""
 DEVICE_BLOCK = 1 << 25
 """Scores at a time elsewhere: 128 MiB in float32, few launches and a small share of the memory."""
 
@@ -37,7 +37,7 @@ def received(
 ) -> Tensor:
     """Attention each key receives: softmax(q·kᵀ·scale) summed over queries, mean over query heads.
 
-    Everything is computed in float32, whatever is given, and the same on every run. Memory beyond the result:
+    Everything is computed in float32, and every run gives the same result. Memory beyond the result:
 
     - ``"torch"``: O(block), whatever the number of frames and tokens: two float32 buffers of ``block`` scores each (or
       of one query row of one frame and head, where that is larger), and float32 copies of the queries and keys at work,
@@ -50,18 +50,18 @@ def received(
             transformers orders grouped heads.
         scale: of the products; None is ``E ** -0.5``.
         mask: None, boolean (True where a query may attend) or float (added to the scaled products), broadcastable to
-            (F, H, M, N). A query that may attend to nothing, False or -inf all along its row, gives nothing. A row of
-            the lowest finite number is none: its softmax is what the layer's is.
-        lengths: lengths of windows that lie one after the other in a single row, F = 1 and M = N: tokens attend within
-            their own window. Not together with a mask. ``"triton"`` does not read them back from a GPU: where they do
-            not sum to N, its result is NaN.
+            (F, H, M, N). A query that may attend to nothing (a row of False or -inf) gives nothing. A row of the lowest
+            finite number is an ordinary row, as in the layer itself.
+        lengths: of windows that follow one another in a single row, F = 1 and M = N: tokens attend within their own
+            window. Not together with a mask. ``"triton"`` does not read them back from a GPU: its result is NaN if they
+            do not sum to N.
         block: scores in memory at a time for ``"torch"``; None is `CPU_BLOCK` or `DEVICE_BLOCK`.
-        backend: ``"torch"``, ``"triton"`` (fused, on a GPU or in Triton's interpreter) or None, which is Triton for
-            tensors on a GPU where it is installed.
+        backend: ``"torch"``, ``"triton"`` (fused, on a GPU or in Triton's interpreter) or None: Triton for tensors on a
+            GPU if it is installed, else torch.
 
     Returns:
-        (F, N) float32 without gradient. Every row sums to M, less 1/H for every query and head that may attend to
-        nothing. A NaN of a frame makes NaN in that frame's row alone (in its window, if packed).
+        (F, N) float32 without gradient. Every row sums to M, minus 1/H for every query and head that may attend to
+        nothing. NaN in a frame (or window) gives NaN in that frame (or window) only.
 
     Raises:
         ValueError: shapes or devices that do not fit together, a mask that does not broadcast or is of integers,
@@ -99,7 +99,7 @@ def _in_blocks(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, bl
     groups = heads // shared
     query = query.view(frames, shared, groups, queries, channels)
     mask = None if mask is None else mask.view(frames, shared, groups, queries, keys)
-    # Whole maps side by side while they fit the block, else parts of one.
+    # As many whole maps as fit the block, else a part of one.
     rows = max(1, block // max(1, keys))
     maps = max(1, block // (max(groups * queries, channels) * max(keys, channels)))
     sizes = maps // shared, maps, rows // max(1, queries), rows
@@ -130,7 +130,7 @@ def _in_windows(query: Tensor, key: Tensor, scale: float, lengths: Sequence[int]
     windows = lengths.tolist() if isinstance(lengths, Tensor) else lengths
     total = torch.empty(1, key.shape[2], dtype=torch.float32, device=query.device)
     first = 0
-    # Neighbours of one length are frames of a batch, without a copy.
+    # Neighbouring windows of one length are computed as one batch, without a copy.
     for length, run in itertools.groupby(length for length in windows if length):
         count = sum(1 for _ in run)
         last = first + count * length

@@ -1,9 +1,9 @@
-"""Checkpoints as the authors of LLaVA-OneVision and LLaVA-Video publish them (``LlavaQwenForCausalLM``), loaded into
-transformers' classes.
+"""Checkpoints as the authors of LLaVA-OneVision and LLaVA-Video publish them (``LlavaQwenForCausalLM``).
 
-transformers converts no such folder by itself. Here its weights get the names of a stock
-``LlavaOnevisionForConditionalGeneration``, which is then built around them; nothing is written, and weights stay mapped
-files until they are placed. `published_config` says what the model is, `published_processor` how prompts are written.
+transformers does not convert them. Here the weights get the names of a stock
+``LlavaOnevisionForConditionalGeneration``, which is then built with them; nothing is written, and weights stay
+memory-mapped until they are placed.
+`published_config` makes the config, `published_processor` the processor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = {
     "model.multi_modal_projector.linear_2.": "model.mm_projector.2.",
     "model.language_model.": "model.",
 }
-"""How names of weights begin in transformers, and in the authors' files; all others are the same."""
+"""Prefixes of weight names in transformers -> in the authors' files; other names are equal."""
 
 HEAD = "lm_head.weight"
 
@@ -35,11 +35,11 @@ UNUSED = re.compile(
     r"model\.vision_tower\.vision_tower\.vision_model\.(head\.|encoder\.layers\.\d+\.)"
     r"|.*\.(position_ids|rotary_emb\.inv_freq)$"
 )
-"""Weights a folder may hold and the model does without: the tower's head and later layers, and tables that follow from
-the config."""
+"""Weights that a folder may hold and the model does not use: the tower's head and last layers, and tables that follow
+from the config."""
 
 FILES = ("*.json", "*.txt", "*.jinja", "*.safetensors")
-"""What is fetched of a repository on the hub."""
+"""Files that are downloaded from a repository on the hub."""
 
 
 def is_published(content: Mapping[str, Any]) -> bool:
@@ -93,7 +93,7 @@ def load(name: str, content: Mapping[str, Any], settings: Mapping[str, Any], tru
 
 
 def _named(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], tied: bool) -> dict[str, Tensor]:
-    """The weights that a model has, by its own names.
+    """The weights by the names of the model.
 
     Raises:
         ValueError: weights that are missing, unknown or of another shape.
@@ -125,7 +125,7 @@ def _published_name(name: str) -> str:
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder by the names in its files, each read when it is looked at."""
+    """All tensors of a folder by the names in its files, memory-mapped."""
     from safetensors.torch import load_file
 
     return {key: tensor for file in files_of(folder) for key, tensor in load_file(folder / file).items()}

@@ -1,4 +1,4 @@
-"""What a published LLaVA-OneVision or LLaVA-Video is, read from the ``config.json`` of its authors."""
+"""The config of a published LLaVA-OneVision or LLaVA-Video, from the ``config.json`` of its authors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidfold.models import llava_video
 from vidfold.tokens import Pooling
 
 SIGLIP = "siglip-so400m-patch14-384"
-"""The tower of every published checkpoint, which its ``config.json`` names and does not describe."""
+"""The tower of every published checkpoint; their ``config.json`` has only its name."""
 
 TEXT = (
     "attention_dropout",
@@ -43,7 +43,7 @@ SERVED: dict[str, tuple[Any, ...]] = {
     "mm_spatial_pool_stride": (2, None),
     "mm_vision_select_layer": (-2,),
 }
-"""Values of the authors' fields that are served."""
+"""Supported values of the authors' fields."""
 
 LAYOUTS = {
     ("bilinear", "one_token"): None,
@@ -59,7 +59,7 @@ def config_of(published: Mapping[str, Any], folder: Path, rows: int) -> Any:
     Args:
         published: contents of its ``config.json``.
         folder: of that file; a tower named by a relative path lies in it.
-        rows: of its embedding, which may be padded beyond the ``vocab_size`` it states; 0: that.
+        rows: of its embedding, which may be more than its ``vocab_size``; 0 takes ``vocab_size``.
 
     Raises:
         ValueError: a value that is not served.
@@ -99,7 +99,7 @@ def config_of(published: Mapping[str, Any], folder: Path, rows: int) -> Any:
 
 
 def _vision(tower: str, folder: Path) -> Any:
-    """The config of a tower without what the model does not use: its last layer and its head."""
+    """The config of a tower without the parts that the model does not use: its last layer and its head."""
     from transformers import SiglipVisionConfig
 
     if Path(tower).name == SIGLIP:

@@ -1,4 +1,4 @@
-"""The processor of a published LLaVA-OneVision or LLaVA-Video: its own tokenizer, and pictures as SigLIP sees them."""
+"""The processor of a published LLaVA-OneVision or LLaVA-Video: its own tokenizer, and SigLIP's image settings."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""Qwen's turns as in training: images and videos of a turn first, a line each, then its words."""
+"""Qwen's turns as in training: first the images and videos of a turn, one per line, then its text."""
 
 
 def processor_of(folder: Path, config: Any, trust: bool) -> Any:
     """A ``LlavaOnevisionProcessor``, which pads on the left.
 
     Args:
-        folder: of the tokenizer. ``<image>`` and ``<video>`` are added to it where it does not know them; the authors'
-            code splits prompts at such words and has no tokens for them.
+        folder: of the tokenizer. ``<image>`` and ``<video>`` are added if it lacks them: the authors' code splits
+            prompts at these words and has no tokens for them.
         config: a ``LlavaOnevisionConfig``.
         trust: whether code that comes with the tokenizer may run.
 
