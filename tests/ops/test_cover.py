@@ -38,6 +38,62 @@ def by_hand_facility(cost, weight, members, count):
     return chosen
 
 
+def clip(count: int, channels: int = 32, frames: int = 10, seed: int = 0):
+    """Squared cosine costs (1, n, n) of tokens that repeat from frame to frame, as those of a clip do, and weights."""
+    rng = torch.Generator().manual_seed(seed)
+    scene = torch.randn(1, count // frames, channels, generator=rng)
+    tokens = scene + 0.3 * torch.randn(frames, count // frames, channels, generator=rng)
+    units = torch.nn.functional.normalize(tokens.flatten(0, 1)[None], dim=2)
+    cost = (1 - units @ units.transpose(1, 2)).clamp_min(0).square()
+    return cost, 1 + 4 * torch.rand(1, count, generator=rng)
+
+
+def in_double(cost, weight, count):
+    """The same greedy in float64: gains (n,) lowered by what each choice takes from them."""
+    cost, weight = cost.double(), weight.double()
+    chosen = [int((cost @ weight).argmin())]
+    nearest = cost[chosen[0]]
+    gains = (nearest - cost).clamp_min(0) @ weight
+    while len(chosen) < count:
+        gains[chosen[-1]] = -torch.inf
+        chosen.append(int(gains.argmax()))
+        falls = (cost[chosen[-1]] < nearest).nonzero()[:, 0]
+        after = torch.minimum(nearest[falls], cost[chosen[-1]][falls])
+        lost = (nearest[falls] - cost[:, falls]).clamp_min(0) - (after - cost[:, falls]).clamp_min(0)
+        gains -= lost @ weight[falls]
+        nearest[falls] = after
+    return torch.tensor(chosen), float(weight @ nearest)
+
+
+@pytest.mark.parametrize(("count", "kept"), [(100, 20), (500, 125), (2000, 400)])
+def test_rounding_does_not_choose(count, kept):
+    cost, weight = clip(count)
+    order, _ = facility(cost, weight, torch.ones_like(weight, dtype=torch.bool), kept)
+    expected, total = in_double(cost[0], weight[0], kept)
+    assert (order[0] == expected).float().mean() >= 0.98
+    found = weight[0].double() @ cost[0, order[0]].double().amin(0)
+    assert float(found) == pytest.approx(total, rel=1e-6)
+
+
+def test_a_little_noise_changes_few_choices():
+    cost, weight = clip(2000)
+    everyone = torch.ones_like(weight, dtype=torch.bool)
+    noise = 1e-7 * torch.randn(cost.shape, generator=torch.Generator().manual_seed(1))
+    order, _ = facility(cost, weight, everyone, 400)
+    near, _ = facility((cost + noise).clamp_min(0), weight, everyone, 400)
+    assert (order == near).float().mean() >= 0.98
+
+
+def test_a_device_that_cannot_be_asked_chooses_the_same(monkeypatch):
+    cost, weight = clip(500)
+    everyone = torch.ones_like(weight, dtype=torch.bool)
+    order, gain = facility(cost, weight, everyone, 125)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    asked, all_gains = facility(cost, weight, everyone, 125)
+    assert torch.equal(order, asked)
+    torch.testing.assert_close(gain, all_gains)
+
+
 @pytest.mark.parametrize(("choose", "by_hand"), [(farthest, by_hand_farthest), (facility, by_hand_facility)])
 @given(seed=st.integers(0, 500), count=st.integers(1, 9))
 def test_as_by_hand(choose, by_hand, seed, count):
