@@ -52,7 +52,7 @@ def in_double(cost, weight, count):
     """The same greedy in float64: gains (n,) lowered by what each choice takes from them."""
     cost, weight = cost.double(), weight.double()
     chosen = [int((cost @ weight).argmin())]
-    nearest = cost[chosen[0]]
+    nearest = cost[chosen[0]].clone()
     gains = (nearest - cost).clamp_min(0) @ weight
     while len(chosen) < count:
         gains[chosen[-1]] = -torch.inf

@@ -136,20 +136,21 @@ def most_isolated(units: Tensor) -> Tensor:
 def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Choose one by one the token that lowers sum_i w_i min_j c_ji over the chosen j most (greedy k-median).
 
-    A gain is summed over what is still to gain of each token, w_i max(0, nearest_i - c_ji), and never as a difference
+    A gain is the sum of w_i max(0, nearest_i - c_ji), in float64 where the device has it. It is never the difference
     of two large sums, so rounding is small beside it however late it comes. Gains can only fall (the sum is
-    submodular). On a CPU only those are computed again that may be the largest (lazy greedy, Minoux 1978); elsewhere
-    all are, O(n^2) a step, and the host does not wait. The choices are the same to rounding.
+    submodular), so on a CPU only those that may be the largest are computed again (lazy greedy, Minoux 1978).
+    Elsewhere all are, O(n^2) a step, and the host does not wait. The choices are the same.
 
     Arguments and results as those of `farthest`, but weights may be 0; a gain is by how much the sum falls, and the
-    first one's is infinite. Costs need not be symmetric: c_ji is the cost of token i if it is served by j.
+    first one's is infinite. Costs need not be symmetric: c_ji is the cost of token i when j serves it.
     """
     looks = cost.device.type == "cpu" and type(cost) is Tensor and not torch.compiler.is_compiling()
-    mass = (weight * members)[:, None, :]
-    best = (mass @ cost.transpose(1, 2))[:, 0].masked_fill(~members, torch.inf).argmin(1, keepdim=True)
-    nearest = gather_rows(cost, best)
+    mass = (weight * members)[:, None, :].to(torch.float32 if cost.device.type == "mps" else torch.float64)
+    worst = cost.amax((1, 2), keepdim=True).expand_as(mass).to(mass.dtype)
+    best = _gains(worst, cost, mass).masked_fill(~members, -torch.inf).argmax(1, keepdim=True)
+    nearest = gather_rows(cost, best).to(mass.dtype)
     gains = _gains(nearest, cost, mass).masked_fill(~members, -torch.inf)
-    chosen, found = [best], [torch.full_like(nearest[:, :, 0], torch.inf)]
+    chosen, found = [best], [torch.full_like(gains[:, :1], torch.inf)]
     for _ in range(count - 1):
         gains = gains.scatter(1, best, -torch.inf)
         if looks:
@@ -160,7 +161,7 @@ def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple
         chosen.append(best)
         found.append(most)
         nearest = torch.minimum(nearest, gather_rows(cost, best))
-    return torch.cat(chosen, dim=1), torch.cat(found, dim=1)
+    return torch.cat(chosen, dim=1), torch.cat(found, dim=1).to(cost.dtype)
 
 
 def _gains(nearest: Tensor, rows: Tensor, mass: Tensor) -> Tensor:
@@ -182,7 +183,7 @@ def _renewed(gains: Tensor, nearest: Tensor, cost: Tensor, mass: Tensor) -> Tens
     fresh = torch.zeros_like(gains, dtype=torch.bool)
     best = gains.argmax(1, keepdim=True)
     while not bool(fresh.gather(1, best).all()):
-        # Of many equal gains the best one, of the lowest index, need not be among the first that topk finds.
+        # Of many equal gains the first one need not be among those that topk finds.
         first = torch.cat([best, gains.topk(min(_AHEAD, gains.shape[1]), 1).indices], dim=1)
         renewed = torch.minimum(gains.gather(1, first), _gains(nearest, gather_rows(cost, first), mass))
         gains, fresh = gains.scatter(1, first, renewed), fresh.scatter(1, first, True)
