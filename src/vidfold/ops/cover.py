@@ -144,7 +144,6 @@ def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple
     Arguments and results as those of `farthest`, but weights may be 0; a gain is by how much the sum falls, and the
     first one's is infinite. Costs need not be symmetric: c_ji is the cost of token i when j serves it.
     """
-    looks = cost.device.type == "cpu" and type(cost) is Tensor and not torch.compiler.is_compiling()
     mass = (weight * members)[:, None, :].to(torch.float32 if cost.device.type == "mps" else torch.float64)
     worst = cost.amax((1, 2), keepdim=True).expand_as(mass).to(mass.dtype)
     best = _gains(worst, cost, mass).masked_fill(~members, -torch.inf).argmax(1, keepdim=True)
@@ -153,7 +152,7 @@ def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple
     chosen, found = [best], [torch.full_like(gains[:, :1], torch.inf)]
     for _ in range(count - 1):
         gains = gains.scatter(1, best, -torch.inf)
-        if looks:
+        if on_host(cost):
             gains = _renewed(gains, nearest, cost, mass)
         else:
             gains = torch.minimum(gains, _gains(nearest, cost, mass))

@@ -51,8 +51,8 @@ def apportion(total: Tensor | int, sizes: Tensor, least: Tensor | int = 0) -> Te
 
 
 def on_host(values: Tensor) -> bool:
-    """Whether the values lie in host memory, so that Python may look at them without a wait for a device."""
-    return values.device.type == "cpu"
+    """Whether Python may look at the values without a wait: they lie in host memory, neither traced nor fake."""
+    return values.device.type == "cpu" and type(values) is Tensor and not torch.compiler.is_compiling()
 
 
 def host_bound(values: Tensor, bound: int) -> int:
