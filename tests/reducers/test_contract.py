@@ -14,12 +14,10 @@ BEFORE = {name: method for name, method in METHODS.items() if not issubclass(met
 """Methods that work before the language model; those inside it have tests of their own."""
 REDUCERS: dict[str, Reducer] = {name: method() for name, method in BEFORE.items()} | {
     "aot-reference": get("aot-reference", anchors=12),
-    "aot-attention": AOT(anchors="attention", support="attention"),
-    "aot-weighted": AOT(attention_power=0.5, support="farthest", share="novelty"),
+    "aot-weighted": AOT(attention_power=0.5, clip=3),
     "aot-dynamic": AOT(segments=DySeg(clips=3)),
-    "aot-balanced": AOT(intra="balanced", inter="balanced", clip=3, carry_mass=False),
-    "aot-unbalanced": AOT(intra="unbalanced", inter="unbalanced", emission="double"),
-    "aot-choice": AOT(order="choice", candidates=1, sketch=8, scale="absolute"),
+    "aot-few": AOT(candidates=1, sketch=8),
+    "aot-all": AOT(candidates=None, intra_cap=3.0, inter_cap=3.0),
     "aot-paper-dynamic": AOTPaper(segments=DySeg(clips=3)),
     "aot-paper-optimal": AOTPaper(segments="optimal"),
     "aot-paper-encoder": AOTPaper(merge="encoder", distance=0.5, nearest=0.1, time_scale=1.5, repeat_key=True),

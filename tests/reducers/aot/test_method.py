@@ -1,4 +1,4 @@
-"""AOT as it is by default and in its design space: against plain loops, and its own promises."""
+"""AOT: against plain loops, and what it promises."""
 
 import math
 from dataclasses import fields, replace
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import make_video
 from vidfold import AOT, Pooling, VideoTokens
-from vidfold.reducers.aot import phases
+from vidfold.reducers.aot import method as aot
+from vidfold.reducers.aot.method import POWER, PRICE
 from vidfold.segments import DySeg
-from vidfold.transport.partial import KINDS, Rules, shares
+from vidfold.transport import partial
 
 
 def _costs(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -35,31 +36,33 @@ def _farthest(cost: torch.Tensor, weight: torch.Tensor, count: int) -> list[int]
 
 
 def _facility(cost: torch.Tensor, weight: torch.Tensor, count: int) -> list[int]:
+    cost, weight = cost.double(), weight.double()
     chosen: list[int] = []
     while len(chosen) < count:
         sums = torch.stack([(weight * cost[:, [*chosen, j]].amin(1)).sum() for j in range(len(cost))])
         sums[chosen] = torch.inf
-        # Two tokens that cover only each other lower the sum by the same amount: then the first one is taken.
-        chosen.append(int((sums <= sums.min() + 1e-9).nonzero()[0]))
+        chosen.append(int(sums.argmin()))
     return chosen
+
+
+def _sent(method: AOT, cost: torch.Tensor, mass: torch.Tensor, cap: float) -> torch.Tensor:
+    """Mass that each row sends to each column of one matrix of costs."""
+    everyone = torch.ones(1, cost.shape[1], dtype=torch.bool)
+    return partial(cost[None], mass[None], everyone, epsilon=method.epsilon, price=PRICE, cap=cap).plan[0]
 
 
 def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
     """The method in plain loops over frames and clips, from its description."""
-    pooled, rules = video.pooled().double(), Rules(method.epsilon, method.price, method.capacity)
+    pooled = video.pooled()
     frames, cells, _ = pooled.shape
     total = method.count(frames, cells)
-    count = min(cells, math.ceil(method.candidates * total / frames))
+    count = cells if method.candidates is None else min(cells, math.ceil(method.candidates * total / frames))
     merged, raw, mass = [], [], []
     for frame in pooled:
         cost = _costs(frame, frame) / _mean_cost(frame)
-        chosen = sorted(_farthest(cost, torch.ones(cells).double(), count)) if count < cells else list(range(cells))
+        chosen = sorted(_farthest(cost, torch.ones(cells), count)) if count < cells else list(range(cells))
         others = [cell for cell in range(cells) if cell not in chosen]
-        sent = torch.zeros(len(others), count).double()
-        if others:
-            columns = cost[others][:, chosen]
-            everyone = torch.ones(1, count, dtype=torch.bool)
-            sent = shares(method.intra, columns[None], torch.ones(1, len(others)), everyone, method.intra_cap, rules)[0]
+        sent = _sent(method, cost[others][:, chosen], torch.ones(len(others)), method.intra_cap)
         weight = 1 + sent.sum(0)
         merged.append((frame[chosen] + sent.T @ frame[others]) / weight[:, None])
         raw.append(frame[chosen])
@@ -68,29 +71,13 @@ def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
     for start in range(0, frames, clip):
         end = min(frames, start + clip)
         here = total * end // frames - total * start // frames
-        if not here:
-            continue
-        rows, own = torch.cat(merged[start:end]), torch.cat(mass[start:end])
+        rows, own, chosen = torch.cat(merged[start:end]), torch.cat(mass[start:end]), torch.cat(raw[start:end])
         units = torch.nn.functional.normalize(pooled[start:end], dim=2).mean((0, 1))
-        cost = _costs(torch.cat(raw[start:end]), torch.cat(raw[start:end])) / float(1 - units.square().sum())
-        time = torch.arange(end - start).repeat_interleave(count)
-        longest = min(clip, frames)
-        apart = cost + method.time_cost / longest * (time[:, None] - time).abs()
-        if method.support == "facility":
-            kept = sorted(_facility(apart**method.power, own, here))
-        else:
-            kept = sorted(_farthest(apart, own, here))
+        cost = _costs(chosen, chosen) / float(1 - units.square().sum())
+        kept = sorted(_facility(cost**POWER, own, here))
         others = [row for row in range(len(rows)) if row not in kept]
-        everyone = torch.ones(1, here, dtype=torch.bool)
-        if others:
-            columns = cost[others][:, kept]
-            sent = (
-                own[others, None]
-                * shares(method.inter, columns[None], own[None, others], everyone, method.inter_cap, rules)[0]
-            )
-            out.append((own[kept, None] * rows[kept] + sent.T @ rows[others]) / (own[kept] + sent.sum(0))[:, None])
-        else:
-            out.append(rows[kept])
+        sent = _sent(method, cost[others][:, kept], own[others], method.inter_cap)
+        out.append((own[kept, None] * rows[kept] + sent.T @ rows[others]) / (own[kept] + sent.sum(0))[:, None])
     return torch.cat(out)
 
 
@@ -98,19 +85,17 @@ def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
     "choice",
     [
         {"clip": 4},
-        {"retention": 0.3, "support": "facility"},
-        {"support": "farthest"},
-        {"clip": 3, "retention": 0.4, "support": "farthest"},
-        {"candidates": 1.5, "retention": 0.3, "support": "farthest"},
-        {"intra": "nearest", "inter": "nearest", "clip": 4},
-        {"inter": "unbalanced", "clip": 4},
-        {"time_cost": 0.5, "inter_cap": 0.5, "support": "farthest"},
+        {"retention": 0.3},
+        {"clip": 3, "retention": 0.4},
+        {"candidates": 1.5, "retention": 0.3},
+        {"candidates": None, "retention": 0.6},
+        {"inter_cap": 0.5, "intra_cap": 0.6, "epsilon": 0.3},
     ],
 )
 def test_equals_plain_loops(choice):
     video = make_video(frames=11, grid=(13, 11), channels=24)
     method = AOT(**{"retention": 0.2} | choice)
-    torch.testing.assert_close(method(video).tokens, _by_hand(method, video).float(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(method(video).tokens, _by_hand(method, video), atol=1e-4, rtol=1e-4)
 
 
 def test_golden_input_at_a_tenth(ov_video):
@@ -123,23 +108,51 @@ def test_golden_input_at_a_tenth(ov_video):
 
 def test_attention_is_needed_only_if_used():
     assert AOT().needs == frozenset()
-    for choice in ({"anchors": "attention"}, {"support": "attention"}, {"attention_power": 0.5}):
-        assert AOT(**choice).needs == {"shallow", "deep"}
+    assert AOT(attention_power=0.5).needs == {"shallow", "deep"}
     video = make_video()
     torch.testing.assert_close(AOT()(replace(video, shallow=None, deep=None)).tokens, AOT()(video).tokens)
 
 
-@pytest.mark.parametrize("share", ["equal", "novelty"])
-@pytest.mark.parametrize("emission", ["single", "double"])
 @pytest.mark.parametrize("retention", [0.01, 0.05, 0.3, 0.9, 1.0])
 @pytest.mark.parametrize("clip", [1, 3, 8, None])
-def test_the_budget_is_exact_everywhere(share, emission, retention, clip):
+def test_the_budget_is_exact_everywhere(retention, clip):
     video = make_video(frames=11, grid=(5, 7))
-    method = AOT(retention=retention, share=share, emission=emission, clip=clip)
+    method = AOT(retention=retention, clip=clip)
     reduction = method(video)
     assert len(reduction) == method.count(11, video.cells)
     place = reduction.frames * video.cells + reduction.cells
-    assert (place.diff() >= 0 if emission == "double" else place.diff() > 0).all()
+    assert (place.diff() > 0).all()
+
+
+@given(
+    retention=st.floats(0.01, 1),
+    candidates=st.one_of(st.none(), st.floats(1, 8)),
+    clip=st.one_of(st.none(), st.integers(1, 12)),
+    segments=st.sampled_from(["uniform", "dynamic", "optimal"]),
+    caps=st.tuples(st.floats(0, 3), st.floats(0, 3)),
+    power=st.sampled_from([0.0, 0.5]),
+    frames=st.integers(1, 12),
+    still=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_token_shows_something(retention, candidates, clip, segments, caps, power, frames, still):
+    """Whatever the settings: as many tokens as asked for, finite, and none of them all zero."""
+    video = make_video(frames=frames, grid=(5, 4))
+    if still:
+        video = replace(video, features=video.features[:1].expand(frames, -1, -1).contiguous())
+    method = AOT(
+        retention=retention,
+        candidates=candidates,
+        clip=clip if segments == "uniform" else None,
+        segments=segments,
+        intra_cap=caps[0],
+        inter_cap=caps[1],
+        attention_power=power,
+    )
+    reduction = method(video)
+    assert len(reduction) == method.count(frames, video.cells)
+    assert torch.isfinite(reduction.tokens).all()
+    assert (reduction.tokens != 0).any(1).all()
 
 
 def test_fewer_tokens_than_clips():
@@ -171,7 +184,7 @@ def test_copies_of_a_frame_are_one_frame():
 
 
 def test_rare_tokens_are_kept():
-    """A token like no other survives any fold, however small; attention has no say."""
+    """A token like no other survives any fold, however small, without attention."""
     video = make_video(frames=8, grid=(8, 8), pooling=Pooling.NONE)
     ground = torch.randn(video.features.shape[2])
     features = ground + 0.1 * video.features / video.features.std()
@@ -222,7 +235,7 @@ def test_dynamic_segments_with_known_cuts_equal_given_ones():
 def test_blocks_do_not_change_the_result(monkeypatch):
     video = make_video(frames=19)
     whole = AOT(retention=0.2)(video, weights=True)
-    monkeypatch.setattr(phases, "CPU_BLOCK", 1)
+    monkeypatch.setattr(aot, "CPU_BLOCK", 1)
     blocks = AOT(retention=0.2)(video, weights=True)
     torch.testing.assert_close(blocks.tokens, whole.tokens, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(blocks.weights.to_dense(), whole.weights.to_dense(), atol=1e-5, rtol=1e-5)
@@ -244,7 +257,7 @@ def test_no_host_sync():
     for field in fields(VideoTokens):
         value = getattr(video, field.name)
         object.__setattr__(meta, field.name, value.to("meta") if isinstance(value, torch.Tensor) else value)
-    for choice in ({}, {"anchors": "attention"}, {"share": "novelty"}, {"emission": "double"}, {"inter": "unbalanced"}):
+    for choice in ({}, {"attention_power": 0.5}, {"candidates": None}):
         method = AOT(retention=0.13, **choice)
         assert len(method.reduce(meta, weights=False)) == method.count(20, video.cells)
 
@@ -261,18 +274,10 @@ def test_compiles_as_one_graph_with_equal_results():
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        ({"anchors": "all"}, "anchors must be 'coverage' or 'attention', got 'all'"),
-        ({"support": "best"}, "support must be 'farthest', 'facility' or 'attention', got 'best'"),
-        ({"intra": "hard"}, f"intra must be one of {', '.join(KINDS)}, got 'hard'"),
-        ({"inter": "hard"}, f"inter must be one of {', '.join(KINDS)}, got 'hard'"),
         ({"candidates": 0.5}, "candidates must be None or at least 1, got 0.5"),
         ({"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
         ({"attention_power": -1.0}, "attention_power must be a finite number of at least 0, got -1.0"),
         ({"clip": 0}, "clip must be a whole number of at least 1, got 0"),
-        ({"share": "all"}, "share must be 'equal' or 'novelty', got 'all'"),
-        ({"emission": "triple"}, "emission must be 'single' or 'double', got 'triple'"),
-        ({"order": "random"}, "order must be 'time' or 'choice', got 'random'"),
-        ({"scale": "large"}, "scale must be 'relative' or 'absolute', got 'large'"),
         ({"sketch": 0}, "sketch must be a whole number of at least 1, got 0"),
         ({"retention": 0.0}, r"retention must be in \(0, 1\], got 0.0"),
         ({"segments": "sometimes"}, "segments must be 'uniform'"),

@@ -5,101 +5,73 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+import torch
+from torch import Tensor
 
 from vidfold.checks import check_count, check_weight
-from vidfold.reducers.aot.clips import Clips
+from vidfold.clips import Clips, Segmenter
+from vidfold.ops import cover
+from vidfold.ops.mixing import absorbing
+from vidfold.ops.ranks import gather_rows
+from vidfold.reducers.aot import phases
 from vidfold.reducers.aot.paper import AOTPaper
-from vidfold.reducers.aot.phases import phase_one, phase_two
+from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference
+from vidfold.reducers.aot.saliency import saliency
 from vidfold.reducers.base import BudgetedReducer
-from vidfold.segments import Segmenter, segmenter
+from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
-from vidfold.transport.partial import KINDS, Kind, Rules
+from vidfold.transport import partial
 
-_WORDS = {
-    "anchors": ("coverage", "attention"),
-    "support": ("farthest", "facility", "attention"),
-    "scale": ("relative", "absolute"),
-    "share": ("equal", "novelty"),
-    "emission": ("single", "double"),
-    "order": ("time", "choice"),
-}
+CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
+"""Numbers that a phase works on at a time: what stays in the caches of a CPU, and what fits on any other device."""
+POWER = 2.0
+"""Exponent of the cost where the support is chosen; 1 and 3 keep fewer answers (`benchmarks/aot.md`)."""
+PRICE = 2.0
+"""Of a unit of mass that is not moved, in units of the mean cost: more than any pair under the caps costs."""
 
 
 @dataclass(frozen=True)
 class AOT(BudgetedReducer):
     """Anchors + Optimal Transport (after CVPR 2026, arXiv 2603.01400) in the form that keeps most answers.
 
-    Two phases as in the paper, with two changes that measurements ask for (`benchmarks/aot.md`): anchors are chosen to
-    cover the video rather than by attention, which nobody needs to observe then, and transport is partial: a token
-    moves only onto anchors that are near, in a soft closed-form plan, and what is like nothing else is dropped rather
-    than smeared. Phase I: in each frame, candidates cover the frame and absorb what is near them. Phase II: in each
-    clip, a support of K_c candidates covers all its candidates and absorbs the others. Output in order of time, then
-    raster. Costs are cosine costs in units of their mean in the frame, then in the clip (1 - |mean unit token|^2), so
-    that no setting depends on how spread a model's features are.
+    Two phases as in the paper, with two changes that measurements ask for (`benchmarks/aot.md`). Anchors are chosen to
+    cover the video rather than by attention, so no attention has to be observed. And transport is partial: a token
+    moves only onto anchors that are near, in a soft closed-form plan; what is like no anchor is dropped.
 
-    Time and memory are linear in the number of frames, and quadratic in the length of a clip; steps are serial in the
-    tokens of a clip only, all clips side by side.
+    Phase I: in each frame, candidates cover the frame (farthest point) and absorb what is near them. Phase II: in each
+    clip, a support of K_c candidates covers all its candidates (greedy facility location) and absorbs what is near.
+    Output in order of time, then raster. Costs are cosine costs in units of their mean in the frame, then in the clip
+    (1 - |mean unit token|^2), so no setting depends on how spread the features of a model are.
+
+    Time and memory are linear in the number of frames, and quadratic in the length of a clip. Steps are serial in the
+    tokens of a clip only; all clips run side by side.
 
     `AOT.paper(...)` is the paper's method on an exact budget, `AOT.reference(...)` the authors' program, number for
-    number.
+    number. A variant for an ablation is a subclass that overrides one step: `cut`, `choose`, `send` or `cover`.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
-        anchors: candidates of a frame by "coverage" (farthest point) or by "attention" (local and global, as in the
-            paper).
-        attention_power: exponent of received attention as a weight in both choices; 0: it has no say.
         candidates: candidates a frame, as a multiple of K / F, at least 1; None: all tokens.
-        support: what a clip keeps: the "farthest" candidates one by one; the "facility" locations, which lower the
-            transport cost of the whole clip most; or those of most "attention".
-        power: exponent of the cost in a facility location.
-        intra: plan of phase I: "semi-relaxed" (closed form), "balanced" (Sinkhorn, as in the paper), "unbalanced"
-            (capacities at a price), "nearest", or "none"; see `vidfold.transport.partial.shares`.
-        inter: plan of phase II, likewise.
-        epsilon: entropic regularisation of both, in units of the mean cost, as the next four are.
-        intra_cap: largest cost at which phase I moves anything.
-        inter_cap: the same in phase II.
-        price: of a unit of mass that is not moved.
-        capacity: weight of the anchors' capacities in an unbalanced plan.
-        scale: "relative": costs in units of their mean; "absolute": plain cosine costs.
-        intra_scale: mass of an absorbed token in phase I, an anchor's own being 1.
-        inter_scale: the same in phase II.
-        carry_mass: whether a candidate weighs as much as it absorbed, when it is chosen, absorbed and absorbs.
         clip: frames a clip, for uniform segments; the last clip takes what is left. None: about 1 / retention, so that
             a clip keeps one frame's worth of tokens, and all clips nearly alike.
-        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Of clips of very
-            unequal lengths, as those found in the content are, the device is asked once how many there are.
-        share: tokens of each clip: "equal", in proportion to its frames, or "novelty", where candidates are farthest
-            from those chosen already, over all clips.
-        time_cost: added to the cost of two tokens a clip apart, in proportion, where the support is chosen.
-        emission: "double": half as many anchors, each also emitted as it was before phase II (authors' program).
-        order: tokens in order of "time", or clip by clip in order of "choice".
+        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Where clips have very unequal
+            lengths, as those found in the content do, the device is asked once how many there are.
+        epsilon: entropic regularisation of both phases, in units of the mean cost, as are the caps.
+        intra_cap: largest cost at which phase I moves anything.
+        inter_cap: the same in phase II.
+        attention_power: exponent of received attention as a weight in both choices; 0 disables it.
         sketch: channels in which tokens are compared, see `vidfold.ops.sketch`; None: all.
     """
 
-    anchors: Literal["coverage", "attention"] = "coverage"
-    attention_power: float = 0.0
     candidates: float | None = 4.0
-    support: Literal["farthest", "facility", "attention"] = "facility"
-    power: float = 2.0
-    intra: Kind = "semi-relaxed"
-    inter: Kind = "semi-relaxed"
+    clip: int | None = None
+    segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
     epsilon: float = 1 / 6
     intra_cap: float = 1 / 3
     inter_cap: float = 1.0
-    price: float = 2.0
-    capacity: float = 0.1
-    scale: Literal["relative", "absolute"] = "relative"
-    intra_scale: float = 1.0
-    inter_scale: float = 1.0
-    carry_mass: bool = True
-    clip: int | None = None
-    segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
-    share: Literal["equal", "novelty"] = "equal"
-    time_cost: float = 0.0
-    emission: Literal["single", "double"] = "single"
-    order: Literal["time", "choice"] = "time"
+    attention_power: float = 0.0
     sketch: int | None = 512
 
     name = "aot"
@@ -113,45 +85,122 @@ class AOT(BudgetedReducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, words in _WORDS.items():
-            if getattr(self, name) not in words:
-                choice = ", ".join(map(repr, words[:-1])) + f" or {words[-1]!r}"
-                raise ValueError(f"{name} must be {choice}, got {getattr(self, name)!r}")
-        for name in ("intra", "inter"):
-            if getattr(self, name) not in KINDS:
-                raise ValueError(f"{name} must be one of {', '.join(KINDS)}, got {getattr(self, name)!r}")
-        for name in ("attention_power", "intra_cap", "inter_cap", "price", "capacity", "intra_scale", "inter_scale"):
+        for name in ("intra_cap", "inter_cap", "attention_power"):
             check_weight(name, getattr(self, name))
-        check_weight("time_cost", self.time_cost)
-        for name in ("epsilon", "power"):
-            if not check_weight(name, getattr(self, name)):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if not check_weight("epsilon", self.epsilon):
+            raise ValueError(f"epsilon must be positive, got {self.epsilon!r}")
         if self.candidates is not None and check_weight("candidates", self.candidates) < 1:
             raise ValueError(f"candidates must be None or at least 1, got {self.candidates!r}")
         if self.sketch is not None:
             check_count("sketch", self.sketch)
-        self._cut(frames=1)
+        self.cut(frames=1)
 
     @property
     def needs(self) -> frozenset[str]:
-        """Attention, where a choice goes by it."""
-        looks = self.anchors == "attention" or self.support == "attention" or self.attention_power > 0
-        return frozenset({"shallow", "deep"}) if looks else frozenset()
+        """Attention, where it is a weight."""
+        return frozenset({"shallow", "deep"}) if self.attention_power else frozenset()
 
-    @property
-    def rules(self) -> Rules:
-        """What both plans go by."""
-        return Rules(self.epsilon, self.price, self.capacity)
-
-    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; where clips are uniform, no step waits for the device unless weights are asked for."""
-        total = self.count(tokens.frames, tokens.cells)
-        clips = Clips.of(self._cut(tokens.frames)(tokens), tokens.frames, total, 2 if self.emission == "double" else 1)
-        found = phase_one(self, tokens, clips, total, weights=weights)
-        return phase_two(self, tokens, found, clips, total)
-
-    def _cut(self, frames: int) -> Segmenter:
+    def cut(self, frames: int) -> Segmenter:
+        """What cuts a video of F frames into clips."""
         clip = self.clip
         if clip is None and self.segments == "uniform":
             clip = math.ceil(frames / max(1, math.floor(self.retention * frames + 0.5)))
         return segmenter(self.segments, clip)
+
+    def choose(self, tokens: VideoTokens, frames: slice, cost: Tensor, weight: Tensor, count: int) -> Tensor:
+        """Candidates of some frames of a video.
+
+        Args:
+            tokens: the video.
+            frames: which frames, f of them.
+            cost: (f, N, N) float32, costs of their tokens.
+            weight: (f, N) float32.
+            count: m, candidates a frame.
+
+        Returns:
+            (f, m) int64, cells of the language grid, ascending.
+        """
+        order, _ = cover.farthest(cost, weight, torch.ones_like(weight, dtype=torch.bool), count)
+        return order.sort(1).values
+
+    def cover(self, cost: Tensor, weight: Tensor, present: Tensor, count: int) -> Tensor:
+        """The rows (C, count) int64, best first, that cover the rows of each clip.
+
+        Args:
+            cost: (C, n, n) float32, costs of its rows.
+            weight: (C, n) float32, what each row counts.
+            present: (C, n) bool, which are not padding.
+            count: how many to choose.
+        """
+        return cover.facility(cost**POWER, weight, present, count)[0]
+
+    def send(self, cost: Tensor, mass: Tensor, receivers: Tensor, cap: float) -> Tensor:
+        """Mass (B, M, N) that each token sends to each receiver; the arguments are those of `partial`."""
+        return partial(cost, mass, receivers, epsilon=self.epsilon, price=PRICE, cap=cap).plan
+
+    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
+        """Fold in float32; where clips are uniform, no step waits for the device unless weights are asked for."""
+        total = self.count(tokens.frames, tokens.cells)
+        clips = self.cut(tokens.frames)(tokens).compact()
+        found = self._candidates(tokens, total, weights)
+        support = self._support(found, clips, total)
+        mass = clips.rows(found.mass) * phases.rows_there(clips, found.cells.shape[1])
+        # Where a clip has fewer rows than are chosen, the order names some of them again: these do not count.
+        kept = torch.zeros_like(mass).scatter_add_(1, support.order, support.take.to(mass.dtype))
+        sent = self.send(support.columns, mass * (kept == 0), support.take, self.inter_cap)
+        rows, mix = phases.merged(found, clips, support, sent)
+        return phases.emitted(tokens, found, clips, support, rows, mix, total)
+
+    def _candidates(self, tokens: VideoTokens, total: int, weights: bool) -> Candidates:
+        """Phase I, some frames at a time."""
+        frames, cells = tokens.frames, tokens.cells
+        count = cells if self.candidates is None else min(cells, math.ceil(self.candidates * total / frames))
+        block = _block(tokens.features, cells * max(cells, tokens.features.shape[2]))
+        found = [self._frames(tokens, slice(at, at + block), count, weights) for at in range(0, frames, block)]
+        return Candidates(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def _frames(self, tokens: VideoTokens, frames: slice, count: int, weights: bool) -> tuple[Tensor, ...]:
+        """The fields of `Candidates` for some frames."""
+        features = tokens.pool(tokens.features[frames]).float()
+        units = phases.unit_tokens(features, self.sketch)
+        means, weight = units.mean(1), torch.ones_like(features[:, :, 0])
+        if self.attention_power:
+            assert tokens.shallow is not None  # `needs` was checked
+            assert tokens.deep is not None
+            shallow, deep = (tokens.pool(each[frames].float()) for each in (tokens.shallow, tokens.deep))
+            weight = saliency(shallow, deep, tokens.language_grid) ** self.attention_power
+        cells = features.shape[1]
+        if count == cells:
+            chosen = torch.arange(cells, device=units.device).expand(len(units), -1)
+            mix = torch.eye(cells, dtype=units.dtype, device=units.device).expand(len(units), -1, -1)
+            return features, units, chosen, torch.ones_like(weight), weight, means, mix if weights else mix[:, :0]
+        cost = phases.distances(units) / phases.mean_cost(means)[:, None, None]
+        chosen = self.choose(tokens, frames, cost, weight, count)
+        senders = torch.ones_like(weight).scatter_(1, chosen, 0)
+        everyone = torch.ones_like(chosen, dtype=torch.bool)
+        mix, mass = absorbing(self.send(phases.columns_of(cost, chosen), senders, everyone, self.intra_cap), chosen)
+        shown = mix if weights else mix[:, :0]
+        return mix @ features, gather_rows(units, chosen), chosen, mass, weight.gather(1, chosen), means, shown
+
+    def _support(self, found: Candidates, clips: Clips, total: int) -> Support:
+        """The choice of phase II, some clips at a time."""
+        scale = phases.mean_cost(phases.clip_means(found.means, clips))
+        present = phases.rows_there(clips, found.cells.shape[1])
+        slots = present.shape[1]
+        most = min(slots, total * clips.longest // clips.frames + 1)
+        block = _block(found.units, slots * slots)
+        choices = []
+        for at in range(0, len(present), block):
+            part = slice(at, at + block)
+            cost = phases.distances(clips.rows(found.units, part)) / scale[part, None, None]
+            weight = clips.rows(found.mass * found.weight, part)
+            order = self.cover(cost, weight, present[part], most)
+            choices.append((order, phases.columns_of(cost, order)))
+        order, columns = (torch.cat(parts) for parts in zip(*choices, strict=True))
+        take = torch.arange(most, device=order.device) < clips.shares(total)[:, None]
+        return Support(order, columns, take)
+
+
+def _block(like: Tensor, numbers: int) -> int:
+    """How many items of so many numbers are worked on at a time."""
+    return max(1, (CPU_BLOCK if like.device.type == "cpu" else DEVICE_BLOCK) // numbers)

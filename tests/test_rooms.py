@@ -1,0 +1,74 @@
+"""Which file of the package may import which: no two import each other, and lower rooms know nothing of higher ones."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import vidfold
+
+PACKAGE = Path(vidfold.__file__).parent
+
+FLOORS = (
+    {"tokens", "checks", "versions", "extras", "transport", "video"},
+    {"clips", "drops", "linear", "newlines", "ops", "segments"},
+    {"reducers"},
+    {"models"},
+    {"folding"},
+    {"tiny", "app"},
+    {"bench", "evaluation"},
+    {"cli"},
+)
+"""Rooms by floor: a room imports rooms of its own floor and of those below, and models do not import reducers."""
+
+
+def module_of(path: Path) -> str:
+    parts = ("vidfold", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules of the package that a file names in its imports, wherever they stand."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name in FILES)
+        elif isinstance(node, ast.ImportFrom):
+            for each in node.names:
+                name = f"{node.module}.{each.name}"
+                if name in FILES or node.module in FILES:
+                    yield name if name in FILES else str(node.module)
+
+
+IMPORTS = {name: set(imported(path)) - {name} for name, path in FILES.items()}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_no_files_import_each_other():
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(f"these files import each other: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("floor", range(len(FLOORS)), ids=lambda floor: "-".join(sorted(FLOORS[floor])))
+def test_a_room_imports_no_room_above_it(floor):
+    below = set().union(*FLOORS[: floor + 1])
+    wrong = {
+        f"{name} imports {other}"
+        for name, others in IMPORTS.items()
+        for other in others
+        if room(name) in FLOORS[floor] and room(other) and room(other) not in below
+    }
+    assert wrong == set()
+
+
+def test_models_know_nothing_of_reducers():
+    assert not [name for name, others in IMPORTS.items() if room(name) == "models" and "reducers" in map(room, others)]
