@@ -63,10 +63,14 @@ def unit_tokens(features: Tensor, width: int | None) -> Tensor:
 
 
 def distances(units: Tensor) -> Tensor:
-    """Half squared distances of all pairs (B, n, n) of tokens (B, n, E); for unit tokens these are 1 - cos."""
+    """Half squared distances of all pairs (B, n, n) of tokens (B, n, E); for unit tokens these are 1 - cos.
+
+    Symmetric, with zeros for a token and itself: two tokens that lower a sum by the same amount are then exactly equal.
+    """
     halves = units.square().sum(2) / 2
-    cost = torch.baddbmm(halves[:, :, None], units, units.transpose(1, 2), alpha=-1)
-    return cost.add_(halves[:, None, :]).clamp_min_(0)
+    cost = (halves[:, :, None] + halves[:, None, :]).baddbmm_(units, units.transpose(1, 2), alpha=-1).clamp_min_(0)
+    cost.diagonal(dim1=1, dim2=2).zero_()
+    return cost
 
 
 def mean_cost(means: Tensor) -> Tensor:
