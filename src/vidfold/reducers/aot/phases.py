@@ -133,7 +133,7 @@ def emitted(
     frame = clips.members.flatten()[slot // count]
     matrix = None
     if found.mix.shape[1]:
-        by_frame = mix.unflatten(2, (clips.longest, count))
+        by_frame = mix.view(*mix.shape[:2], clips.longest, count)
         marks = torch.einsum("cklm,clmn->ckln", by_frame, found.mix[clips.members]).flatten(2)
         matrix = lineage.matrix(marks.flatten(0, 1)[first], clips.first[frame], tokens.cells, tokens.frames)
     return Reduction(
