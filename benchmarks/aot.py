@@ -1,8 +1,8 @@
 """How AOT's defaults were chosen: its design space and the settings of other methods, on the same clips.
 
-    .venv/bin/python benchmarks/aot.py choices --output OUT                  # AOT, one choice changed at a time
-    .venv/bin/python benchmarks/aot.py peers --output OUT                    # the knobs of the other methods
-    .venv/bin/python benchmarks/aot.py choices --split confirm --output OUT  # the same again on clips nobody chose by
+    .venv/bin/python benchmarks/aot.py choices --output OUT                  # AOT with one choice changed at a time
+    .venv/bin/python benchmarks/aot.py peers --output OUT                    # the settings of the other methods
+    .venv/bin/python benchmarks/aot.py choices --split confirm --output OUT  # again, on clips not used for any choice
 
 Settings are compared on clips of the first world of `vidfold.tiny` by the embedded model: mean accuracy over the kinds
 of question and over the retentions, and the paired difference to AOT's defaults with its standard error over clips.
@@ -15,70 +15,71 @@ import argparse
 import csv
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import aot_variants as variants
 import torch
 
 from vidfold.app.loading import load
 from vidfold.bench.suites import Case, Entry, Estimate, Prepared, mean_accuracy, prepare, score
 from vidfold.bench.suites.statistics import same_clips
-from vidfold.reducers import get
+from vidfold.reducers import AOT, METHODS, Reducer
 
 RETENTIONS = (0.25, 0.10, 0.05)
 DEFAULT = "aot"
 COLUMNS = ("setting", *(f"accuracy_{share:g}" for share in RETENTIONS), "mean", "difference", "error", "seconds")
 
-Setting = tuple[str, dict[str, Any]]
+Setting = tuple[Callable[..., Reducer], dict[str, Any]]
+"""A method or variant, and its fields beside the retention."""
 
 
 def choices() -> dict[str, Setting]:
-    """AOT with one choice changed at a time."""
-    changes: dict[str, dict[str, Any]] = {
-        "anchors by attention, support by coverage": {"anchors": "attention"},
-        "anchors and support by attention": {"anchors": "attention", "support": "attention"},
-        "attention as a weight, power .5": {"attention_power": 0.5},
-        "support by farthest point": {"support": "farthest"},
-        "facility location, power 1": {"power": 1.0},
-        "facility location, power 3": {"power": 3.0},
-        "candidates 1.3 K/F": {"candidates": 1.3},
-        "candidates 2 K/F": {"candidates": 2.0},
-        "candidates 8 K/F": {"candidates": 8.0},
-        "all tokens candidates": {"candidates": None},
-        "no merging": {"intra": "none", "inter": "none"},
-        "no merging in the frame": {"intra": "none"},
-        "no merging along the clip": {"inter": "none"},
-        "nearest anchor, capped": {"intra": "nearest", "inter": "nearest"},
-        "nearest anchor, no cap": {"intra": "nearest", "inter": "nearest", "intra_cap": 9.0, "inter_cap": 9.0},
-        "balanced transport, capped": {"intra": "balanced", "inter": "balanced"},
-        "balanced transport, no cap": {"intra": "balanced", "inter": "balanced", "intra_cap": 9.0, "inter_cap": 9.0},
-        "unbalanced transport": {"intra": "unbalanced", "inter": "unbalanced"},
-        "no caps": {"intra_cap": 9.0, "inter_cap": 9.0},
-        "epsilon .05": {"epsilon": 0.05},
-        "epsilon .25": {"epsilon": 0.25},
-        "phase-I cap .2": {"intra_cap": 0.2},
-        "phase-I cap .6": {"intra_cap": 0.6},
-        "phase-II cap .5": {"inter_cap": 0.5},
-        "phase-II cap 1.5": {"inter_cap": 1.5},
-        "price .7": {"price": 0.7},
-        "absorbed tokens weigh half": {"intra_scale": 0.5, "inter_scale": 0.5},
-        "mass not carried": {"carry_mass": False},
-        "absolute costs": {"scale": "absolute", "epsilon": 0.05, "intra_cap": 0.1, "inter_cap": 0.3},
-        "clips of 4": {"clip": 4},
-        "clips of 8": {"clip": 8},
-        "clips of 16": {"clip": 16},
-        "one clip": {"clip": 10_000},
-        "dynamic clips": {"segments": "dynamic"},
-        "optimal clips": {"segments": "optimal"},
-        "budget by novelty": {"share": "novelty"},
-        "time cost .5": {"time_cost": 0.5},
-        "time cost 1": {"time_cost": 1.0},
-        "double emission": {"emission": "double"},
-        "order of choice": {"order": "choice"},
-        "a sketch of 64 of 192 channels": {"sketch": 64},
+    """AOT with one choice changed at a time: a field, or a step (`aot_variants`)."""
+    far: dict[str, Any] = {"intra_cap": 9.0, "inter_cap": 9.0}
+    return {
+        DEFAULT: (AOT, {}),
+        "anchors by attention, support by coverage": (variants.AttentionAnchors, {}),
+        "anchors and support by attention": (variants.AttentionSupport, {}),
+        "attention as a weight, power .5": (AOT, {"attention_power": 0.5}),
+        "support by farthest point": (variants.Farthest, {}),
+        "facility location, power 1": (variants.Power, {"power": 1.0}),
+        "facility location, power 3": (variants.Power, {"power": 3.0}),
+        "candidates 1.3 K/F": (AOT, {"candidates": 1.3}),
+        "candidates 2 K/F": (AOT, {"candidates": 2.0}),
+        "candidates 8 K/F": (AOT, {"candidates": 8.0}),
+        "all tokens candidates": (AOT, {"candidates": None}),
+        "no merging": (AOT, {"intra_cap": 0.0, "inter_cap": 0.0}),
+        "no merging in the frame": (AOT, {"intra_cap": 0.0}),
+        "no merging along the clip": (AOT, {"inter_cap": 0.0}),
+        "nearest anchor, capped": (variants.Nearest, {}),
+        "nearest anchor, no cap": (variants.Nearest, far),
+        "balanced transport, capped": (variants.Balanced, {}),
+        "balanced transport, no cap": (variants.Balanced, far),
+        "unbalanced transport": (variants.Unbalanced, {}),
+        "no caps": (AOT, far),
+        "epsilon .05": (AOT, {"epsilon": 0.05}),
+        "epsilon .25": (AOT, {"epsilon": 0.25}),
+        "phase-I cap .2": (AOT, {"intra_cap": 0.2}),
+        "phase-I cap .6": (AOT, {"intra_cap": 0.6}),
+        "phase-II cap .5": (AOT, {"inter_cap": 0.5}),
+        "phase-II cap 1.5": (AOT, {"inter_cap": 1.5}),
+        "price .7": (variants.Price, {"price": 0.7}),
+        "absorbed tokens weigh half": (variants.Half, {}),
+        "mass not carried": (variants.Massless, {}),
+        "clips of 4": (AOT, {"clip": 4}),
+        "clips of 8": (AOT, {"clip": 8}),
+        "clips of 16": (AOT, {"clip": 16}),
+        "one clip": (AOT, {"clip": 10_000}),
+        "dynamic clips": (AOT, {"segments": "dynamic"}),
+        "optimal clips": (AOT, {"segments": "optimal"}),
+        "budget by novelty": (variants.Novelty, {}),
+        "time cost .5": (variants.TimeCost, {"time_cost": 0.5}),
+        "time cost 1": (variants.TimeCost, {"time_cost": 1.0}),
+        "double emission": (variants.Double, {}),
+        "a sketch of 64 of 192 channels": (AOT, {"sketch": 64}),
     }
-    return {DEFAULT: ("aot", {}), **{label: ("aot", change) for label, change in changes.items()}}
 
 
 def peers() -> dict[str, Setting]:
@@ -100,23 +101,23 @@ def peers() -> dict[str, Setting]:
         "random": {},
         "aot-paper": {},
     }
-    found: dict[str, Setting] = {DEFAULT: ("aot", {})}
+    found: dict[str, Setting] = {DEFAULT: (AOT, {})}
     for method, fields in knobs.items():
-        found[method] = (method, {})
+        found[method] = (METHODS[method], {})
         for field, values in fields.items():
-            found |= {f"{method}, {field} {value:g}": (method, {field: value}) for value in values}
-    nearest = {"anchors": "attention", "support": "attention", "intra": "nearest", "inter": "nearest"}
+            found |= {f"{method}, {field} {value:g}": (METHODS[method], {field: value}) for value in values}
     for cap in (1.0, 9.0):
         for candidates in (1.0, 2.0, 4.0):
             fields = {"intra_cap": min(cap, 1 / 3) if cap == 1 else cap, "inter_cap": cap, "candidates": candidates}
-            found[f"attention + nearest, cap {cap:g}, candidates {candidates:g}"] = ("aot", nearest | fields)
+            label = f"attention + nearest, cap {cap:g}, candidates {candidates:g}"
+            found[label] = (variants.NearestAttention, fields)
     return found
 
 
 def measure(model: Any, clips: Prepared, setting: Setting) -> list[Estimate]:
     """Mean accuracy at every retention."""
     method, fields = setting
-    entries = [Entry.of(f"{share:g}", get(method, retention=share, **fields)) for share in RETENTIONS]
+    entries = [Entry.of(f"{share:g}", method(retention=share, **fields)) for share in RETENTIONS]
     scores = score(model, clips, entries)
     return [mean_accuracy(scores[entry.label]) for entry in entries]
 
