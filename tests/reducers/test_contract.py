@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import make_video
-from vidfold import Pooling, VideoTokens
+from vidfold import Pooling, Reduction, VideoTokens
 from vidfold.reducers import AOT, METHODS, AOTPaper, BudgetedReducer, InnerReducer, Reducer, get
 from vidfold.segments import DySeg
 
@@ -71,16 +71,64 @@ def test_constant_features(reducer, value):
     assert torch.isfinite(reducer(no_attention).tokens).all()
 
 
+def same(reduction: Reduction, expected: Reduction) -> bool:
+    """Whether two reductions are equal number for number."""
+    return all(torch.equal(getattr(reduction, name), getattr(expected, name)) for name in ("tokens", "frames", "cells"))
+
+
 @reducers
-def test_slices_and_tensors_that_require_grad(reducer):
+def test_tensors_that_require_grad(reducer):
     tokens = make_video(frames=6)
-    expected = reducer(tokens)
-    every_second = torch.stack([tokens.features, -tokens.features], dim=-1).flatten(2)[:, :, ::2]
-    assert not every_second.is_contiguous()
-    for features in (every_second, tokens.features.clone().requires_grad_()):
-        reduction = reducer(replace(tokens, features=features))
-        assert torch.equal(reduction.cells, expected.cells)
-        torch.testing.assert_close(reduction.tokens.detach(), expected.tokens)
+    asking = replace(tokens, features=tokens.features.clone().requires_grad_())
+    assert same(reducer(asking), reducer(tokens))
+
+
+@reducers
+def test_autocast_changes_nothing(reducer):
+    tokens = make_video(frames=8, grid=(12, 12))
+    expected = reducer(tokens, weights=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        reduction = reducer(tokens, weights=True)
+    assert same(reduction, expected)
+    assert torch.equal(reduction.weights.to_dense(), expected.weights.to_dense())
+
+
+@reducers
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_the_default_dtype_changes_nothing(reducer, dtype):
+    tokens = make_video(frames=8, grid=(12, 12))
+    expected = reducer(tokens, weights=True)
+    torch.set_default_dtype(dtype)
+    try:
+        reduction = reducer(tokens, weights=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(reduction, expected)
+    assert torch.equal(reduction.weights.to_dense(), expected.weights.to_dense())
+
+
+LAYOUTS = {
+    "every second channel": lambda x: torch.stack([x, -x], dim=-1).flatten(-2)[..., ::2],
+    "cells last": lambda x: x.transpose(1, -1).contiguous().transpose(1, -1),
+    "frames last": lambda x: x.movedim(0, -1).contiguous().movedim(-1, 0),
+    "backwards": lambda x: x.flip(0).as_strided(x.shape, x.stride()).flip(0),
+    "not aligned": lambda x: torch.cat([x.flatten()[:1], x.flatten()])[1:].view(x.shape),
+}
+
+
+@reducers
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_layout_in_memory_changes_nothing(reducer, layout):
+    tokens = make_video(frames=8, grid=(12, 12), pooling=Pooling.NONE, channels=24)
+    given = {name: value for name, value in vars(tokens).items() if isinstance(value, torch.Tensor)}
+    assert same(reducer(replace(tokens, **{name: layout(value) for name, value in given.items()})), reducer(tokens))
+
+
+@reducers
+def test_frames_that_share_memory(reducer):
+    tokens = make_video(frames=6)
+    shared = replace(tokens, features=tokens.features[:1].expand(6, -1, -1))
+    assert same(reducer(shared), reducer(replace(shared, features=shared.features.clone())))
 
 
 @reducers
@@ -92,11 +140,22 @@ def test_a_single_token(reducer):
 
 
 @reducers
-def test_half_precision_whose_squares_overflow(reducer):
-    tokens = make_video(frames=6, dtype=torch.float16)
-    large = replace(tokens, features=tokens.features / tokens.features.abs().max() * 6e4)
-    reduction = reducer(large)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("pooling", [Pooling.NONE, Pooling.BILINEAR])
+def test_the_largest_numbers(reducer, dtype, pooling):
+    """Means of the largest numbers of a dtype are finite, and those of the tokens that are merged."""
+    tokens = make_video(frames=8, grid=(8, 8), pooling=pooling)
+    largest = torch.finfo(dtype).max
+    features = (tokens.features.double() / tokens.features.abs().max() * largest).to(dtype)
+    features = features.where(tokens.features.abs() < 1, features.sign() * largest)
+    large = replace(tokens, features=features)
+    reduction = reducer(large, weights=True)
     assert torch.isfinite(reduction.tokens).all()
+    before_pooling = getattr(reducer, "merge", "") == "encoder" or reducer.name == "aot-reference"
+    sources = features if before_pooling else replace(large, features=features.double()).pooled()
+    expected = reduction.weights.to_dense().double() @ (sources.double() / largest).flatten(0, 1)
+    close = 2 * torch.finfo(dtype).eps + 1e-6
+    torch.testing.assert_close(reduction.tokens.double() / largest, expected, atol=close, rtol=close)
 
 
 @reducers

@@ -1,11 +1,16 @@
 """OTT-Vid: the authors' program, and the exact budget against plain loops."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling
+from vidfold.reducers import ottvid
 from vidfold.reducers.ottvid import OTTVid, merge_budgets
 from vidfold.transport import sinkhorn
 
@@ -106,12 +111,10 @@ def _by_hand(method: OTTVid, video) -> dict[int, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize(
-    "settings", [{"retention": 0.1}, {"retention": 0.25, "cost_threshold": 0.05}, {"epsilon": 0.1}]
-)
-def test_equals_plain_loops(settings):
+@pytest.mark.parametrize("fields", [{"retention": 0.1}, {"retention": 0.25, "cost_threshold": 0.05}, {"epsilon": 0.1}])
+def test_equals_plain_loops(fields):
     video = make_video(frames=6, grid=(7, 8), pooling=Pooling.NONE)
-    method = OTTVid(**{"retention": 0.15, "iterations": 2000} | settings)
+    method = OTTVid(**{"retention": 0.15, "iterations": 2000} | fields)
     reduction, expected = method(video), _by_hand(method, video)
     assert (reduction.frames * video.cells + reduction.cells).tolist() == sorted(expected)
     tokens = torch.stack([expected[place] for place in sorted(expected)])
@@ -125,6 +128,44 @@ def test_merge_budgets_fill_the_cheapest_pairs_first():
     assert merge_budgets(cost, 12, 4, 0.3).tolist() == [4, 4, 4]
     assert merge_budgets(cost, 50, 4, 0.3).tolist() == [4, 4, 4]
     assert merge_budgets(cost, 5, 0, 0.3).tolist() == [0, 0, 0]
+
+
+def _budgets_by_rounds(cost, merges, cap, temperature):
+    """As many rounds as it takes, pair by pair."""
+    budget, left = [0] * len(cost), min(merges, len(cost) * cap)
+    while left:
+        open_ = [pair for pair in range(len(cost)) if budget[pair] < cap]
+        shares = ((-cost[open_] / temperature).softmax(0) * left).tolist()
+        asked = [math.floor(share) for share in shares]
+        extra = sorted(range(len(open_)), key=lambda i: -(shares[i] - asked[i]))[: left - sum(asked)]
+        left = 0
+        for i, pair in enumerate(open_):
+            wanted = budget[pair] + asked[i] + (i in extra)
+            budget[pair] = min(wanted, cap)
+            left += wanted - budget[pair]
+    return budget
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    pairs=st.integers(1, 40),
+    cap=st.integers(0, 30),
+    part=st.floats(0, 1.1),
+    spread=st.floats(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_merge_budgets_equal_the_rounds(pairs, cap, part, spread, seed):
+    cost = torch.rand(pairs, generator=torch.Generator().manual_seed(seed)) * spread
+    merges = round(part * pairs * cap)
+    expected = _budgets_by_rounds(cost, merges, cap, 0.3)
+    assert merge_budgets(cost, merges, cap, 0.3).tolist() == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ottvid, "on_host", lambda values: False)
+        assert merge_budgets(cost, merges, cap, 0.3).tolist() == expected
+        patch.setattr(ottvid, "_ROUNDS", 1)
+        budget = merge_budgets(cost, merges, cap, 0.3)
+        assert budget.sum() == sum(expected)
+        assert budget.max() <= cap
 
 
 def test_budgets_too_small_for_every_frame():
@@ -142,7 +183,7 @@ def test_budget_with_one_frame():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("fields", "message"),
     [
         ({"temporal_share": 1.2}, r"temporal_share must be in \[0, 1\], got 1.2"),
         ({"mass_temperature": 0.0}, "mass_temperature must be positive, got 0.0"),
@@ -153,6 +194,6 @@ def test_budget_with_one_frame():
         ({"position_grid": (13, 0)}, r"position_grid must have sides of at least 1, got \(13, 0\)"),
     ],
 )
-def test_bad_settings(settings, message):
+def test_bad_settings(fields, message):
     with pytest.raises(ValueError, match=message):
-        OTTVid(**settings)
+        OTTVid(**fields)

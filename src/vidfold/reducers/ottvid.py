@@ -11,10 +11,13 @@ from torch.nn import functional
 from vidfold.checks import check_count, check_ratio
 from vidfold.linear import Mix, sum_rows
 from vidfold.ops import cover as coverage
-from vidfold.ops.ranks import by_first_member, descending_rank, gather_rows
+from vidfold.ops.ranks import by_first_member, descending_rank, gather_rows, inverse
+from vidfold.ops.shares import on_host
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Grid, Reduction, VideoTokens
 from vidfold.transport import grid_distance, sinkhorn
+
+_ROUNDS = 16
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,10 @@ class OTTVid(BudgetedReducer):
 def merge_budgets(cost: Tensor, merges: int, cap: int, temperature: float) -> Tensor:
     """Share merges among pairs of frames, (P,) int64, in proportion to softmax(-cost / temperature).
 
-    What a pair cannot take, beyond ``cap``, goes to the others in the same proportion, until all is placed. Of equal
-    remainders the first pair is served first.
+    What a pair cannot take, beyond ``cap``, goes to the others in the same proportion, round by round, until all is
+    placed. Of equal remainders the first pair is served first. Every round but the last fills a pair, so there are at
+    most merges / cap + 1 of them. More than nine were never seen; what 16 rounds do not place goes to the cheapest
+    pairs that have room.
 
     Args:
         cost: (P,) float32.
@@ -182,10 +187,9 @@ def merge_budgets(cost: Tensor, merges: int, cap: int, temperature: float) -> Te
         cap: the most a pair takes.
         temperature: of the softmax.
     """
-    budget = torch.zeros_like(cost, dtype=torch.int64)
-    left = torch.tensor(min(merges, len(cost) * cap), device=cost.device)
-    # Every round but the last fills at least one pair.
-    for _ in range(len(cost)):
+    total = min(merges, len(cost) * cap)
+    budget, left = torch.zeros_like(cost, dtype=torch.int64), torch.tensor(total, device=cost.device)
+    for _ in range(min(_ROUNDS, total // max(cap, 1) + 1)):
         open_ = budget < cap
         share = (-cost / temperature).masked_fill(~open_, -torch.inf).softmax(0).nan_to_num(0) * left
         whole = share.floor().long()
@@ -193,9 +197,12 @@ def merge_budgets(cost: Tensor, merges: int, cap: int, temperature: float) -> Te
         asked = budget + whole + (descending_rank(fraction) < left - whole.sum())
         budget = asked.clamp_max(cap)
         left = (asked - budget).sum()
-        if cost.device.type == "cpu" and not bool(left):
+        if on_host(cost) and not bool(left):
             break
-    return budget
+    order = cost.argsort(stable=True)
+    room = (cap - budget)[order]
+    rest = (left - (room.cumsum(0) - room)).clamp_min(0)
+    return budget + torch.minimum(room, rest)[inverse(order)]
 
 
 def _distribution(weight: Tensor) -> Tensor:
