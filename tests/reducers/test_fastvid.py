@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cosine_similarity
 
+import vidfold
 from tests import by_hand
+from tests.models import builders
 from tests.peers import peer_cases, peer_video
 from vidfold import VideoTokens
 from vidfold.reducers.fastvid import FastVID
@@ -149,8 +151,12 @@ def test_similar_frames_are_merged_in_the_qwen_program():
 
 @pytest.mark.parametrize("program", ["ov", "lv"])
 def test_two_of_the_programs_need_the_pooling_head(program):
-    with pytest.raises(ValueError, match=f"original='{program}' needs VideoTokens.head_attention"):
-        FastVID(original=program)(replace(peer_video(9), head_attention=None))
+    method = FastVID(original=program)
+    assert method.needs == {"head_attention"}
+    with pytest.raises(ValueError, match=r"fastvid needs VideoTokens\.head_attention, which is None"):
+        method(replace(peer_video(9), head_attention=None))
+    with pytest.raises(ValueError, match=r"llava_onevision cannot give VideoTokens\.head_attention"):
+        vidfold.fold(builders.shared(6, 8), method)
 
 
 @pytest.mark.parametrize("program", ["ov", "lv", "qwen"])

@@ -30,7 +30,7 @@ def absorbing(sent: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
 def pooling_matrix(tokens: VideoTokens) -> Tensor:
     """What each cell of the language grid takes of every patch, (N, H*W) float32 on the device of the tokens."""
     height, width = tokens.grid
-    return tokens.pool(torch.eye(height * width, device=tokens.features.device)[None])[0]
+    return tokens.pool(torch.eye(height * width, dtype=torch.float32, device=tokens.features.device)[None])[0]
 
 
 def surviving(pooling: Tensor, cells: Tensor, anchors: Tensor, mix: Tensor) -> Tensor:

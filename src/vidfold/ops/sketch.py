@@ -35,4 +35,4 @@ def _signs(count: int, device: torch.device) -> Tensor:
     value = torch.arange(1, count + 1, device=device)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         value = ((value ^ (value >> shift)) * factor) & 0xFFFFFFFF
-    return 1.0 - 2.0 * ((value >> 16) & 1)
+    return 1 - 2 * ((value >> 16) & 1).float()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.amp import is_autocast_available
 
 from vidfold.checks import check_ratio
 from vidfold.linear import Mix
-from vidfold.ops.shares import kept_tokens
+from vidfold.ops.shares import kept_tokens, on_host
 from vidfold.tokens import Reduction, VideoTokens
+
+_LARGEST = 2.0**40
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,15 @@ class Reducer(ABC):
 
     @abstractmethod
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold tokens that were checked already; see `__call__`."""
+        """Fold tokens that were checked already; see `__call__`. Only there are dtype, layout and range seen to."""
 
     @torch.no_grad()
     def __call__(self, tokens: VideoTokens, *, weights: bool = False) -> Reduction:
-        """Fold one video, without gradients.
+        """Fold one video in float32, without gradients.
+
+        Autocast is off meanwhile, sums are taken in one order whatever the layout in memory, and numbers so large that
+        their squares overflow are folded on a scale of their own. On a GPU products may still be in TF32 where torch
+        was told so for the whole process (`torch.set_float32_matmul_precision`): that choice stays the caller's.
 
         Args:
             tokens: the video, (F, H*W, D) features of any float dtype; the result has the same dtype and device.
@@ -70,12 +80,17 @@ class Reducer(ABC):
                     f"{self.name} needs VideoTokens.{field}, which is None: the model family that made these tokens "
                     f"does not give it, or was not asked to; a method without that need is 'random'"
                 )
-        if tokens.side is None:
-            return self.reduce(tokens, weights=weights)
-        reduction = self.reduce(tokens, weights=True)
-        return dataclasses.replace(
-            reduction, side=_folded(reduction, tokens.side), weights=reduction.weights if weights else None
-        )
+        device = tokens.features.device.type
+        with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
+            in_range, scale = _in_range(_contiguous(tokens))
+            reduction = self.reduce(in_range, weights=weights or tokens.side is not None)
+            changes: dict[str, Any] = {}
+            if scale is not None:
+                changes["tokens"] = _saturated(reduction.tokens / scale)
+            if tokens.side is not None:
+                changes["side"] = _folded(reduction, tokens.side)
+                changes["weights"] = reduction.weights if weights else None
+        return dataclasses.replace(reduction, **changes) if changes else reduction
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,43 @@ class BudgetedReducer(Reducer):
                 f"the count of {self!r} depends on the video's content; it is known beforehand with original=False"
             )
         return kept_tokens(self.retention, frames, cells)
+
+
+def _contiguous(tokens: VideoTokens) -> VideoTokens:
+    """The video with every field contiguous, so that the same values are always summed in the same order."""
+    given = {name: value for name, value in vars(tokens).items() if isinstance(value, Tensor)}
+    return _with(tokens, {name: value.contiguous() for name, value in given.items() if not value.is_contiguous()})
+
+
+def _in_range(tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
+    """The video with features of at most 2**40, whose squares have finite sums in float32, and by what it is scaled.
+
+    The scale is a power of two, so scaling is exact; None: not scaled. Off the host, where a look would be a wait, the
+    scale is 1 then.
+    """
+    features = tokens.features
+    if torch.finfo(features.dtype).max <= _LARGEST:
+        return tokens, None
+    peak = torch.stack(features.aminmax()).abs().amax()
+    if on_host(peak) and peak <= _LARGEST:
+        return tokens, None
+    scale = torch.exp2((math.log2(_LARGEST) - peak.frexp().exponent).clamp_max(0).to(peak.dtype))
+    newline = None if tokens.newline is None else tokens.newline * scale
+    return _with(tokens, {"features": features * scale, "newline": newline}), scale
+
+
+def _saturated(tokens: Tensor) -> Tensor:
+    """The tokens, infinite ones as the largest number of their dtype: a mean of such numbers may round up."""
+    largest = torch.finfo(tokens.dtype).max
+    return tokens.clamp_(-largest, largest)
+
+
+def _with(tokens: VideoTokens, fields: dict[str, Any]) -> VideoTokens:
+    """The video with other values in some fields, which need no check."""
+    changed = copy(tokens) if fields else tokens
+    for name, value in fields.items():
+        object.__setattr__(changed, name, value)
+    return changed
 
 
 def _folded(reduction: Reduction, side: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class FastVID(BudgetedReducer):
     itself and the mean of what joined it. Where frames would overflow, context gives way to salient tokens.
 
     Saliency is the attention of the tower's pooling head where the model family gives it (as published), else received
-    attention in a deep layer; the programs "ov" and "lv" insist on the former.
+    attention in a deep layer; the programs "ov" and "lv" read only the former.
 
     Attributes:
         clips: c, segments at least.
@@ -61,7 +61,6 @@ class FastVID(BudgetedReducer):
     name = "fastvid"
     published = "FastVID, NeurIPS 2025, arXiv 2503.11187"
     idea = "dynamic segments; salient tokens of every frame, and density peaks that absorb their segment"
-    needs = frozenset({"deep"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,6 +74,11 @@ class FastVID(BudgetedReducer):
             raise ValueError(f"original must be False, 'ov', 'lv' or 'qwen', got {self.original!r}")
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Attention of the tower's pooling head for the programs that read no other, else received attention."""
+        return frozenset({"head_attention"} if self.original in ("ov", "lv") else {"deep"})
+
+    @property
     def exact(self) -> bool:
         """Whether the count is known from frames and cells alone: not in the authors' program."""
         return not self.original
@@ -83,15 +87,7 @@ class FastVID(BudgetedReducer):
         """Fold in float32; no step waits for the device unless ``weights`` or an original are asked for.
 
         Every token of a segment meets all its anchor frames, so cost grows with the square of a segment's length.
-
-        Raises:
-            ValueError: "ov" or "lv" without attention of the pooling head.
         """
-        if self.original in ("ov", "lv") and tokens.head_attention is None:
-            raise ValueError(
-                f"fastvid with original={self.original!r} needs VideoTokens.head_attention, which is None; "
-                "original=False does with received attention"
-            )
         frames, cells = tokens.frames, tokens.cells
         total = None if self.original else self.count(frames, cells)
         pooled = tokens.pooled().float()

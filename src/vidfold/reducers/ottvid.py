@@ -214,5 +214,5 @@ def _distribution(weight: Tensor) -> Tensor:
 def _positions(places: Tensor, grid: Grid) -> Tensor:
     """Positions (F, Ks, 2) of cells read as those of ``grid``, which may be smaller than their own."""
     height, width = grid
-    row, column = places // width, places % width
+    column, row = (places % width).float(), (places // width).float()
     return torch.stack([column / max(width - 1, 1), row / max(height - 1, 1)], dim=-1)

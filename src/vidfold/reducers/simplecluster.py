@@ -128,7 +128,7 @@ def _rotate(part: Tensor, place: Tensor, theta: float) -> Tensor:
     pairs = part.shape[2] // 2
     if pairs == 0:
         return part
-    frequency = theta ** (-torch.arange(pairs, device=part.device) / pairs)
+    frequency = theta ** (-torch.arange(pairs, dtype=torch.float32, device=part.device) / pairs)
     angle = place[:, :, None] * frequency
     even, odd = part[:, :, 0 : 2 * pairs : 2], part[:, :, 1 : 2 * pairs : 2]
     turned = torch.stack([even * angle.cos() - odd * angle.sin(), even * angle.sin() + odd * angle.cos()], dim=3)

@@ -159,7 +159,7 @@ def _span(cost: Tensor, a: Tensor, b: Tensor) -> float:
 
 def _marginal(name: str, mass: Tensor | None, shape: tuple[int, int], device: torch.device) -> Tensor:
     if mass is None:
-        return torch.full(shape, 1 / shape[1], device=device)
+        return torch.full(shape, 1 / shape[1], dtype=torch.float32, device=device)
     if mass.shape not in (shape, shape[1:]):
         raise ValueError(f"{name} must be of shape {shape} or {shape[1:]}, got {tuple(mass.shape)}")
     if mass.device != device:

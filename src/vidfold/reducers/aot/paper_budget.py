@@ -48,7 +48,7 @@ def clip_budget(total: int, cells: int, clips: Clips, keep: float, repeat: bool)
     """
     share, lengths = clips.shares(total), clips.lengths
     copies = 1 + (repeat & (lengths > 1)).to(torch.int64)
-    units = copies + (lengths - 1).clamp_min(0) * keep
+    units = copies + (lengths - 1).clamp_min(0).float() * keep
     fewest = -(-share // (copies + lengths - 1).clamp_min(1))
     anchors = torch.minimum(torch.maximum((share / units + 0.5).floor().long(), fewest), share).clamp_max(cells)
     repeated = torch.minimum((copies - 1) * anchors, share - anchors)

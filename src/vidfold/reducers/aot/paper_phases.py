@@ -84,7 +84,7 @@ def mix_frames(
     senders = uniform_mass(~mask & has_both, saliency)
     receivers = uniform_mass(valid & has_both, None if saliency is None else saliency.gather(1, anchors))
     sent = row_shares(solve(cost, senders, receivers, span=span).plan)
-    brings = 1 / (~mask).sum(1).clamp_min(1)[:, None, None] if scale is None else scale
+    brings = 1 / (~mask).sum(1).clamp_min(1).float()[:, None, None] if scale is None else scale
     mix, mass = absorbing(brings * sent, anchors)
     if nearest:
         closest = nearest_shares(cost, valid) * (~mask & has_both)[:, :, None]
