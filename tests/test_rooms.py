@@ -1,4 +1,4 @@
-"""Which file of the package may import which: no two import each other, and lower rooms know nothing of higher ones."""
+"""Imports inside the package: no two files import each other, and no room imports a room above it."""
 
 import ast
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ FLOORS = (
     {"bench", "evaluation"},
     {"cli"},
 )
-"""Rooms by floor: a room imports rooms of its own floor and of those below, and models do not import reducers."""
+"""Rooms by floor, lowest first. A room imports only its own floor and lower ones; models do not import reducers."""
 
 
 def module_of(path: Path) -> str:
@@ -33,7 +33,7 @@ FILES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Modules of the package that a file names in its imports, wherever they stand."""
+    """Modules of the package that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names if each.name in FILES)
@@ -70,5 +70,5 @@ def test_a_room_imports_no_room_above_it(floor):
     assert wrong == set()
 
 
-def test_models_know_nothing_of_reducers():
+def test_models_do_not_import_reducers():
     assert not [name for name, others in IMPORTS.items() if room(name) == "models" and "reducers" in map(room, others)]

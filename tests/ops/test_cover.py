@@ -131,14 +131,14 @@ def test_copies_are_chosen_once_each(choose):
 
 
 @pytest.mark.parametrize("choose", [farthest, facility])
-def test_gains_fall(choose):
+def test_gains_decrease(choose):
     cost, weight, members = problem(3, count=20)
     _, gain = choose(cost, torch.ones_like(weight), members, 12)
     assert (gain[1:, 1:-1] >= gain[1:, 2:] - 1e-4).all()
 
 
 @pytest.mark.parametrize("choose", [farthest, facility])
-def test_a_batch_is_a_loop(choose):
+def test_batch_equals_a_loop(choose):
     cost, weight, members = problem(4)
     order, _ = choose(cost, weight, members, 4)
     for item in range(len(cost)):
@@ -146,7 +146,7 @@ def test_a_batch_is_a_loop(choose):
         assert alone[0].tolist() == order[item].tolist()
 
 
-def test_locations_without_weight_are_still_different():
+def test_locations_without_weight_are_unique():
     order, _ = facility(torch.rand(1, 6, 6), torch.zeros(1, 6), torch.ones(1, 6, dtype=torch.bool), 6)
     assert sorted(order[0].tolist()) == list(range(6))
 
@@ -176,7 +176,7 @@ def test_farthest_units_as_by_hand(ahead, monkeypatch):
     assert torch.equal(farthest(cost, ones, ones.bool(), 25, start=torch.tensor([3, 17]))[0], order)
 
 
-def test_only_what_may_repeat_repeats():
+def test_repeats_only_on_request():
     copies = make_units(1, 3).repeat(1, 4, 1)
     start = torch.tensor([0])
     assert sorted(farthest_units(copies, start, 12)[0].tolist()) == list(range(12))

@@ -82,6 +82,6 @@ def test_bad_settings(settings, message):
         SimpleCluster(**settings)
 
 
-def test_a_start_beyond_the_video_is_refused():
+def test_start_after_the_video_raises():
     with pytest.raises(ValueError, match="start=5000 is not one of the video's 120 tokens"):
         SimpleCluster(start=5000)(make_video())

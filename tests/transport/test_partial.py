@@ -72,7 +72,7 @@ def test_mass_only_scales_the_plan():
     torch.testing.assert_close(solve(cost, mass, takes), shares * mass[:, :, None])
 
 
-def test_nothing_is_iterated():
+def test_closed_form_needs_no_iterations():
     found = partial(*problem(4), epsilon=EPSILON, price=PRICE, cap=1.0)
     assert found.converged.all()
     assert found.error.tolist() == pytest.approx([0, 0, 0])

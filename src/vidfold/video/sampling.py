@@ -97,7 +97,7 @@ def available(path: str | PathLike[str], frames: int) -> int:
 
 
 def _file(path: str | PathLike[str]) -> Path:
-    """The path of a file; a ValueError for an address, whose slashes a `Path` would change."""
+    """The path of a local file; a ValueError for a URL, since `Path` would change its slashes."""
     if "://" in str(path):
         raise ValueError(f"{str(path)!r} is an address; give the path of a video file on this machine")
     return Path(path)
