@@ -101,6 +101,8 @@ def _video_stream(container: Any, name: str) -> Any:
     if kind.endswith("_pipe") or kind == "image2" or (stream.frames == 1 and not stream.duration):
         animated = " or an animated WebP, which FFmpeg does not read" if kind == "webp_pipe" else ""
         raise ValueError(f"{name} is a still image{animated}; give a video file")
+    if stream.codec_context is None:  # decoding it would crash PyAV before 18.1
+        raise ValueError(f"{name} is damaged or cut short: its header does not say how its frames are coded")
     return stream
 
 
