@@ -9,12 +9,12 @@ OUT ?= out
 EVAL := .venv-eval
 EVAL_STAMP := $(EVAL)/.ready
 
-.PHONY: setup demo test test-eval lint format bench clean
+.PHONY: setup demo test test-matrix test-eval lint format bench clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@echo "== setup: a Python environment in $(VENV) (a minute or two, about 1.5 GB with a CPU build of torch)"
+	@echo "== setup: a Python environment in $(VENV) (a minute or two, 1.5 GB with a CPU build of torch, 6 GB with one for CUDA)"
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@start=$$(date +%s); \
@@ -33,15 +33,19 @@ test: setup
 	@echo "== test: the whole suite (a few minutes on two cores)"
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
 
+test-matrix: setup
+	@echo "== test-matrix: oldest, pinned and newest dependencies on every Python that is here (an hour or two on two cores)"
+	$(BIN)/python scripts/test_matrix.py $(MATRIX)
+
 # lmms-eval needs an older PyAV than the rest is developed with, so it has an environment of its own.
 $(EVAL_STAMP): pyproject.toml
 	@echo "== test-eval: a Python environment with lmms-eval in $(EVAL) (a minute or two, about 2.5 GB)"
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(EVAL) && \
+	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 && \
 	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
-		transformers==5.23.0 lmms-eval==0.7.3 decord pytest && \
-	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[eval]' && \
+		transformers==5.23.0 lmms-eval==0.7.3 pytest -e '.[eval]' && \
 	$(EVAL)/bin/vidfold repair && \
 	touch $(EVAL_STAMP)
 
@@ -70,4 +74,4 @@ bench: setup
 	$(BIN)/python benchmarks/methods.py
 
 clean:
-	rm -rf $(VENV) $(EVAL) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

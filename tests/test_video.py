@@ -41,7 +41,7 @@ def film(
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             if not hasattr(stream, "set_display_rotation"):
-                pytest.skip("PyAV before 18 writes no display matrix")
+                pytest.skip("PyAV before 17.1 writes no display matrix")
             stream.set_display_rotation(rotation)
         if sound:
             audio = container.add_stream("aac", rate=44100)
