@@ -43,7 +43,6 @@ $(EVAL_STAMP): pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(EVAL) && \
-	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 && \
 	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
 		transformers==5.23.0 lmms-eval==0.7.3 pytest -e '.[eval]' && \
 	$(EVAL)/bin/vidfold repair && \
