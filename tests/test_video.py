@@ -33,7 +33,7 @@ def film(
     """A file whose frames all differ: a moving block, a brightening background. ``times`` are in milliseconds."""
     settings = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=settings) as container:
-        # Without cpu-independent, x264's assembly may write the same small pictures a little differently each time.
+        # Without cpu-independent, x264 may encode the same small pictures slightly differently each time.
         settings = {"g": str(gop), "x264-params": "cpu-independent=1"} | options
         stream = container.add_stream(codec, rate=rate, options=settings)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
@@ -275,9 +275,9 @@ def test_file_name_that_looks_like_a_protocol(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["https://example.com/clip.mp4", "file://clip.mp4", "rtsp://camera/1"])
-def test_an_address_is_named_unchanged(address):
+def test_url_raises(address):
     for read in (sample, available):
-        with pytest.raises(ValueError, match=f"'{address}' is an address; give the path of a video file"):
+        with pytest.raises(ValueError, match=f"'{address}' is a URL; give the path of a local video file"):
             read(address, 2)
 
 
@@ -314,7 +314,7 @@ def test_error_for_a_truncated_file_says_how_many_frames_decode(tmp_path):
         counts.append(int(str(error.value).split(" of the 8")[0].split()[-1]))
     assert counts == sorted(counts, reverse=True)
     assert 0 < counts[0] < 8
-    cut.write_bytes(data[: len(data) // 2])  # a whole frame and a part of one: PyAV before 18 gives neither
+    cut.write_bytes(data[: len(data) // 2])  # one frame and a part of the next: PyAV before 18 decodes neither
     with pytest.raises(ValueError, match="cut short"):
         sample(cut, 8)
     for length in (20, len(data) // 10, len(data) - 1):
@@ -323,11 +323,11 @@ def test_error_for_a_truncated_file_says_how_many_frames_decode(tmp_path):
             np.testing.assert_array_equal(sample(cut, 8).pixels, pixels[np.arange(8) * 39 // 7])
 
 
-def test_a_file_cut_short_within_its_header(tmp_path):
+def test_file_cut_short_within_its_header(tmp_path):
     path = film(tmp_path / "clip.mp4")
     data = path.read_bytes()
     path.write_bytes(data[: data.find(b"moov") + 400])
-    with pytest.raises(ValueError, match=r"clip\.mp4' is damaged or cut short: its header does not say how"):
+    with pytest.raises(ValueError, match=r"clip\.mp4' is damaged or cut short: its header does not name a codec"):
         sample(path, 2)
 
 

@@ -84,7 +84,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
 
 
 def _tolerant_of_tags(version: str) -> dict[str, str]:
-    """Arguments of ``av.open`` for tags that are not UTF-8; PyAV 19 reads those without."""
+    """Arguments of ``av.open`` to accept tags that are not UTF-8; PyAV 19 needs none."""
     return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
@@ -101,8 +101,8 @@ def _video_stream(container: Any, name: str) -> Any:
     if kind.endswith("_pipe") or kind == "image2" or (stream.frames == 1 and not stream.duration):
         animated = " or an animated WebP, which FFmpeg does not read" if kind == "webp_pipe" else ""
         raise ValueError(f"{name} is a still image{animated}; give a video file")
-    if stream.codec_context is None:  # decoding it would crash PyAV before 18.1
-        raise ValueError(f"{name} is damaged or cut short: its header does not say how its frames are coded")
+    if stream.codec_context is None:  # decoding would crash PyAV before 18.1
+        raise ValueError(f"{name} is damaged or cut short: its header does not name a codec")
     return stream
 
 

@@ -99,7 +99,7 @@ def available(path: str | PathLike[str], frames: int) -> int:
 def _file(path: str | PathLike[str]) -> Path:
     """The path of a local file; a ValueError for a URL, since `Path` would change its slashes."""
     if "://" in str(path):
-        raise ValueError(f"{str(path)!r} is an address; give the path of a video file on this machine")
+        raise ValueError(f"{str(path)!r} is a URL; give the path of a local video file")
     return Path(path)
 
 
