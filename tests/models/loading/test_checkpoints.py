@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor, dynamic_module_utils
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionProcessor,
+    dynamic_module_utils,
+)
 
 from vidfold import extras, models, tiny
 from vidfold.models.loading.weights import INDEX
@@ -62,6 +69,24 @@ def test_the_hub_without_connection(monkeypatch):
         models.load("no such: name")
 
 
+def test_config_and_processor_are_of_the_same_revision(monkeypatch):
+    given = {}
+
+    def note(kind):
+        former = kind.from_pretrained
+
+        def from_pretrained(name, **settings):
+            given[kind.__name__] = settings.get("revision")
+            return former(name, **settings)
+
+        monkeypatch.setattr(kind, "from_pretrained", from_pretrained)
+
+    for kind in (AutoConfig, AutoProcessor, AutoModelForImageTextToText):
+        note(kind)
+    models.load(str(tiny.path()), revision="second")
+    assert given == dict.fromkeys(("AutoConfig", "AutoProcessor", "AutoModelForImageTextToText"), "second")
+
+
 def test_transformers_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(extras.MissingExtra, match=r"transformers is not installed: pip install 'vidfold\[models\]'"):
@@ -89,7 +114,7 @@ def test_transformers_missing(monkeypatch):
         (changed(image_token_index="<image>"), "image_token_index"),
         (changed(video_token_index=10**20), "its video_token_index is 1000"),
         (changed(text__hidden_act=3), "hidden_act"),
-        (changed(vision__patch_size=0), "division"),
+        (changed(vision__num_attention_heads=0), "division"),
         (changed(architectures=5), "int"),
         (changed(dtype="float99"), "float99"),
         (changed(auto_map=5), "int"),

@@ -13,6 +13,9 @@ from vidfold.models.loading import published
 from vidfold.models.loading.weights import check_none, files_of
 from vidfold.models.registry import FAMILIES
 
+HUB = ("revision", "token", "cache_dir", "local_files_only")
+"""Settings that say where a checkpoint is found; they hold for its config and processor as well."""
+
 
 def load(name: str, *, trust_remote_code: bool = False, **settings: Any) -> tuple[Any, Any]:
     """A model of a supported family and its processor.
@@ -26,8 +29,8 @@ def load(name: str, *, trust_remote_code: bool = False, **settings: Any) -> tupl
         name: a folder, or an identifier on the Hugging Face hub such as "lmms-lab/LLaVA-Video-7B-Qwen2".
         trust_remote_code: whether Python code that comes with the checkpoint may run. Nobody is asked: by default a
             checkpoint that needs such code is refused.
-        settings: of ``from_pretrained``, such as ``dtype``, ``device_map``, ``attn_implementation``; by default the
-            checkpoint's own dtype on the CPU.
+        settings: of ``from_pretrained``, such as ``dtype``, ``device_map``, ``attn_implementation``, ``revision``; by
+            default the checkpoint's own dtype on the CPU.
 
     Returns:
         The model in evaluation mode, and its processor.
@@ -48,14 +51,16 @@ def load(name: str, *, trust_remote_code: bool = False, **settings: Any) -> tupl
 def _loaded(name: str, settings: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:
     from transformers import PreTrainedConfig
 
+    hub = {key: settings[key] for key in HUB if key in settings}
     # The small file first: it tells whether the large ones are of use.
-    content, _ = PreTrainedConfig.get_config_dict(name)
+    content, _ = PreTrainedConfig.get_config_dict(name, **hub)
     if not isinstance(content, dict):
         raise ValueError(f"its config.json holds a {type(content).__name__}, not an object with fields")
     if published.is_published(content):
-        model, processor = published.load(name, content, settings, trust)
+        folder = Path(name) if Path(name).is_dir() else published.fetched(name, hub)
+        model, processor = published.load(folder, content, settings, trust)
     else:
-        model, processor = _stock(name, settings, trust)
+        model, processor = _stock(name, hub, settings, trust)
     for config in (model.config, model.generation_config):
         _check_ids(config.to_dict())
     if hasattr(model.config, llava_video.RECORD):
@@ -63,15 +68,15 @@ def _loaded(name: str, settings: Mapping[str, Any], trust: bool) -> tuple[Any, A
     return model.eval(), processor
 
 
-def _stock(name: str, settings: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:
+def _stock(name: str, hub: Mapping[str, Any], settings: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
 
-    config = AutoConfig.from_pretrained(name, trust_remote_code=trust)
+    config = AutoConfig.from_pretrained(name, trust_remote_code=trust, **hub)
     if config.model_type not in FAMILIES:
         raise ValueError(f"it is of the family {config.model_type!r}; supported are: {', '.join(sorted(FAMILIES))}")
     if Path(name).is_dir():
         files_of(Path(name))
-    processor = AutoProcessor.from_pretrained(name, trust_remote_code=trust)
+    processor = AutoProcessor.from_pretrained(name, trust_remote_code=trust, **hub)
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(f"its processor is a {type(processor).__name__}, which takes no videos")
     model, report = AutoModelForImageTextToText.from_pretrained(

@@ -2,8 +2,7 @@
 
 transformers does not convert them. Here the weights get the names of a stock
 ``LlavaOnevisionForConditionalGeneration``, which is then built with them; nothing is written, and weights stay
-memory-mapped until they are placed.
-`published_config` makes the config, `published_processor` the processor.
+memory-mapped until they are placed. `published_config` makes the config, `published_processor` the processor.
 """
 
 from __future__ import annotations
@@ -48,14 +47,21 @@ def is_published(content: Mapping[str, Any]) -> bool:
     return content.get("model_type") == "llava_qwen" or "LlavaQwenForCausalLM" in architectures
 
 
-def load(name: str, content: Mapping[str, Any], settings: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:
+def fetched(name: str, settings: Mapping[str, Any]) -> Path:
+    """The local copy of a repository on the hub; ``settings`` are of ``snapshot_download``."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, allow_patterns=list(FILES), **settings))
+
+
+def load(folder: Path, content: Mapping[str, Any], settings: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:
     """A ``LlavaOnevisionForConditionalGeneration`` and its ``LlavaOnevisionProcessor``.
 
     Prompts mark videos and images by ``<video>`` and ``<image>``, whose ids are the first two past the tokenizer's. The
     embedding has rows to spare for them, which pad it to a round number.
 
     Args:
-        name: a folder, or an identifier on the hub.
+        folder: of the checkpoint.
         content: of its ``config.json``.
         settings: of ``from_pretrained``, with ``dtype``.
         trust: whether code that comes with the checkpoint may run.
@@ -63,10 +69,8 @@ def load(name: str, content: Mapping[str, Any], settings: Mapping[str, Any], tru
     Raises:
         ValueError: a checkpoint of another build, or weights that are missing, unknown or of another shape.
     """
-    from huggingface_hub import snapshot_download
     from transformers import GenerationConfig, LlavaOnevisionForConditionalGeneration
 
-    folder = Path(name) if Path(name).is_dir() else Path(snapshot_download(name, allow_patterns=list(FILES)))
     weights = _weights(folder)
     config = config_of(content, folder, rows=len(weights.get("model.embed_tokens.weight", ())))
     with torch.device("meta"):
