@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.ops.ranks import first_true
 from vidfold.ops.shares import host_bound
 from vidfold.tokens import VideoTokens
 
@@ -60,6 +63,16 @@ class Clips:
         lengths = functional.pad(starts[1:], (0, 1), value=frames) - starts
         return cls(starts, lengths, frames, frames if longest is None else longest)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Clips]) -> Clips:
+        """The clips of several videos as those of one video, in which they follow one another."""
+        if len(parts) == 1:
+            return parts[0]
+        ends = list(accumulate(part.frames for part in parts))
+        starts = [part.starts + (end - part.frames) for part, end in zip(parts, ends, strict=True)]
+        lengths = torch.cat([part.lengths for part in parts])
+        return cls(torch.cat(starts), lengths, ends[-1], max(part.longest for part in parts))
+
     @property
     def most(self) -> int:
         """An upper bound of the number of clips that are not empty, which the host knows without a wait."""
@@ -89,9 +102,9 @@ class Clips:
         """The same clips without empty ones, where their padding would cost more than one wait for the device."""
         if len(self.starts) * self.longest <= 2 * (self.frames + self.longest):
             return self
-        used = self.lengths > 0
-        lengths = self.lengths[used]
-        return Clips(self.starts[used], lengths, self.frames, int(lengths.max()))
+        used, longest = torch.stack([(self.lengths > 0).sum(), self.lengths.max()]).tolist()
+        filled = first_true(self.lengths > 0, used)
+        return Clips(self.starts[filled], self.lengths[filled], self.frames, longest)
 
     @property
     def _places(self) -> Tensor:

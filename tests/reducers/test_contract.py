@@ -159,6 +159,28 @@ def test_the_largest_numbers(reducer, dtype, pooling):
 
 
 @reducers
+@pytest.mark.parametrize("weights", [False, True])
+def test_several_videos_are_as_each_alone(reducer, weights):
+    shapes = [{}, {"frames": 3, "grid": (7, 5)}, {"dtype": torch.bfloat16}, {}, {"pooling": Pooling.NONE}, {}]
+    videos = [make_video(**shape, seed=seed) for seed, shape in enumerate(shapes)]
+    videos[4] = replace(videos[4], side=videos[4].features[None, :, :, :3])
+    together = reducer.many(videos, weights=weights)
+    assert len(together) == len(videos)
+    for video, found in zip(videos, together, strict=True):
+        alone = reducer(video, weights=weights)
+        assert torch.equal(found.frames, alone.frames)
+        assert torch.equal(found.cells, alone.cells)
+        assert (found.grid, found.full) == (alone.grid, alone.full)
+        torch.testing.assert_close(found.tokens, alone.tokens, atol=1e-6, rtol=1e-6)
+        assert (found.side is None) == (alone.side is None)
+        if weights:
+            torch.testing.assert_close(found.weights.to_dense(), alone.weights.to_dense(), atol=1e-6, rtol=1e-6)
+        else:
+            assert found.weights is None
+    assert reducer.many([]) == []
+
+
+@reducers
 def test_weights_rebuild_the_tokens(reducer):
     tokens = make_video(frames=7, grid=(7, 6))
     plain, reduction = reducer(tokens), reducer(tokens, weights=True)

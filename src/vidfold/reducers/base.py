@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -59,13 +60,12 @@ class Reducer(ABC):
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold tokens that were checked already; see `__call__`. Only there are dtype, layout and range seen to."""
 
-    @torch.no_grad()
-    def __call__(self, tokens: VideoTokens, *, weights: bool = False) -> Reduction:
-        """Fold one video in float32, without gradients.
+    def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
+        """`reduce` for several videos; a method may fold those of one shape side by side."""
+        return [self.reduce(video, weights=weights) for video in videos]
 
-        Autocast is off meanwhile, sums are taken in one order whatever the layout in memory, and numbers so large that
-        their squares overflow are folded on a scale of their own. On a GPU products may still be in TF32 where torch
-        was told so for the whole process (`torch.set_float32_matmul_precision`): that choice stays the caller's.
+    def __call__(self, tokens: VideoTokens, *, weights: bool = False) -> Reduction:
+        """Fold one video in float32, without gradients; see `many`.
 
         Args:
             tokens: the video, (F, H*W, D) features of any float dtype; the result has the same dtype and device.
@@ -74,23 +74,40 @@ class Reducer(ABC):
         Raises:
             ValueError: the tokens lack something the method needs.
         """
+        return self.many([tokens], weights=weights)[0]
+
+    @torch.no_grad()
+    def many(self, videos: Sequence[VideoTokens], *, weights: bool = False) -> list[Reduction]:
+        """Fold several videos in float32, without gradients; each result is as of a call with that video alone.
+
+        Autocast is off meanwhile, sums are taken in one order whatever the layout in memory, and numbers so large that
+        their squares overflow are folded on a scale of their own. On a GPU products may still be in TF32 where torch
+        was told so for the whole process (`torch.set_float32_matmul_precision`): that choice stays the caller's.
+
+        Args:
+            videos: of any shapes, on one device; see `__call__`.
+            weights: also compute the matrices of the folds.
+
+        Raises:
+            ValueError: a video lacks something the method needs.
+        """
         for field in sorted(self.needs):
-            if getattr(tokens, field) is None:
+            if any(getattr(tokens, field) is None for tokens in videos):
                 raise ValueError(
                     f"{self.name} needs VideoTokens.{field}, which is None: the model family that made these tokens "
                     f"does not give it, or was not asked to; a method without that need is 'random'"
                 )
-        device = tokens.features.device.type
+        if not videos:
+            return []
+        device = videos[0].features.device.type
         with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
-            in_range, scale = _in_range(_contiguous(tokens))
-            reduction = self.reduce(in_range, weights=weights or tokens.side is not None)
-            changes: dict[str, Any] = {}
-            if scale is not None:
-                changes["tokens"] = _saturated(reduction.tokens / scale)
-            if tokens.side is not None:
-                changes["side"] = _folded(reduction, tokens.side)
-                changes["weights"] = reduction.weights if weights else None
-        return dataclasses.replace(reduction, **changes) if changes else reduction
+            in_range = [_in_range(_contiguous(tokens)) for tokens in videos]
+            shown = weights or any(tokens.side is not None for tokens in videos)
+            folded = self.reduce_all([tokens for tokens, _ in in_range], weights=shown)
+            return [
+                _restored(reduction, tokens.side, scale, weights)
+                for reduction, (tokens, scale) in zip(folded, in_range, strict=True)
+            ]
 
 
 @dataclass(frozen=True)
@@ -119,10 +136,22 @@ class BudgetedReducer(Reducer):
         return kept_tokens(self.retention, frames, cells)
 
 
+def _restored(reduction: Reduction, side: Tensor | None, scale: Tensor | None, weights: bool) -> Reduction:
+    """The reduction of a video that was folded ``scale`` times as large, with its side features folded as well."""
+    changes: dict[str, Any] = {}
+    if scale is not None:
+        changes["tokens"] = _saturated(reduction.tokens / scale)
+    if side is not None:
+        changes["side"] = _folded(reduction, side)
+    if not weights and reduction.weights is not None:
+        changes["weights"] = None
+    return dataclasses.replace(reduction, **changes) if changes else reduction
+
+
 def _contiguous(tokens: VideoTokens) -> VideoTokens:
     """The video with every field contiguous, so that the same values are always summed in the same order."""
     given = {name: value for name, value in vars(tokens).items() if isinstance(value, Tensor)}
-    return _with(tokens, {name: value.contiguous() for name, value in given.items() if not value.is_contiguous()})
+    return with_fields(tokens, {name: value.contiguous() for name, value in given.items() if not value.is_contiguous()})
 
 
 def _in_range(tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
@@ -139,7 +168,7 @@ def _in_range(tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
         return tokens, None
     scale = torch.exp2((math.log2(_LARGEST) - peak.frexp().exponent).clamp_max(0).to(peak.dtype))
     newline = None if tokens.newline is None else tokens.newline * scale
-    return _with(tokens, {"features": features * scale, "newline": newline}), scale
+    return with_fields(tokens, {"features": features * scale, "newline": newline}), scale
 
 
 def _saturated(tokens: Tensor) -> Tensor:
@@ -148,7 +177,7 @@ def _saturated(tokens: Tensor) -> Tensor:
     return tokens.clamp_(-largest, largest)
 
 
-def _with(tokens: VideoTokens, fields: dict[str, Any]) -> VideoTokens:
+def with_fields(tokens: VideoTokens, fields: dict[str, Any]) -> VideoTokens:
     """The video with other values in some fields, which need no check."""
     changed = copy(tokens) if fields else tokens
     for name, value in fields.items():

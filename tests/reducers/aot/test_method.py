@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import make_video
 from vidfold import AOT, Pooling, VideoTokens
+from vidfold.ops import cover, shares
+from vidfold.reducers import base
 from vidfold.reducers.aot import method as aot
 from vidfold.reducers.aot.method import POWER, PRICE
 from vidfold.segments import DySeg
@@ -250,16 +253,57 @@ def test_a_sketch_chooses_nearly_the_same():
     assert covered[1] < 1.05 * covered[0]
 
 
-def test_no_host_sync():
-    """On meta tensors nothing can look at a value."""
-    video = make_video(frames=20)
+def meta_video(frames: int) -> VideoTokens:
+    """A video without values, so whatever looks at one, as a wait for the device does, fails."""
+    video = make_video(frames=frames)
     meta = object.__new__(VideoTokens)
     for field in fields(VideoTokens):
         value = getattr(video, field.name)
         object.__setattr__(meta, field.name, value.to("meta") if isinstance(value, torch.Tensor) else value)
-    for choice in ({}, {"attention_power": 0.5}, {"candidates": None}):
-        method = AOT(retention=0.13, **choice)
-        assert len(method.reduce(meta, weights=False)) == method.count(20, video.cells)
+    return meta
+
+
+@pytest.mark.parametrize("videos", [1, 3])
+@pytest.mark.parametrize(
+    "method",
+    [
+        AOT(retention=0.13),
+        AOT(retention=0.13, attention_power=0.5),
+        AOT(retention=0.13, candidates=None),
+        AOT.paper(retention=0.13, iterations=3),
+    ],
+    ids=["default", "attention", "all", "paper"],
+)
+def test_no_host_sync(method, videos):
+    found = method.reduce_all([meta_video(20)] * videos, weights=False)
+    assert [len(each) for each in found] == [method.count(20, make_video(frames=1).cells)] * videos
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which a host waits for its device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        masked = name in ("index", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        self.count += masked or name in ("_local_scalar_dense", "nonzero", "masked_select")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("videos", [1, 3])
+def test_clips_found_in_the_content_cost_one_wait(videos, monkeypatch):
+    for module in (base, cover, shares):
+        monkeypatch.setattr(module, "on_host", lambda values: False)
+    same = [make_video(frames=40)] * videos
+    lists = []
+    whole = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda values: lists.append(1) or whole(values))
+    with Waits() as waits:
+        AOT(retention=0.2, segments=DySeg(clips=3)).many(same)
+    assert waits.count + len(lists) == 1
 
 
 def test_compiles_as_one_graph_with_equal_results():

@@ -19,6 +19,7 @@ from vidfold.reducers.aot.paper import AOTPaper
 from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference
 from vidfold.reducers.aot.saliency import saliency
+from vidfold.reducers.aot.together import side_by_side
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
@@ -140,8 +141,21 @@ class AOT(BudgetedReducer):
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; where clips are uniform, no step waits for the device unless weights are asked for."""
-        total = self.count(tokens.frames, tokens.cells)
-        clips = self.cut(tokens.frames)(tokens).compact()
+        return self.reduce_all([tokens], weights=weights)[0]
+
+    def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
+        """`reduce` for several videos: those of one shape are folded side by side."""
+
+        def cut(tokens: VideoTokens) -> Clips:
+            return self.cut(tokens.frames)(tokens)
+
+        def fold(tokens: VideoTokens, clips: Clips, count: int) -> Reduction:
+            total = count * self.count(tokens.frames // count, tokens.cells)
+            return self._fold(tokens, clips.compact(), total, weights)
+
+        return side_by_side(videos, cut, fold)
+
+    def _fold(self, tokens: VideoTokens, clips: Clips, total: int, weights: bool) -> Reduction:
         found = self._candidates(tokens, total, weights)
         support = self._support(found, clips, total)
         mass = clips.rows(found.mass) * phases.rows_there(clips, found.cells.shape[1])
@@ -154,7 +168,7 @@ class AOT(BudgetedReducer):
     def _candidates(self, tokens: VideoTokens, total: int, weights: bool) -> Candidates:
         """Phase I, some frames at a time."""
         frames, cells = tokens.frames, tokens.cells
-        count = cells if self.candidates is None else min(cells, math.ceil(self.candidates * total / frames))
+        count = cells if self.candidates is None else min(cells, math.ceil(self.candidates * (total / frames)))
         block = _block(tokens.features, cells * max(cells, tokens.features.shape[2]))
         found = [self._frames(tokens, slice(at, at + block), count, weights) for at in range(0, frames, block)]
         return Candidates(*(torch.cat(parts) for parts in zip(*found, strict=True)))

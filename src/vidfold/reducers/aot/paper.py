@@ -17,6 +17,7 @@ from vidfold.ops.mixing import pooling_matrix, surviving
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
 from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
 from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_frames, strongest_cells
+from vidfold.reducers.aot.together import side_by_side
 from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
@@ -110,8 +111,17 @@ class AOTPaper(BudgetedReducer):
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` are asked for."""
-        total = self.count(tokens.frames, tokens.cells)
-        clips = segmenter(self.segments, self.clip)(tokens)
+        return self.reduce_all([tokens], weights=weights)[0]
+
+    def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
+        """`reduce` for several videos: those of one shape are folded side by side."""
+
+        def fold(tokens: VideoTokens, clips: Clips, count: int) -> Reduction:
+            return self._fold(tokens, clips, count * self.count(tokens.frames // count, tokens.cells), weights)
+
+        return side_by_side(videos, segmenter(self.segments, self.clip), fold)
+
+    def _fold(self, tokens: VideoTokens, clips: Clips, total: int, weights: bool) -> Reduction:
         budget = clip_budget(total, tokens.cells, clips, self.kept_share, self.repeat_key)
         found = self._candidates(tokens, clips, budget, weights)
         merged, kept = absorb_clips(
@@ -123,7 +133,7 @@ class AOTPaper(BudgetedReducer):
             time_scale=self.time_scale,
             carry_mass=self.carry_mass,
         )
-        return self._emitted(tokens, clips, budget, found, merged, kept)
+        return self._emitted(tokens, clips, budget, found, merged, kept, total)
 
     def _solve(self, cost: Tensor, senders: Tensor, receivers: Tensor, *, span: float) -> Transport:
         return sinkhorn(cost, senders, receivers, epsilon=self.epsilon, span=span, iterations=self.iterations)
@@ -187,7 +197,14 @@ class AOTPaper(BudgetedReducer):
         return mix, mix @ features, valid, anchors, mass, pooled_deep.gather(1, anchors)
 
     def _emitted(
-        self, tokens: VideoTokens, clips: Clips, budget: ClipBudget, found: Candidates, merged: Tensor, kept: Tensor
+        self,
+        tokens: VideoTokens,
+        clips: Clips,
+        budget: ClipBudget,
+        found: Candidates,
+        merged: Tensor,
+        kept: Tensor,
+        total: int,
     ) -> Reduction:
         """The K tokens in reading order."""
         frames, rows = found.valid.shape
@@ -204,7 +221,7 @@ class AOTPaper(BudgetedReducer):
             banks = [kept | first, found.valid[clips.first] & last]
             from_merged = torch.cat([torch.zeros_like(last), last], dim=1)
             stands_for = torch.stack([frame, clips.first], dim=1)
-        chosen = reading_order(torch.stack(banks, dim=1), self.count(frames, tokens.cells))
+        chosen = reading_order(torch.stack(banks, dim=1), total)
         slot, row = chosen // rows, chosen % rows
         frame, start = stands_for.flatten()[slot], clips.first[slot // len(banks)]
 

@@ -99,8 +99,9 @@ def inter_merge(
         return torch.ones(len(tokens), dtype=torch.bool, device=tokens.device), anchors
     plan = _inter_plan(anchors[:, :width], tokens[:, :width], gap)
     share = plan / plan.sum(1, keepdim=True).clamp_min(1e-9)
-    strongest = share.amax(1).double()
-    kept = strongest < torch.quantile(strongest, keep)
+    strongest = share.amax(1)
+    # Less than the interpolated quantile is less than the value above it: no value lies between the two.
+    kept = strongest < strongest.sort().values[math.ceil(keep * (len(strongest) - 1))]
     share = share * ~kept[:, None]
     merged = (anchors + scale * share.T @ tokens) / (1 + scale * share.sum(0)[:, None])
     return kept, merged
