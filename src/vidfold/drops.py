@@ -1,4 +1,4 @@
-"""What each layer of a language model reads of a video: a schedule of drops, known before any token exists."""
+"""Schedules of drops: the share of a video's tokens that each layer of a language model reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidfold.ops.shares import kept_tokens
 
 @dataclass(frozen=True)
 class Drop:
-    """From one decoder layer on, only a share of every video's tokens is left.
+    """From one decoder layer on, only a share of every video's tokens is kept.
 
     Attributes:
         layer: the first decoder layer that reads fewer tokens, counted from 0; layer 0 always reads all.
@@ -24,7 +24,7 @@ class Drop:
     scorer: int
 
     def left(self, full: int) -> int:
-        """Tokens left of a video of ``full`` tokens: the share met exactly, and at least one."""
+        """Tokens kept of a video of ``full`` tokens: the share met exactly, and at least one."""
         return kept_tokens(self.share, full, 1)
 
 

@@ -4,8 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.conftest import make_video
 from tests.peers import peer_video
@@ -82,36 +80,3 @@ def test_originals_run_on_any_video(method, video):
     assert ((reduction.frames >= 0) & (reduction.frames < tokens.frames)).all()
     assert ((reduction.cells >= 0) & (reduction.cells < tokens.cells)).all()
     assert torch.equal(method(tokens).tokens, reduction.tokens)
-
-
-@pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=25, deadline=None)
-@given(
-    frames=st.integers(1, 10),
-    grid=st.tuples(st.integers(1, 7), st.integers(1, 7)),
-    retention=st.floats(1e-3, 1),
-    threshold=st.sampled_from([-1.0, 0.3, 0.8, 1.0]),
-    content=st.sampled_from(["moving", "frozen", "repeating", "empty"]),
-    seed=st.integers(0, 99),
-)
-def test_any_video(method, frames, grid, retention, threshold, content, seed):
-    video = full_video(frames=frames, grid=grid, channels=3, seed=seed)
-    if content == "frozen":
-        video = dataclasses.replace(video, features=video.features[:1].expand(frames, -1, -1).contiguous())
-    elif content == "repeating":
-        video = dataclasses.replace(video, features=video.features.round())
-    elif content == "empty":
-        video = dataclasses.replace(
-            video, features=torch.zeros_like(video.features), deep=torch.zeros_like(video.deep), head_attention=None
-        )
-    known = {field.name for field in dataclasses.fields(method)}
-    fields = known & {"threshold", "temporal_threshold", "segment_threshold"}
-    reducer = method(retention, **dict.fromkeys(fields, threshold))
-    reduction = reducer(video, weights=True)
-    assert len(reduction) == reducer.count(frames, video.cells)
-    place = reduction.frames * video.cells + reduction.cells
-    assert (place.diff() > 0).all(), "reading order, each cell once"
-    dense = reduction.weights.to_dense()
-    assert (dense >= 0).all()
-    torch.testing.assert_close(dense.sum(1), torch.ones(len(reduction)))
-    torch.testing.assert_close(dense @ video.pooled().flatten(0, 1), reduction.tokens, atol=1e-5, rtol=1e-5)

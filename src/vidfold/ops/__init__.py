@@ -1,1 +1,1 @@
-"""What methods are made of: ranks, covers, clusters, shares, still cells, sketches."""
+"""Tensor operations that several methods share: ranks, covers, clusters, shares, still cells, sketches."""

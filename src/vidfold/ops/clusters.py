@@ -15,7 +15,7 @@ from vidfold.ops.shares import host_bound
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Who is a centre, and where everyone else goes.
+    """The centres, and which centre every point joins.
 
     Attributes:
         centre: (B, n) bool.
@@ -61,7 +61,7 @@ def density_peaks(
         merged = points.clone() if merge is None else merge(points.flatten(0, 1)).view_as(points)
         return _peaks(merged, group, count, neighbours, capped)
 
-    # In host memory it costs nothing to know which items and places are padding.
+    # On the host it is free to look which items and places are padding.
     centre, nearest, rank = torch.zeros_like(member), torch.full_like(group, size), torch.zeros_like(group)
     used = member.any(1).nonzero()[:, 0]
     if len(used) > 0:
@@ -106,9 +106,9 @@ def _peaks(points: Tensor, group: Tensor, count: Tensor, neighbours: int, capped
 
 
 def _squared_distances(points: Tensor, member: Tensor) -> Tensor:
-    """Squared Euclidean distances over E, (B, n, n), of points (B, n, E), which are moved to around their mean.
+    """Squared Euclidean distances over E, (B, n, n), of points (B, n, E), from which their mean is subtracted in place.
 
-    Around the mean less cancels.
+    Around the mean the squares are small, so rounding is small beside their differences.
     """
     scale = 1 / points.shape[2]
     inside = member[:, None, :].to(points.dtype)

@@ -1,4 +1,4 @@
-"""Ranks and orders: who comes first, by value, by window, by place; of equals always the lower index."""
+"""Ranks and orders by value, by window and by place. Of equal values the lower index comes first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def inverse(order: Tensor) -> Tensor:
 
 
 def descending_rank(values: Tensor) -> Tensor:
-    """Rank of each entry along the last axis, 0 for the largest; of equals the lower index comes first. int64."""
+    """Rank of each entry along the last axis, 0 for the largest; of equal ones the lower index comes first. int64."""
     return inverse(values.argsort(dim=-1, descending=True, stable=True))
 
 
@@ -52,7 +52,7 @@ def gather_rows(values: Tensor, index: Tensor) -> Tensor:
 
 
 def first_members(labels: Tensor, groups: int) -> Tensor:
-    """Lowest index (groups,) int64 in each group of ``labels`` (S,); S where it is empty. The label G is no group."""
+    """Lowest index (G,) int64 in each group of ``labels`` (S,), S where it is empty; the label G means no group."""
     index = torch.arange(len(labels), device=labels.device)
     return labels.new_full((groups + 1,), len(labels)).scatter_reduce_(0, labels, index, "amin")[:groups]
 
@@ -60,7 +60,7 @@ def first_members(labels: Tensor, groups: int) -> Tensor:
 def by_first_member(labels: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Groups numbered in the order of their first members: the new labels (S,) and those members (groups,).
 
-    The label G is no group, and stays.
+    The label G means no group, and is unchanged.
     """
     first, order = first_members(labels, groups).sort()
     return functional.pad(inverse(order), (0, 1), value=groups)[labels], first
@@ -92,8 +92,8 @@ def local_and_global(
 ) -> Tensor:
     """Choose anchors: the most attended of each window in a shallow layer, then the most attended in a deep one.
 
-    Windows take turns, best first, so their quotas differ by at most one and a small window leaves its turn to
-    the others. Global anchors come from what is left, so the total is exact.
+    Windows take turns, best first, so their quotas differ by at most one; a window without tokens passes its turn on.
+    Global anchors are other tokens, so the total is exact.
 
     Args:
         shallow: (F, N) attention received in a shallow layer, on ``grid``.

@@ -27,8 +27,8 @@ def apportion(total: Tensor | int, sizes: Tensor, least: Tensor | int = 0) -> Te
     Args:
         total: (...) int64 or a number, at most the sum of the sizes.
         sizes: (..., n) int64, tokens in each set; no set gets more.
-        least: (..., n) or a number, what a set should get at least, at most its size. The largest sets come first
-            where the total does not suffice for that.
+        least: (..., n) or a number, what a set should get at least, at most its size. If the total is too small
+            for that, the largest sets come first.
 
     Returns:
         (..., n) int64 that sums to ``total``.
@@ -56,8 +56,8 @@ def on_host(values: Tensor) -> bool:
 
 
 def host_bound(values: Tensor, bound: int) -> int:
-    """An upper bound of whole numbers that costs no wait: the largest of them in host memory, else ``bound``.
+    """An upper bound of whole numbers without a wait: the largest of them if they lie on the host, else ``bound``.
 
-    For the width of padded batches: what lies beyond the largest is padding, so the result is the same either way.
+    For the width of padded batches: all beyond the largest is padding, so the result is the same either way.
     """
     return int(values.max()) if on_host(values) else bound

@@ -1,4 +1,4 @@
-"""What stands still over a segment: its tokens of one cell, merged over time into the segment's first frame."""
+"""Static cells: over a clip their tokens hardly change, so they are merged into the clip's first frame."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vidfold.ops.ranks import inverse
 
 @dataclass(frozen=True, eq=False)
 class Still:
-    """The cells of every segment that are merged over time.
+    """The cells of every clip that are merged over time.
 
     Attributes:
         clips: of the video.
-        static: (F, N) bool, cells that stand still over the segment of the frame; the same in all its frames.
+        static: (F, N) bool, static cells of the clip that the frame lies in; the same in all its frames.
     """
 
     clips: Clips
@@ -26,13 +26,13 @@ class Still:
 
     @classmethod
     def of(cls, clips: Clips, steadiness: Tensor, threshold: float, most: int | None = None) -> Still:
-        """Cells of segments of more than one frame that are steadier than a threshold.
+        """Cells of clips of more than one frame whose steadiness is above a threshold.
 
         Args:
             clips: of the video.
-            steadiness: (F, N), of the segment that each frame lies in.
-            threshold: cells above stand still.
-            most: tokens that merging may save at most; the steadiest cells come first. None: any number.
+            steadiness: (F, N), how alike the tokens of a cell are over the clip that each frame lies in.
+            threshold: cells above it are static.
+            most: largest number of tokens that merging may save; the steadiest cells come first. None: any number.
         """
         static = (steadiness > threshold) & ((clips.position == 0) & (clips.length > 1))[:, None]
         if most is not None:
@@ -44,11 +44,11 @@ class Still:
 
     @property
     def lead(self) -> Tensor:
-        """(F, N) bool, static cells of the first frame of each segment: where the merged tokens stand."""
+        """(F, N) bool, static cells of the first frame of each clip, on which the merged tokens stand."""
         return self.static & (self.clips.position == 0)[:, None]
 
     def merge(self) -> Mix:
-        """Static tokens become their mean over the segment; the others stay."""
+        """Static tokens become their mean over the clip; the others stay."""
         frames, cells = self.static.shape
         index = torch.arange(frames * cells, device=self.static.device).view(frames, cells)
         target = torch.where(self.static, index[self.clips.first], index)

@@ -1,4 +1,4 @@
-"""The trivial baselines of honest tables: everything, random tokens, even grids in space and time, block means."""
+"""Baselines that look at no content: all tokens, random tokens, even grids in space and time, block means."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidfold.tokens import Grid, Reduction, VideoTokens
 
 @dataclass(frozen=True)
 class Identity(Reducer):
-    """Keeps every token where it was; the model must answer as if nothing had been folded."""
+    """Keeps every token in its place: the model must answer as it does unfolded."""
 
     name = "identity"
     published = "none: the baseline"
@@ -38,7 +38,7 @@ class Random(BudgetedReducer):
     """Keeps K tokens drawn uniformly without replacement over the whole video.
 
     Attributes:
-        seed: of its own generator, so that the same video keeps the same tokens and no global state is touched.
+        seed: of its own generator: the same video keeps the same tokens, and the global generator is not changed.
     """
 
     seed: int = 0
@@ -124,7 +124,7 @@ class SpacetimeGrid(BudgetedReducer):
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
-        every: n. None: round(retention ** (-1/3)), which thins time as much as height and width.
+        every: n. None: round(retention ** (-1/3)), which reduces time as much as height and width.
     """
 
     every: int | None = None
@@ -153,9 +153,8 @@ class AveragePool(BudgetedReducer):
     """Pools every frame to the coarser grid that is nearest to the budget, and drops the surplus evenly.
 
     The coarser grid is the smallest with at least K tokens over all frames whose shape (height to width) is within a
-    factor of two of the frame's; of equal ones the nearest in shape. Its cells are means of disjoint blocks. What is
-    then more than K is left out at even distances along the whole video. A pooled token stands for the middle of its
-    block.
+    factor of two of the frame's; of equal ones the nearest in shape. Its cells are means of disjoint blocks. Tokens
+    beyond K are dropped at even distances along the whole video. A pooled token stands for the middle of its block.
     """
 
     name = "average"

@@ -1,4 +1,4 @@
-"""Keep tokens that lie far apart: what coverage alone is worth, without merging."""
+"""Keep tokens that lie far apart: coverage alone, without merging."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Diverse(BudgetedReducer):
     """Keeps K tokens of the whole video by farthest-point selection on 1 - cosine (Gonzalez 1985).
 
     The first is the token least similar to the mean of all unit tokens; then always the one least similar to all
-    chosen. Nothing is merged and no attention is read. Serial in the K choices, each of which costs one pass over the
-    F*N tokens, so that time grows with the square of the video's length.
+    chosen. Nothing is merged and no attention is read. Serial in the K choices; each costs one pass over the F*N
+    tokens, so time grows with the square of the video's length.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
@@ -26,7 +26,7 @@ class Diverse(BudgetedReducer):
 
     name = "diverse"
     published = "none: a baseline (Gonzalez 1985)"
-    idea = "keeps tokens far from one another, from the least usual one on"
+    idea = "keeps tokens far from one another, beginning with the least usual one"
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K pooled tokens in reading order."""

@@ -17,13 +17,13 @@ class DivPrune(BudgetedReducer):
     """Keeps a diverse subset of the whole video (CVPR 2025, arXiv 2503.02175): max-min diversity by farthest-first.
 
     The first token is the one farthest from its nearest neighbour; then always the one farthest (1 - cosine) from
-    all chosen. Serial in the K choices, each of which costs one pass over the F*N tokens; the first choice looks at
-    all pairs. The time so grows with the square of the video's length.
+    all chosen. Serial in the K choices; each costs one pass over the F*N tokens. Time grows with the square
+    of the video's length.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
-        original: the authors' program: K = round(retention * F*N), halves to even, and a token may be chosen, and
-            emitted, again where only copies of chosen ones are left.
+        original: the authors' program: K = round(retention * F*N), halves to even, and a token may be chosen and
+            emitted again where only copies of chosen tokens remain.
     """
 
     original: bool = False

@@ -22,14 +22,14 @@ class DyCoke(BudgetedReducer):
     """DyCoke, temporal token merging (CVPR 2025, arXiv 2411.15024): its stage before the language model.
 
     In windows of four frames the second frame is compared with the first, the third with the first, the fourth with
-    the third, cell by cell; each keeps the tokens least like the earlier one's, the first keeps all. The published
-    method cannot go below a quarter of the tokens. Here windows of 8, 16, ... frames go on by the same rule, a frame
-    is compared with the one whose place in the window has the lowest set bit cleared; a budget below one frame keeps
-    evenly spaced cells of the first.
+    the third, cell by cell. Each keeps the tokens least like those of the earlier frame; the first keeps all. The
+    published method cannot keep less than a quarter of the tokens. Here windows of 8, 16, ... frames follow the same
+    rule: a frame is compared with the one whose place in the window has the lowest set bit cleared. A budget below
+    one frame keeps evenly spaced cells of the first.
 
     Attributes:
-        original: the authors' program with ``drop`` in place of ``retention``, and its flaws: the third frame of the
-            last window stays whole where that window is complete, the last of an odd number of frames is lost, and
+        original: the authors' program, with ``drop`` in place of ``retention`` and with its faults: the third frame
+            of the last window keeps all if that window is complete, the last of an odd number of frames is lost, and
             tokens come in order of similarity.
         drop: K, share of tokens that the later frames of a window lose, in [0, 1], with ``original``.
     """

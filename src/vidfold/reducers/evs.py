@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.reducers.baselines import spread_cells
+from vidfold.segments.optimal import similarities
 from vidfold.tokens import Reduction, VideoTokens
 
 
@@ -18,8 +19,8 @@ class EVS(BudgetedReducer):
     """Efficient Video Sampling (arXiv 2510.14624), as vLLM has it: drops what repeats the same cell a frame earlier.
 
     A token's score is 1 - cosine to the token of the same cell in the previous frame; the first frame always comes
-    first. The K highest are kept unchanged. A budget below one frame keeps evenly spread cells of the first frame:
-    there the method has nothing to go by.
+    first. The K highest are kept unchanged. A budget below one frame keeps evenly spread cells of the first frame,
+    for which there are no scores.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
@@ -45,9 +46,6 @@ class EVS(BudgetedReducer):
         total = self.count(tokens.frames, tokens.cells)
         if total < tokens.cells:
             return select(tokens, spread_cells(total, tokens.language_grid, tokens.features.device), weights=weights)
-        features = tokens.pooled().float()
-        norm = torch.linalg.vector_norm(features, dim=2).clamp_min(torch.finfo(features.dtype).tiny)
-        cosine = torch.linalg.vecdot(features[1:], features[:-1]) / norm[1:] / norm[:-1]
-        change = functional.pad(1 - cosine, (0, 0, 1, 0), value=torch.inf)
+        change = functional.pad(1 - similarities(tokens.pooled().float()), (0, 0, 1, 0), value=torch.inf)
         kept = change.flatten().argsort(descending=True, stable=True)[:total]
         return select(tokens, kept.sort().values, weights=weights)

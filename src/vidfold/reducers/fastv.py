@@ -17,7 +17,7 @@ class FastV(InnerReducer):
 
     Attributes:
         retention: share of every video's tokens that the layers after the first ``layer`` ones read, in (0, 1].
-        layer: how many layers read all tokens; the last of them ranks.
+        layer: number of layers that read all tokens; attention of the last of them ranks the tokens.
     """
 
     retention: float = 0.5

@@ -1,4 +1,4 @@
-"""FastVID: the salient tokens of every frame, and anchors of a few frames that take in their whole segment."""
+"""FastVID: the salient tokens of every frame, and anchors of a few frames that absorb their whole segment."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class FastVID(BudgetedReducer):
     The video is cut where frames change (`vidfold.segments.DySeg`). A segment's budget goes to salient tokens, the most
     attended of each frame, kept unchanged, and for the share ``context`` to anchors: in every ``stride``-th frame,
     counted from the segment's last, density peaks among the tokens that are not salient. All other tokens of the
-    segment join, once for every anchor frame, its anchor of highest cosine similarity; an anchor becomes a blend of
-    itself and the mean of what joined it. Where frames would overflow, context gives way to salient tokens.
+    segment join, once for every anchor frame, its anchor of highest cosine similarity. An anchor becomes a blend of
+    itself and the mean of the tokens that joined it. Where frames would overflow, there are fewer anchors and more
+    salient tokens.
 
     Saliency is the attention of the tower's pooling head where the model family gives it (as published), else received
     attention in a deep layer; the programs "ov" and "lv" read only the former.
@@ -41,13 +42,13 @@ class FastVID(BudgetedReducer):
         threshold: tau, cosine similarity of frames below which the video is cut. Published: 0.9, Qwen2.5-VL 0.84.
         context: d, share of the budget for anchors, rounded down, in [0, 1].
         stride: p, frames from one anchor frame to the next.
-        beta: weight of an anchor itself, in [0, 1]; never less than its equal share with what joined it.
+        beta: weight of an anchor itself, in [0, 1]; at least its equal share with the tokens that joined it.
         neighbours: of the density peaks.
-        original: False, or one of the authors' three programs with its own budget of floor(r N) tokens a frame:
-            "ov" (LLaVA-OneVision) loses what does not divide evenly among anchors, and lets an anchor join itself;
-            "lv" (LLaVA-Video) uses all of it, and lets the anchors of one frame join those of another; "qwen"
-            (Qwen2.5-VL), as "lv", compares mean features of frames, counts runs of frames more alike than 0.95 as
-            one, and caps what a frame may keep, so that its count depends on the content.
+        original: False, or one of the authors' three programs with its own budget of floor(r N) tokens a frame.
+            "ov" (LLaVA-OneVision) loses the remainder of the division among anchors, and an anchor joins itself.
+            "lv" (LLaVA-Video) uses the whole budget, and the anchors of one frame join those of another. "qwen"
+            (Qwen2.5-VL) is like "lv", but compares mean features of frames, counts runs of frames more alike than
+            0.95 as one, and caps the tokens of a frame, so its count depends on the content.
     """
 
     clips: int = 8

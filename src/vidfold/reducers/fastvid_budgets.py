@@ -65,7 +65,7 @@ def original_quota(
 
     Args:
         clips: the segments.
-        repeated: (F,) bool, frames that get nothing, because the next one of the segment is much the same.
+        repeated: (F,) bool, frames that get nothing because the next frame of the segment is almost equal.
         per_frame: n, tokens a frame.
         cells: N.
         context: d.

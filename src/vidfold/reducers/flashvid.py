@@ -30,8 +30,8 @@ class FlashVID(BudgetedReducer):
     keeps the share ``alpha`` of every frame's tokens unchanged: farthest first, by cosine distance times attention.
     Tree-based merging (TSTM): within a segment, every other token joins the most similar one of the frame before, if
     more similar than ``temporal_threshold``; a tree becomes the mean of its tokens and stands where its first token
-    stood. Of as many trees as the budget asks the least similar stay apart. What is left in each frame is clustered by
-    density peaks down to the budget.
+    stood. If the budget needs more trees, the least similar tokens do not join. The remaining trees of each frame are
+    clustered by density peaks to meet the budget.
 
     ADTS is serial over a frame's chosen tokens, all frames at once. The original reads attention of the last vision
     layer that is used (`deep_layer=-1` where a model family offers the choice).
@@ -47,8 +47,8 @@ class FlashVID(BudgetedReducer):
         original: the authors' program: ``ceil(expansion r N)`` tokens a frame, spatial clusters rounded up, so the
             count depends on the content; frames are compared by their mean tokens; a tree is the sum of its tokens
             over one plus the *direct* children of its root; one-frame segments cluster the selected tokens once more;
-            "attn_div_v2" lets the product be negative and a token be chosen twice.
-        expansion: of the budget, with ``original``: the authors prune it again inside the language model.
+            with "attn_div_v2" the product may be negative and a token may be chosen twice.
+        expansion: factor of the budget, with ``original``: the authors prune again inside the language model.
     """
 
     alpha: float = 0.7
@@ -90,7 +90,9 @@ class FlashVID(BudgetedReducer):
             ValueError: weights of the original's sums.
         """
         if self.original and weights:
-            raise ValueError("flashvid with original=True adds tokens up: its sums have no weights that sum to 1")
+            raise ValueError(
+                "flashvid with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"
+            )
         frames, cells = tokens.frames, tokens.cells
         full = frames * cells
         total = None if self.original else self.count(frames, cells)
@@ -173,7 +175,7 @@ class FlashVID(BudgetedReducer):
         return torch.where(joining > spare, edge, self.temporal_threshold)[:, None]
 
     def _clusters(self, trees: Tensor, left: Tensor, clips: Clips) -> Tensor:
-        """Spatial clusters of each frame (F,), given its trees (F,) and what its selected tokens leave it (F,)."""
+        """Spatial clusters of each frame (F,), given its trees (F,) and its budget without selected tokens (F,)."""
         frame = torch.arange(len(trees), device=trees.device)
         if not self.original:
             totals = torch.zeros_like(left).scatter_add_(0, clips.first, left)
@@ -189,7 +191,7 @@ def _of_segments(values: Tensor, clips: Clips) -> Tensor:
 
 
 def _layers(chosen: Reduction, clusters: Reduction) -> Reduction:
-    """Two reductions of one video in one order; tokens of both may stand on the same cell."""
+    """Two reductions of one video as one, in reading order; tokens of both may stand on the same cell."""
     cells = chosen.grid[0] * chosen.grid[1]
     frame, cell = torch.cat([chosen.frames, clusters.frames]), torch.cat([chosen.cells, clusters.cells])
     order = (frame * cells + cell).argsort(stable=True)

@@ -22,7 +22,7 @@ def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats
         weight: (F, N), not negative unless ``repeats``.
         count: (F,) int64, tokens to choose in each frame.
         most: an upper bound of it.
-        repeats: whether a token may be chosen again, as it is where all others have negative weights.
+        repeats: whether a token may be chosen again, as happens where all others have negative weights.
 
     Returns:
         (F, N) int64, how often each token was chosen.
@@ -31,7 +31,7 @@ def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats
     distance = pooled @ pooled.transpose(1, 2)
     distance.div_(-norm[:, :, None]).div_(norm[:, None, :]).add_(1).clamp_min_(0)
     if repeats:
-        # The second smallest of the weighted distances, itself included: a negative weight turns their order round.
+        # The second smallest of the weighted distances, itself included: a negative weight reverses their order.
         second = min(2, weight.shape[1])
         near = distance.topk(second, largest=False).values[..., -1]
         score = torch.where(weight < 0, distance.topk(second).values[..., -1], near) * weight

@@ -1,4 +1,4 @@
-"""HoliTom's outer stage: merge what stands still over optimal segments, then thin out each set by the same ratio."""
+"""HoliTom's outer stage: merge static cells over optimal segments, then reduce each set by the same ratio."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from vidfold.tokens import Reduction, VideoTokens
 class HoliTom(BudgetedReducer):
     """HoliTom (NeurIPS 2025, arXiv 2505.21334), its stage before the language model.
 
-    The video is cut where merging what stands still saves most tokens (`vidfold.segments.OptimalSeg`). Static cells of
-    a segment are merged over time; the merged tokens are clustered by density peaks, a centre takes in the mean of its
-    members. Of each frame's other tokens the most attended stay. Both kinds are thinned by the same ratio; whole
-    numbers come from largest remainders, and no segment loses all of its static tokens while the budget has one for
-    each. Where the budget is larger than what merging leaves, the least steady cells are not merged.
+    The video is cut where merging static cells saves most tokens (`vidfold.segments.OptimalSeg`). Static cells of
+    a segment are merged over time; the merged tokens are clustered by density peaks, and a centre absorbs the mean of
+    its members. Of each frame's other tokens the most attended stay. Both kinds are reduced by the same ratio, rounded
+    by largest remainders. Every segment keeps a static token if the budget allows one for each. Where the budget is
+    larger than the number of tokens after merging, the least steady cells are not merged.
 
     The original reads attention of the last vision layer that is used (`deep_layer=-1` where a model family offers the
     choice).
 
     Attributes:
-        threshold: tau, cosine similarity above which a cell stands still over a transition. The authors use 0.65 for
+        threshold: tau, cosine similarity above which a cell is static over a transition. The authors use 0.65 for
             their runs at a tenth of the tokens.
         window: frames a segment at most.
         beta: weight of a centre itself beside the mean of its members, in [0, 1].

@@ -1,4 +1,4 @@
-"""The contract of methods that work inside the language model: which layers go on with which share of the tokens."""
+"""The interface of methods that work inside the language model: which layers read which share of the tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from vidfold.tokens import VideoTokens
 class InnerReducer(Reducer):
     """A method that drops tokens between the layers of the language model, which is given all of them.
 
-    A method subclasses this as a frozen dataclass, names itself as any `Reducer` does, and implements `drops`.
+    A method is a frozen dataclass that subclasses this, sets the class variables of any `Reducer`, and implements
+    `drops`.
     ``vidfold.fold(model, method)`` applies it; it cannot be called on a `VideoTokens`.
     """
 
@@ -34,11 +35,11 @@ class InnerReducer(Reducer):
         return drops
 
     def count(self, frames: int, cells: int) -> int:
-        """All F*N tokens: that many the language model is given."""
+        """All F*N tokens: the language model is given all of them."""
         return frames * cells
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> NoReturn:
-        """Refuse: the ranking needs the language model.
+        """Always refused: the ranking needs the language model.
 
         Raises:
             ValueError: always.

@@ -26,21 +26,21 @@ class OTTVid(BudgetedReducer):
 
     Space: of each frame, Ks = N * retention ** (1 - temporal_share) tokens that cover the attended content best
     (facility location; serial in the Ks choices, batched over frames). Time: between neighbouring frames transport
-    moves tokens, with mass where they are replaceable, at a cost of feature and grid distance; cheap pairs of frames
-    get more of the merges that are still to be made. In a pair, the later tokens with the largest plan entries join
+    moves tokens, with more mass where others can replace them, at a cost of feature and grid distance; cheap pairs of
+    frames get more of the merges that remain. In a pair, the later tokens with the largest plan entries join
     their earlier partners, over chains of any length; a match that costs more than ``cost_threshold`` drops the later
-    token with all that joined it. A merged token is the plain mean and stands where the earliest stood. Tokens that
-    are neither chosen nor merged are dropped.
+    token with all tokens that joined it. A merged token is the plain mean and stands where the earliest stood. Tokens
+    that are neither chosen nor merged are dropped.
 
     `VideoTokens.deep` is the saliency; the authors read the last used vision layer (``deep_layer=-1``).
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly. One frame has no temporal stage and meets it
-            by the spatial one; a budget too small for one token a frame lets frames vanish.
-        temporal_share: gamma, how much of the reduction is left to time, in [0, 1].
+            by the spatial one; with a budget below one token a frame some frames keep nothing.
+        temporal_share: gamma, how much of the reduction is made over time, in [0, 1].
         mass_temperature: of the softmax from a token's contribution to its mass.
         budget_temperature: of the softmax from a pair's transport cost to its share of the merges.
-        cost_threshold: a match of a higher cost is dropped in place of merged.
+        cost_threshold: a match of a higher cost is dropped instead of merged.
         epsilon: entropic regularisation (0.01 in the authors' scripts, 0.1 in their code).
         iterations: of the solver at most, 200 in the scripts, 50 in the code; it stops when converged.
         original: the authors' program on the LLaVA family: its rounding of the budget, at least one token of every
@@ -130,7 +130,7 @@ class OTTVid(BudgetedReducer):
         return mix.reduction(tokens, tokens.pooled().float(), first[:total], weights=weights)
 
     def _mass(self, similarity: Tensor, saliency: Tensor, places: Tensor) -> Tensor:
-        """Mass (F, Ks) of the chosen tokens: the less of the frame only they cover, the more."""
+        """Mass (F, Ks) of the chosen tokens: large where a token alone covers little of the frame."""
         if self.original:
             known = saliency.gather(1, places)
             saliency = known.mean(1, keepdim=True).expand_as(saliency).scatter(1, places, known)
@@ -144,7 +144,7 @@ class OTTVid(BudgetedReducer):
         return (-share / self.mass_temperature).softmax(1)
 
     def _cost(self, unit: Tensor, places: Tensor, grid: Grid) -> Tensor:
-        """Cost (F-1, Ks, Ks) from each earlier token to each later one; the stiller the pair, the more place counts."""
+        """Cost (F-1, Ks, Ks) from each earlier token to each later one; place counts most between equal frames."""
         chosen = gather_rows(unit, places)
         cosine = chosen[:-1] @ chosen[1:].transpose(1, 2)
         stillness = (unit[:-1] * unit[1:]).sum(2).mean(1)
@@ -154,7 +154,7 @@ class OTTVid(BudgetedReducer):
         return feature_weight * (1 - cosine.clamp_min(0)) + (1 - feature_weight) * distance
 
     def _match(self, cost: Tensor, mass: Tensor, merges: int, cap: int) -> tuple[Tensor, Tensor, Tensor]:
-        """For each later token (F-1, Ks): its earlier partner, whether it joins it, and whether that is too dear."""
+        """For each later token (F-1, Ks): its earlier partner, whether it joins it, and whether that costs too much."""
         # Rows are later tokens, which the solver scales first, as the original does.
         dear = cost.transpose(1, 2)
         plan = sinkhorn(
@@ -178,12 +178,12 @@ def merge_budgets(cost: Tensor, merges: int, cap: int, temperature: float) -> Te
 
     What a pair cannot take, beyond ``cap``, goes to the others in the same proportion, round by round, until all is
     placed. Of equal remainders the first pair is served first. Every round but the last fills a pair, so there are at
-    most merges / cap + 1 of them. More than nine were never seen; what 16 rounds do not place goes to the cheapest
-    pairs that have room.
+    most merges / cap + 1 of them; random trials needed nine at most. The merges that 16 rounds have not placed go to
+    the cheapest pairs that have room.
 
     Args:
         cost: (P,) float32.
-        merges: to be shared; what is more than P * cap is left out.
+        merges: to be shared; merges beyond P * cap are not made.
         cap: the most a pair takes.
         temperature: of the softmax.
     """

@@ -28,8 +28,8 @@ class PruneVid(BudgetedReducer):
     Frames are clustered by density peaks into scenes, made contiguous. Cells whose tokens stay alike over a scene are
     static and merged over time. The static tokens of each scene and the other tokens of each frame are clustered by
     density peaks, each cluster becomes its mean. The sets share the budget in proportion to their sizes, at least one
-    token each while it suffices. Where the budget is larger than what merging leaves, the least steady cells are not
-    merged.
+    token each while it suffices. Where the budget is larger than the number of tokens after merging, the least steady
+    cells are not merged.
 
     Attributes:
         threshold: tau, mean cosine similarity over all pairs of a scene's frames above which a cell is static.
@@ -103,10 +103,11 @@ class PruneVid(BudgetedReducer):
 
 
 def contiguous(labels: Tensor) -> Clips:
-    """Segments of frames (F,) with labels that come and go: of every label the longest runs stay, others are given up.
+    """Clips of frames (F,) with any labels: the longest runs of every label stay, the others join their neighbours.
 
-    A run stays if no other of its label is longer and it has two frames at least. What is given up joins, from left to
-    right, the longer of the runs beside it as they then are; of equals the left one. Serial over the frames.
+    A run stays if it has two frames at least and no other run of its label is longer. From left to right, the frames
+    of other runs join the longer of the two runs beside them as these are then; of equal ones the left one. Serial
+    over the frames.
     """
     frames, device = len(labels), labels.device
     index = torch.arange(frames, device=device)

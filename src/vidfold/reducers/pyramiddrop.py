@@ -1,4 +1,4 @@
-"""PyramidDrop: fewer tokens stage by stage, ranked anew where each stage begins."""
+"""PyramidDrop: fewer tokens in every stage of layers, ranked again where each stage begins."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class PyramidDrop(InnerReducer):
     """PyramidDrop (Xing et al. 2025): ``ratio`` is the paper's lambda.
 
     The n-th layer of ``layers`` and all after it read ratio**n of the tokens, ranked by the attention of that layer
-    before it runs. Kept tokens keep their position ids; the authors' code numbers the tokens anew after every drop.
+    before it runs. Kept tokens keep their position ids; the authors' code renumbers the tokens after every drop.
 
     Attributes:
-        ratio: share of the tokens that each stage leaves of those of the stage before, in (0, 1].
-        layers: first layers of the stages after the first, counted from 0; None divides the decoder in four, as the
-            paper does: 8, 16 and 24 of 32.
+        ratio: share of the tokens of the stage before that each stage keeps, in (0, 1].
+        layers: first layers of the stages after the first, counted from 0; None: four equal stages, as in the
+            paper: 8, 16 and 24 of 32.
     """
 
     ratio: float = 0.5
@@ -39,6 +39,6 @@ class PyramidDrop(InnerReducer):
             object.__setattr__(self, "layers", tuple(check_count("layers", layer) for layer in self.layers))
 
     def drops(self, depth: int) -> tuple[Drop, ...]:
-        """One drop a stage but the first, each ranked by its own layer."""
+        """One drop for every stage but the first, each ranked by its own layer."""
         layers = self.layers or tuple(depth * stage // STAGES for stage in range(1, STAGES))
         return tuple(Drop(layer, self.ratio**stage, scorer=layer) for stage, layer in enumerate(layers, 1))

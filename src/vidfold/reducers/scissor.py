@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.checks import check_threshold
 from vidfold.linear import Mix, counts
 from vidfold.ops.components import SpanningTree
 from vidfold.ops.ranks import by_first_member, first_members
@@ -26,17 +27,18 @@ class LLaVAScissor(BudgetedReducer):
 
     In each frame, tokens joined by chains of cosine > tau become their mean; these means of all frames are joined
     once more in the same way. Every token of the video then goes to the nearest (cosine) of the survivors, which
-    becomes the mean of itself and all that come. A survivor stands where the first token of its component stood.
+    becomes the mean of itself and all tokens that come to it. A survivor stands where the first token of its component
+    stood.
 
     The components are exact, by spanning trees. (The authors' sampling visits all nodes below about 3230 tokens a
-    graph, and their union-find loses a few tokens that depend on a random order; neither is imitated.) With
-    ``retention`` met, the two stages have thresholds of their own, near one another: the first is searched for in up
-    to four looks, so that it alone would come within 5 % of the budget, the second then cuts the tree at exactly K.
-    Sizes depend on the content, so the host waits for the device; time and memory grow with the square of K.
+    graph, and their union-find loses a few tokens that depend on a random order; both are left out here.) To meet
+    ``retention``, each stage has a threshold of its own, near the other: the first is searched for in up to four
+    trials, so that it alone would come within 5 % of the budget; the second then cuts the tree at exactly K. Sizes
+    depend on the content, so the host waits for the device. Time and memory grow with the square of K.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.
-        original: threshold ``tau`` in both stages, whatever number of tokens comes of it, and the authors' order:
+        original: threshold ``tau`` in both stages, whatever number of tokens results, and the authors' order:
             by frame, then by the most connected token.
         tau: the original's cosine threshold (0.95 in the authors' code, 0.9 in their README).
     """
@@ -50,8 +52,7 @@ class LLaVAScissor(BudgetedReducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not -1 <= self.tau <= 1:
-            raise ValueError(f"tau must be a cosine similarity in [-1, 1], got {self.tau!r}")
+        check_threshold("tau", self.tau)
 
     @property
     def exact(self) -> bool:
@@ -127,8 +128,8 @@ def _by_budget(features: Tensor, total: int) -> tuple[Tensor, Tensor]:
         video = SpanningTree.of(_similarities(Mix.means(first, size)(flat)[None]))
         if look == _LOOKS - 1:
             break
-        # Thresholds from `bottom` to `top` make these components of the first stage; what would they leave of the
-        # second?
+        # All thresholds from `bottom` to `top` give these components of the first stage. How many would they give of
+        # the second?
         top = frames.links.masked_fill(~joined, torch.inf).amin()
         bottom = frames.links.masked_fill(joined, -torch.inf).amax()
         merges = torch.stack([(video.links > threshold).sum() for threshold in (bottom, top)])
@@ -142,4 +143,5 @@ def _by_budget(features: Tensor, total: int) -> tuple[Tensor, Tensor]:
             size = (too_few + enough) // 2
         if size in (too_few, enough):
             break
-    return first, by_first_member(video.components(video.strongest(size - total)), size)[0]
+    found = video.links.numel()
+    return first, by_first_member(video.components(video.strongest(found - total)), found)[0]

@@ -31,11 +31,11 @@ class SimpleCluster(BudgetedReducer):
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly: a cluster left empty at the end takes the
             worst covered token that is not the best covered of its own.
-        iterations: of Lloyd's algorithm at most; it stops when no prototype moves. (On a GPU it goes through all of
-            them, so that the host need not wait.)
+        iterations: of Lloyd's algorithm at most; it stops when no prototype moves. (On a GPU it runs all of them, so
+            that the host need not wait.)
         theta: base of the rotary frequencies.
-        start: flat index of the first prototype. None: the token of largest norm. The authors' program means that
-            too, but looks at norms after normalisation, where they are all 1 and rounding decides.
+        start: flat index of the first prototype. None: the token of largest norm. The authors' program intends
+            that, too, but takes norms after normalisation, where all are 1 and rounding decides.
         original: the authors' rounding K = round(retention * F*N), halves to even, and an error where a cluster is
             left empty.
     """
@@ -136,13 +136,13 @@ def _rotate(part: Tensor, place: Tensor, theta: float) -> Tensor:
 
 
 def _reseed(means: Tensor, units: Tensor, coverage: Tensor, empty: Tensor) -> Tensor:
-    """The prototypes, with empty clusters, in their order, on the worst covered tokens, worst first."""
+    """The prototypes; those of empty clusters move to the worst covered tokens, the worst first."""
     worst = coverage.argsort(stable=True)[(empty.cumsum(0) - 1).clamp_min(0)]
     return torch.where(empty[:, None], units[worst], means)
 
 
 def _fill_empty(labels: Tensor, coverage: Tensor, groups: int) -> Tensor:
-    """Labels (S,) without empty clusters: each takes the worst covered token that no cluster loses its last by."""
+    """Labels (S,) without empty clusters: each takes the worst covered token whose cluster has a better covered one."""
     rank = descending_rank(coverage)
     best = rank.new_full((groups,), len(labels)).scatter_reduce_(0, labels, rank, "amin")
     spare = coverage.masked_fill(rank == best[labels], torch.inf).argsort(stable=True)

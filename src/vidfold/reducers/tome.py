@@ -83,7 +83,7 @@ def merge_pairs(metric: Tensor, target: int, *, by_similarity: bool = False) -> 
 
     Args:
         metric: (B, N, E) float32; a merged token's is the mean of its members'.
-        target: tokens to leave, 1 to N.
+        target: tokens to keep, 1 to N.
         by_similarity: whether the unmerged tokens of the first half come first after each step, most similar first;
             otherwise tokens stay in the order of their first members.
 

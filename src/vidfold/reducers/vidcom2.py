@@ -1,4 +1,4 @@
-"""VidCom2: keep what is unlike its frame and unlike the video, and more of the frames that stand out."""
+"""VidCom2: keep the tokens least like their frame and the video, and more tokens of unusual frames."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class VidCom2(BudgetedReducer):
 
     Tokens are compared on the half of the channels that varies least. A token's typicality is its Gaussian
     similarity (five bandwidths) to the mean of the video plus that to the mean of its frame. A frame's share of the
-    budget grows with how little it resembles the video. The budget is then met over the whole video: what is too
-    much is taken from the most typical of the kept tokens, what is missing from the least typical of the others.
+    budget grows with how little it resembles the video. The budget is then met over the whole video: if it is
+    exceeded, the most typical kept tokens are dropped; if tokens are missing, the least typical others are added.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; met exactly.

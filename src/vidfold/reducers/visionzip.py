@@ -1,4 +1,4 @@
-"""VisionZip: the most attended tokens of each frame, and evenly spaced ones that take in the rest by their keys."""
+"""VisionZip: the most attended tokens of each frame, and evenly spaced ones that absorb the rest by their keys."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ class VisionZip(BudgetedReducer):
             ValueError: weights of the original's sums.
         """
         if self.original and weights:
-            raise ValueError("visionzip with original=True adds tokens up: its sums have no weights that sum to 1")
+            raise ValueError(
+                "visionzip with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"
+            )
         assert tokens.deep is not None  # `needs` was checked
         assert tokens.keys is not None
         frames, cells = tokens.frames, tokens.cells

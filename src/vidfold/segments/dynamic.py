@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from vidfold.checks import check_count
+from vidfold.checks import check_count, check_threshold
 from vidfold.clips import Clips
 from vidfold.ops.ranks import inverse
 from vidfold.tokens import VideoTokens
@@ -31,8 +31,7 @@ class DySeg:
 
     def __post_init__(self) -> None:
         check_count("clips", self.clips)
-        if not -1 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be a cosine similarity in [-1, 1], got {self.threshold!r}")
+        check_threshold("threshold", self.threshold)
 
     def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video; the number of clips stays on the device."""
