@@ -1,4 +1,4 @@
-"""The contract of every method: a callable from `VideoTokens` to `Reduction` with a count known beforehand."""
+"""The interface of every method: a callable from `VideoTokens` to `Reduction`, with a count known beforehand."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LARGEST = 2.0**40
 class Reducer(ABC):
     """One reduction method; its fields are its only configuration.
 
-    A method subclasses this as a frozen dataclass, names itself in the class variables, and implements `reduce`. One
-    that always needs the same optional fields sets ``needs`` as a class variable, too.
+    A method is a frozen dataclass that subclasses this, sets the class variables, and implements `count` and
+    `reduce`. If it always needs the same optional fields, it sets ``needs`` as a class variable, too.
     """
 
     name: ClassVar[str]
@@ -40,7 +40,7 @@ class Reducer(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Optional fields of `VideoTokens` that, with these settings, it cannot do without."""
+        """Optional fields of `VideoTokens` that the method requires with these settings."""
         return frozenset()
 
     @property
@@ -58,7 +58,7 @@ class Reducer(ABC):
 
     @abstractmethod
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold tokens that were checked already; see `__call__`. Only there are dtype, layout and range seen to."""
+        """Fold one video that `__call__` has checked and prepared."""
 
     def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
         """`reduce` for several videos; a method may fold those of one shape side by side."""
@@ -69,7 +69,7 @@ class Reducer(ABC):
 
         Args:
             tokens: the video, (F, H*W, D) features of any float dtype; the result has the same dtype and device.
-            weights: also compute the matrix of the fold, which costs memory and is for pictures and tests.
+            weights: also compute the matrix of the fold, which costs memory and serves pictures and tests.
 
         Raises:
             ValueError: the tokens lack something the method needs.
@@ -80,9 +80,9 @@ class Reducer(ABC):
     def many(self, videos: Sequence[VideoTokens], *, weights: bool = False) -> list[Reduction]:
         """Fold several videos in float32, without gradients; each result is as of a call with that video alone.
 
-        Autocast is off meanwhile, sums are taken in one order whatever the layout in memory, and numbers so large that
-        their squares overflow are folded on a scale of their own. On a GPU products may still be in TF32 where torch
-        was told so for the whole process (`torch.set_float32_matmul_precision`): that choice stays the caller's.
+        Autocast is switched off, the layout in memory changes nothing, and features whose squares would overflow are
+        scaled down and the result up again. TF32 is not changed, since torch has one switch for the whole process:
+        with ``torch.set_float32_matmul_precision`` below "highest", a GPU may choose slightly other tokens.
 
         Args:
             videos: of any shapes, on one device; see `__call__`.
@@ -112,7 +112,7 @@ class Reducer(ABC):
 
 @dataclass(frozen=True)
 class BudgetedReducer(Reducer):
-    """A method whose one knob is the retention, met exactly.
+    """A method whose budget is the retention, met exactly.
 
     Attributes:
         retention: share of the tokens to keep, in (0, 1]; K = max(1, floor(retention * F * N + 0.5)).
@@ -186,7 +186,7 @@ def with_fields(tokens: VideoTokens, fields: dict[str, Any]) -> VideoTokens:
 
 
 def _folded(reduction: Reduction, side: Tensor) -> Tensor:
-    """Side features (levels, F, S, E) folded as the tokens were: (levels, K, E)."""
+    """Side features (levels, F, S, E) folded with the weights of the tokens: (levels, K, E)."""
     assert reduction.weights is not None
     weights = reduction.weights.float()
     sources = side.flatten(1, 2)

@@ -12,9 +12,9 @@ from torch import Tensor
 from vidfold.checks import check_count, check_weight
 from vidfold.clips import Clips, Segmenter
 from vidfold.ops import cover
-from vidfold.ops.mixing import absorbing
 from vidfold.ops.ranks import gather_rows
 from vidfold.reducers.aot import phases
+from vidfold.reducers.aot.absorb import absorbing
 from vidfold.reducers.aot.paper import AOTPaper
 from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference

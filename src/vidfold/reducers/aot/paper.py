@@ -12,9 +12,9 @@ from torch import Tensor
 
 from vidfold.checks import check_count, check_ratio, check_weight
 from vidfold.clips import Clips, Segmenter
-from vidfold.ops import lineage
-from vidfold.ops.mixing import pooling_matrix, surviving
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
+from vidfold.reducers.aot.absorb import pooling_matrix, surviving
+from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
 from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_frames, strongest_cells
 from vidfold.reducers.aot.together import side_by_side
@@ -149,7 +149,7 @@ class AOTPaper(BudgetedReducer):
         ]
         mix, merged, valid, cells, mass, saliency = (torch.cat(parts) for parts in zip(*found, strict=True))
         if weights:
-            merged = torch.cat([merged, lineage.spread(mix, clips.position, clips.longest)], dim=2)
+            merged = torch.cat([merged, spread(mix, clips.position, clips.longest)], dim=2)
         return Candidates(merged, width, valid, cells, mass, saliency if self.saliency_mass else None)
 
     def _merged(
@@ -231,7 +231,7 @@ class AOTPaper(BudgetedReducer):
         matrix = None
         if folded.shape[1] > found.width:
             marks = folded[:, found.width :]
-            matrix = lineage.matrix(marks, start, marks.shape[1] // clips.longest, frames)
+            matrix = matrix_of(marks, start, marks.shape[1] // clips.longest, frames)
         return Reduction(
             tokens=folded[:, : found.width].to(tokens.features.dtype),
             frames=frame,

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from vidfold.clips import Clips
-from vidfold.ops.aggregation import absorb, nearest_shares, row_shares, uniform_mass
-from vidfold.ops.mixing import absorbing
 from vidfold.ops.ranks import descending_rank, gather_rows, inverse
+from vidfold.reducers.aot.absorb import absorb, absorbing, nearest_shares, row_shares, uniform_mass
 from vidfold.reducers.aot.paper_budget import ClipBudget
 from vidfold.tokens import Grid
 from vidfold.transport import Transport, cosine, grid_distance, grid_positions

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vidfold.clips import Clips
-from vidfold.ops import lineage
 from vidfold.ops.sketch import sketch
+from vidfold.reducers.aot.marks import matrix_of
 from vidfold.tokens import Reduction, VideoTokens
 
 _SHORTEST = 1e-12
@@ -135,7 +135,7 @@ def emitted(
     if found.mix.shape[1]:
         by_frame = mix.view(*mix.shape[:2], clips.longest, count)
         marks = torch.einsum("cklm,clmn->ckln", by_frame, found.mix[clips.members]).flatten(2)
-        matrix = lineage.matrix(marks.flatten(0, 1)[first], clips.first[frame], tokens.cells, tokens.frames)
+        matrix = matrix_of(marks.flatten(0, 1)[first], clips.first[frame], tokens.cells, tokens.frames)
     return Reduction(
         tokens=rows.flatten(0, 1).index_select(0, first).to(tokens.features.dtype),
         frames=frame,

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio, check_weight
-from vidfold.ops import lineage
-from vidfold.ops.mixing import pooling_matrix, surviving
 from vidfold.ops.ranks import descending_rank, window_rank
+from vidfold.reducers.aot.absorb import pooling_matrix, surviving
+from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.reference_phases import inter_merge, intra_mix
 from vidfold.reducers.base import Reducer
 from vidfold.segments import Segmenter, Uniform, segmenter
@@ -111,7 +111,7 @@ class AOTReference(Reducer):
         if weights:
             newline = tokens.newline is not None
             sources = tokens.features.shape[1] + newline
-            matrix = lineage.matrix(rows.values[:, width:], rows.starts, sources, tokens.frames, newline=newline)
+            matrix = matrix_of(rows.values[:, width:], rows.starts, sources, tokens.frames, newline=newline)
         return Reduction(
             tokens=rows.values[:, :width].to(tokens.features.dtype),
             frames=rows.frames,
@@ -158,7 +158,7 @@ class AOTReference(Reducer):
                     values, own = _with_newlines(values, own, tokens)
                 if values.shape[1] > width:
                     place = torch.tensor([position], device=values.device)
-                    marks = lineage.spread(values[None, :, width:], place, cut.longest)[0]
+                    marks = spread(values[None, :, width:], place, cut.longest)[0]
                     values = torch.cat([values[:, :width], marks], dim=1)
                 clip.append(_Rows(values, torch.full_like(own, frame), own, torch.full_like(own, start)))
             out.extend(self._merge_clip(clip, width) if clip else [])

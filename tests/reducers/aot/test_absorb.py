@@ -5,8 +5,7 @@ import torch
 
 from tests.conftest import make_video
 from vidfold import Pooling
-from vidfold.ops.aggregation import absorb
-from vidfold.ops.mixing import absorbing, pooling_matrix, surviving
+from vidfold.reducers.aot.absorb import absorb, absorbing, pooling_matrix, surviving
 
 
 @pytest.mark.parametrize("pooling", list(Pooling))

@@ -1,9 +1,11 @@
-"""Which source went into which folded token: its shares ride along with the features through every merge."""
+"""Marks of folded tokens: extra columns beside the features that say which share of each source went into a token."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from vidfold.linear import Mix
 
 
 def spread(marks: Tensor, position: Tensor, longest: int) -> Tensor:
@@ -14,8 +16,8 @@ def spread(marks: Tensor, position: Tensor, longest: int) -> Tensor:
     return target.scatter_(2, columns[:, None, :].expand(frames, rows, sources), marks)
 
 
-def matrix(marks: Tensor, starts: Tensor, sources: int, frames: int, *, newline: bool = False) -> Tensor:
-    """The matrix of a fold.
+def matrix_of(marks: Tensor, starts: Tensor, sources: int, frames: int, *, newline: bool = False) -> Tensor:
+    """The matrix of a fold; waits for the device.
 
     Args:
         marks: (K, longest * S) of each folded token, relative to the first frame of its clip.
@@ -30,10 +32,5 @@ def matrix(marks: Tensor, starts: Tensor, sources: int, frames: int, *, newline:
     rows, columns = marks.nonzero(as_tuple=True)
     frame, source = starts[rows] + columns // sources, columns % sources
     own = sources - newline
-    target = torch.where(source < own, frame * own + source, frames * own)
-    return _sparse(rows, target, marks[rows, columns], (len(marks), frames * own + newline))
-
-
-def _sparse(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    indices = torch.stack([rows, columns])
-    return torch.sparse_coo_tensor(indices, values, size, check_invariants=False).coalesce()
+    source = torch.where(source < own, frame * own + source, frames * own)
+    return Mix(rows, marks[rows, columns], frames * own + newline, len(marks), source).matrix()
