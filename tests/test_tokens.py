@@ -1,8 +1,12 @@
+import dataclasses
+
 import pytest
 import torch
 
 from tests.conftest import load_golden, make_video, unpack
+from tests.waiting import Waits
 from vidfold import Pooling, Reduction, VideoTokens
+from vidfold.tokens import check_values
 
 
 @pytest.mark.parametrize(("pooling", "suffix"), [(Pooling.BILINEAR, "ov"), (Pooling.AVERAGE, "vid")])
@@ -50,6 +54,41 @@ def test_bad_tokens_raise(change, message):
     fields = {"features": good.features, "grid": good.grid, "pooling": good.pooling} | change
     with pytest.raises(ValueError, match=message):
         VideoTokens(**fields)
+
+
+def test_a_video_waits_for_the_device_once():
+    video = make_video()
+    fields = {field.name: getattr(video, field.name) for field in dataclasses.fields(video)}
+    with Waits() as counted:
+        VideoTokens(**fields)
+    assert counted.waits == 1
+
+
+def test_many_videos_are_checked_at_once():
+    video = make_video()
+    deep = torch.rand(6, 72)
+    unchecked = [dataclasses.replace(video, deep=deep - shift, check=False) for shift in (0, 0, 2)]
+    with Waits() as counted:
+        check_values(unchecked[:2])
+    assert counted.waits == 1
+    with pytest.raises(ValueError, match="deep must not be negative"):
+        check_values(unchecked)
+
+
+def test_sums_beyond_float32_are_no_error():
+    large = torch.full((6, 72, 16), torch.finfo(torch.float32).max)
+    assert VideoTokens(large, (9, 8)).frames == 6
+
+
+def test_what_is_printed_is_short():
+    video = make_video()
+    text = repr(dataclasses.replace(video, shallow=None))
+    assert text.startswith("VideoTokens(features=float32 (6, 72, 16), grid=(9, 8), pooling=Pooling.")
+    assert "shallow" not in text
+    reduction = Reduction(video.features[0], torch.arange(72), torch.arange(72), grid=(9, 8), full=72)
+    assert repr(reduction) == (
+        "Reduction(tokens=float32 (72, 16), frames=int64 (72,), cells=int64 (72,), grid=(9, 8), full=72)"
+    )
 
 
 def test_newlines_do_not_count_in_retention():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,9 @@ Grid = tuple[int, int]
 
 OPTIONAL = frozenset({"shallow", "deep", "frame_features", "keys", "head_attention"})
 """Fields of `VideoTokens` that a model family fills on demand."""
+
+ATTENTION = frozenset({"shallow", "deep", "head_attention"})
+"""Those of them that hold attention received, which is never negative."""
 
 
 class Pooling(enum.Enum):
@@ -48,12 +51,12 @@ class Pooling(enum.Enum):
         return planes.flatten(2).transpose(1, 2)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VideoTokens:
     """What a vision tower says about one video.
 
-    Checked once, here, when it is made: shapes, dtypes, and that every number is finite (on a GPU that is the one
-    point where the host waits for the device). Reducers may then trust it.
+    Checked once, when it is made: shapes and dtypes, and that every number is finite, for which the host waits for the
+    device once (`check_values`). Reducers may then trust it.
 
     Attributes:
         features: (F, H*W, D) projected tokens in the language model's width, row-major on the encoder grid.
@@ -69,6 +72,7 @@ class VideoTokens:
         timestamps: (F,) seconds at which the frames were sampled, or None.
         side: (levels, F, H*W, E) features that the language model adds to the tokens in its first layers (DeepStack of
             Qwen3-VL), or None. No method looks at them; they are folded with the weights of the tokens they belong to.
+        check: False leaves the check of the numbers to a later `check_values`, which checks many videos at once.
 
     Raises:
         ValueError: a shape, dtype or value that does not fit; the message quotes it.
@@ -85,8 +89,9 @@ class VideoTokens:
     head_attention: Tensor | None = None
     timestamps: Tensor | None = None
     side: Tensor | None = None
+    check: InitVar[bool] = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, check: bool) -> None:
         if not isinstance(self.features, Tensor) or self.features.ndim != 3:
             raise ValueError(
                 f"features must be a (frames, height*width, channels) tensor, got {_describe(self.features)}"
@@ -116,11 +121,12 @@ class VideoTokens:
         for name, shape in expected.items():
             value = getattr(self, name)
             if value is not None:
-                _check(name, value, shape, self.features.device)
-        for name in ("shallow", "deep", "head_attention"):
-            value = getattr(self, name)
-            if value is not None and bool((value < 0).any()):
-                raise ValueError(f"{name} must not be negative: it is attention received; the least is {value.min():g}")
+                _check_form(name, value, shape, self.features.device)
+        if check:
+            check_values([self])
+
+    def __repr__(self) -> str:
+        return _in_short(self)
 
     @property
     def frames(self) -> int:
@@ -150,14 +156,14 @@ class VideoTokens:
         Some methods use a field where it is there and another where it is not; a comparison must not give them more.
         """
         spare: dict[str, Any] = dict.fromkeys(OPTIONAL - names)
-        return replace(self, **spare)
+        return replace(self, check=False, **spare)
 
     def pooled(self) -> Tensor:
         """All tokens of the language grid, (F, N, D): what the language model reads when nothing is folded."""
         return self.pool(self.features)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reduction:
     """What the language model will read instead.
 
@@ -193,6 +199,9 @@ class Reduction:
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
+    def __repr__(self) -> str:
+        return _in_short(self)
+
     @property
     def newlines(self) -> int:
         """How many of the tokens are newlines, which no budget counts."""
@@ -205,7 +214,31 @@ class Reduction:
         return (len(self) - self.newlines) / self.full
 
 
-def _check(name: str, value: Tensor, shape: tuple[int | None, ...], device: torch.device) -> None:
+@torch.no_grad()
+def check_values(videos: Sequence[VideoTokens]) -> None:
+    """Check that all numbers of these videos are finite and no attention is negative; waits for the device once.
+
+    Raises:
+        ValueError: a number that does not fit; the message names its field.
+    """
+    given = [(f.name, getattr(video, f.name)) for video in videos for f in fields(video)]
+    values = [(name, value) for name, value in given if isinstance(value, Tensor)]
+    # A sum is finite only where every number is, and reads them once; a large sum may overflow, so look again then.
+    sound = [value.sum(dtype=torch.float32).isfinite() for _, value in values]
+    sound += [value.amin() >= 0 for name, value in values if name in ATTENTION]
+    if bool(torch.stack(sound).all()):
+        return
+    for name, value in values:
+        if bool((bad := ~torch.isfinite(value)).any()):
+            raise ValueError(
+                f"{name} must be finite, but {int(bad.sum())} of {value.numel()} values are NaN or infinite; "
+                "half precision may have overflowed in the vision tower: try bfloat16 or float32"
+            )
+        if name in ATTENTION and bool((value < 0).any()):
+            raise ValueError(f"{name} must not be negative: it is attention received; the least is {value.min():g}")
+
+
+def _check_form(name: str, value: Tensor, shape: tuple[int | None, ...], device: torch.device) -> None:
     fits = (
         isinstance(value, Tensor)
         and value.ndim == len(shape)
@@ -218,14 +251,17 @@ def _check(name: str, value: Tensor, shape: tuple[int | None, ...], device: torc
         raise ValueError(f"{name} must be floating point, got {value.dtype}")
     if value.device != device:
         raise ValueError(f"{name} must be on {device} as features are, got {value.device}")
-    # A sum is finite only where every number is, and reads them once; a large sum may overflow, so look again then.
-    total = float(value.detach().sum(dtype=torch.float32))
-    if not math.isfinite(total) and bool((bad := ~torch.isfinite(value)).any()):
-        raise ValueError(
-            f"{name} must be finite, but {int(bad.sum())} of {value.numel()} values are NaN or infinite; "
-            "half precision may have overflowed in the vision tower: try bfloat16 or float32"
-        )
 
 
 def _describe(value: object) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__} {value!r}"
+
+
+def _in_short(values: VideoTokens | Reduction) -> str:
+    """The fields that are set, of tensors their dtype and shape."""
+    given = {f.name: value for f in fields(values) if (value := getattr(values, f.name)) is not None}
+    parts = [
+        f"{name}={f'{str(each.dtype)[6:]} {tuple(each.shape)}' if isinstance(each, Tensor) else each}"
+        for name, each in given.items()
+    ]
+    return f"{type(values).__name__}({', '.join(parts)})"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidfold import versions
 from vidfold.models.prompts import shorten as prompt
-from vidfold.tokens import Reduction, VideoTokens
+from vidfold.tokens import Reduction, VideoTokens, check_values
 
 Inputs = Mapping[str, Any]
 """Keyword arguments of a model's ``generate`` or ``forward``, as its processor makes them."""
@@ -72,7 +72,7 @@ class Family(ABC):
 
     @abstractmethod
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
-        """Encode inputs that hold video and needs that can be met; see `encode`."""
+        """Encode inputs that hold video and needs that can be met; see `encode`, which also checks the values."""
 
     def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         """Encode inputs that hold images, where the family folds them; see `encode_images`."""
@@ -100,7 +100,7 @@ class Family(ABC):
         return int(self.places({"input_ids": ids}).sum()) - self.closing * len(ids)
 
     def arranged(self, reduction: Reduction) -> Reduction:
-        """A reduced video with what the model's layout adds to it, such as newlines after rows; twice is as once."""
+        """A reduced video with what the model's layout adds to it, such as newlines after rows; idempotent."""
         return reduction
 
     @property
@@ -113,7 +113,7 @@ class Family(ABC):
         return reduction.full + self.closing
 
     def slots(self, reduction: Reduction) -> Tensor:
-        """Which of its placeholders every token left takes, ascending, (tokens,) int64.
+        """Which of its placeholders every token takes, ascending, (tokens,) int64.
 
         Unless a family says otherwise the first ones, which serves models that number positions one by one: there all
         placeholders of a video are alike.
@@ -121,16 +121,21 @@ class Family(ABC):
         return torch.arange(len(reduction) + self.closing)
 
     def arranged_images(self, inputs: Inputs, images: Sequence[Reduction]) -> list[Reduction]:
-        """Reduced images with what the model's layout adds to them, such as newlines after rows; twice is as once."""
+        """Reduced images with what the model's layout adds to them, such as newlines after rows; idempotent."""
         return list(images)
 
     def image_slots(self, inputs: Inputs, images: Sequence[Reduction]) -> list[tuple[int, Tensor]]:
         """Of every arranged image: how many placeholders it had, and its `slots`."""
         return [(self.placeholders(each), self.slots(each)) for each in images]
 
-    def positions(self, inputs: Inputs) -> dict[str, Tensor]:
-        """Per-token inputs of the full prompt, such as ``position_ids``, that its shortened form must inherit."""
-        return {}
+    def positions(self, inputs: Inputs, kept: Tensor) -> dict[str, Tensor]:
+        """``position_ids`` for the tokens of the full prompt that are kept, (B, L) bool, where the call must give them.
+
+        Unless a family says otherwise positions are counted one by one, as ``generate`` counts those of a shortened
+        prompt: ids that the call brings close up where tokens are dropped.
+        """
+        given = inputs.get("position_ids")
+        return {} if given is None else {"position_ids": prompt.closed_up(given, kept)}
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """Shortened per-token inputs as the model wants them."""
@@ -141,8 +146,9 @@ class Family(ABC):
     ) -> dict[str, Any]:
         """Inputs with the reductions in the place of the video.
 
-        Rows that become unequal are padded again. Images of the same prompts are encoded here unless they are given
-        reduced, since the models take encoder outputs for all or for none.
+        Rows that become unequal are padded again, for which ``attention_mask`` must tell what is padding already.
+        Images of the same prompts are encoded here unless they are given reduced, since the models take encoder outputs
+        for all or for none.
 
         Args:
             inputs: with ``input_ids`` (B, L) and whatever else the call had; video pixels are not looked at.
@@ -172,8 +178,10 @@ class Family(ABC):
             taken.append(_taken(image_places, self.image_slots(inputs, images)))
             places = places | image_places
         pad = getattr(self.model.generation_config, "pad_token_id", None)
-        full = dict(inputs) | self.positions(inputs)
-        short = prompt.shorten(full, prompt.remaining(places, *taken), 0 if pad is None else pad)
+        chosen = prompt.remaining(places, *taken)
+        kept = torch.zeros_like(places).flatten().index_fill(0, chosen, True).view_as(places)
+        full = dict(inputs) | self.positions(inputs, kept)
+        short = prompt.shorten(full, chosen, 0 if pad is None else pad)
         rest = {name: value for name, value in inputs.items() if name not in self.pixels | self.said}
         return rest | self.settle(short) | {"mm_encoder_outputs": self.outputs(inputs, reductions, images)}
 
@@ -181,12 +189,15 @@ class Family(ABC):
         """Whether token ids (B, L) hold placeholders of a video."""
         return bool(self.places({"input_ids": ids}).any())
 
-    def encode(self, inputs: Inputs, needs: frozenset[str] = frozenset()) -> list[VideoTokens]:
-        """Run the vision tower and projector, without gradients.
+    def encode(
+        self, inputs: Inputs, needs: frozenset[str] = frozenset(), *, gradients: bool = False
+    ) -> list[VideoTokens]:
+        """Run the vision tower and projector.
 
         Args:
             inputs: with video pixels; prompts are looked at only where the model takes frames for images.
             needs: optional fields of `VideoTokens` to fill; those not asked for are None and cost nothing.
+            gradients: whether features carry gradients, if PyTorch computes any.
 
         Returns:
             One `VideoTokens` a video, in the order of the pixels.
@@ -198,10 +209,11 @@ class Family(ABC):
         inputs = self.prepared(inputs)
         if not self.has_video(inputs):
             raise ValueError(f"inputs carry no video to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
-        with torch.no_grad():
-            return self._encode(inputs, needs)
+        return _checked(self._encode, inputs, needs, gradients)
 
-    def encode_images(self, inputs: Inputs, needs: frozenset[str] = frozenset()) -> list[VideoTokens]:
+    def encode_images(
+        self, inputs: Inputs, needs: frozenset[str] = frozenset(), *, gradients: bool = False
+    ) -> list[VideoTokens]:
         """The same for images, each a video of one frame: one `VideoTokens` an image, in the order of the pixels.
 
         An image that the model reads in two grids, as a whole and in crops, is two.
@@ -215,8 +227,7 @@ class Family(ABC):
         inputs = self.prepared(inputs)
         if not self.has_images(inputs):
             raise ValueError(f"inputs carry no image to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
-        with torch.no_grad():
-            return self._encode_images(inputs, needs)
+        return _checked(self._encode_images, inputs, needs, gradients)
 
     def check_needs(self, needs: frozenset[str]) -> None:
         """Raise a ValueError naming the first field of `VideoTokens` that this family cannot fill."""
@@ -225,6 +236,13 @@ class Family(ABC):
                 f"{self.model_type} cannot give VideoTokens.{missing[0]}; beside the features it gives: "
                 f"{', '.join(sorted(self.gives)) or 'nothing'}"
             )
+
+
+def _checked(encode: Any, inputs: Inputs, needs: frozenset[str], gradients: bool) -> list[VideoTokens]:
+    with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+        videos: list[VideoTokens] = encode(inputs, needs)
+    check_values(videos)
+    return videos
 
 
 def check_build(model: Any, kind: str, *names: str) -> None:

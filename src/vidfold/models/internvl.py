@@ -181,7 +181,7 @@ class InternVL(Family):
         seen["features"] = features
         split: dict[str, Any] = {name: torch.split(values, list(counts)) for name, values in seen.items()}
         return [
-            VideoTokens(grid=(side, side), **{name: parts[i] for name, parts in split.items()})
+            VideoTokens(check=False, grid=(side, side), **{name: parts[i] for name, parts in split.items()})
             for i in range(len(counts))
         ]
 
@@ -238,6 +238,7 @@ def _stacked(tiles: VideoTokens) -> VideoTokens:
         return None if values is None else values.flatten(0, 1)[None]
 
     return VideoTokens(
+        check=False,
         features=tiles.features.flatten(0, 1)[None],
         grid=(len(tiles.features) * height, width),
         shallow=one(tiles.shallow),

@@ -94,7 +94,7 @@ class LlavaOnevision(Family):
         per_video = {name: value.view(videos, frames, *value.shape[1:]) for name, value in seen.items()}
         newline = None if self.newline is None else self.newline.to(seen["features"])
         layout: dict[str, Any] = {"grid": self._grid, "pooling": self.pooling, "newline": newline}
-        return [VideoTokens(**layout | {name: value[i] for name, value in per_video.items()}) for i in range(videos)]
+        return [VideoTokens(check=False, **layout | {name: value[i] for name, value in per_video.items()}) for i in range(videos)]
 
     def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         seen = self._seen(self._base.get_image_features, inputs, needs)
@@ -104,7 +104,7 @@ class LlavaOnevision(Family):
         sizes = [height * width for (height, width), _ in views]
         split: dict[str, Any] = {name: torch.split(values, sizes) for name, values in packed.items()}
         return [
-            VideoTokens(grid=grid, **{name: parts[i][None] for name, parts in split.items()})
+            VideoTokens(check=False, grid=grid, **{name: parts[i][None] for name, parts in split.items()})
             for i, (grid, _) in enumerate(views)
         ]
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vidfold.models.attention.observing import Attended, Observer, chosen_layers, observe
 from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots, check_build
 from vidfold.models.prompts import mrope
+from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Pooling, Reduction, VideoTokens
 
 Shape = tuple[int, int, int]
@@ -124,6 +125,7 @@ class QwenVL(Family):
         maps = {name: self._per_cell(torch.cat(each), shapes) for name, each in parts.items()}
         return [
             VideoTokens(
+                check=False,
                 features=output.pooler_output[number].view(frames, height * width, -1),
                 grid=(height, width),
                 pooling=Pooling.NONE,
@@ -155,8 +157,8 @@ class QwenVL(Family):
         """Each token takes the placeholder of the cell that it stands for, whose position is that of the cell."""
         return cell_slots(reduction).sort().values
 
-    def positions(self, inputs: Inputs) -> dict[str, Tensor]:
-        """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own."""
+    def positions(self, inputs: Inputs, kept: Tensor) -> dict[str, Tensor]:
+        """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own: tokens keep them."""
         return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self._base, inputs)}
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -165,13 +167,12 @@ class QwenVL(Family):
         The model keeps what a prompt's decoding needs, ``rope_deltas``, as a state of its own. It is set here as its
         forward does where it numbers a prompt itself.
         """
-        positions = shortened["position_ids"]
+        positions, real = shortened["position_ids"], prompt.real(shortened)
         if positions.ndim == 3 and len(positions) == 4:
-            counted = shortened["attention_mask"].long().cumsum(-1).sub(1).clamp(min=0)
-            return shortened | {"position_ids": torch.cat([counted[None], positions[1:]])}
+            return shortened | {"position_ids": torch.cat([mrope.counted(real)[None], positions[1:]])}
         if positions.ndim != 3 or len(positions) != 5:
             return shortened
-        positions, self._base.rope_deltas = mrope.renumber(positions, shortened["attention_mask"])
+        positions, self._base.rope_deltas = mrope.renumber(positions, real)
         return shortened | {"position_ids": positions}
 
     def outputs(

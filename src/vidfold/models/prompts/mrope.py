@@ -1,7 +1,7 @@
 """Rotary positions with axes of time, height and width (M-RoPE, Qwen2-VL, arXiv:2409.12191) of shortened prompts.
 
-The model numbers the full prompt, and every token that is left keeps its position: one that stands for a cell of a
-video has the time, the row and the column of that cell, and text behind the video is where it would have been.
+The model numbers the full prompt, and every token keeps its position: one that stands for a cell of a video has the
+time, the row and the column of that cell, and text behind the video is where it would have been.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from vidfold.models.prompts.shorten import real
 
 
 def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
@@ -29,10 +31,10 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     """
     ids: Tensor = inputs["input_ids"]
     for name in ("attention_mask", "mm_token_type_ids"):
-        if (given := inputs.get(name)) is not None and given.shape != ids.shape:
+        given = inputs.get(name)
+        if given is not None and given.ndim == 2 and given.shape != ids.shape:
             raise ValueError(f"{name} must be {tuple(ids.shape)} as input_ids are, got {tuple(given.shape)}")
-    mask = inputs.get("attention_mask")
-    text = (torch.ones_like(ids) if mask is None else mask.long()).cumsum(-1).sub(1).clamp(min=0)
+    text = counted(real(inputs))
     axes = text.expand(3, -1, -1)
     if inputs.get("mm_token_type_ids") is not None:
         names = inspect.signature(model.get_rope_index).parameters
@@ -49,17 +51,21 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     return torch.cat([text[None], axes, following])
 
 
-def renumber(positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def renumber(positions: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Positions and ``rope_deltas`` of a shortened prompt.
 
     Args:
-        positions: (5, B, M), those of `number` for the tokens left, 0 at padding.
-        mask: (B, M), nonzero where a token is no padding.
+        positions: (5, B, M), those of `number` for the tokens kept, 0 at padding.
+        real: (B, M) bool, where a token is no padding.
 
     Returns:
-        (4, B, M) int64, the first of them counted anew, since it is what attention tells packed sequences apart by; and
-        (B, 1) int64, what leads from the position in the sequence to the one that follows the prompt.
+        (4, B, M) int64, the first of them counted anew, since attention tells packed sequences apart by it; and
+        (B, 1) int64, the position that follows the prompt minus its length without padding.
     """
-    text = mask.long().cumsum(-1).sub(1).clamp(min=0)
-    deltas = positions[4].amax(-1, keepdim=True) - mask.long().sum(-1, keepdim=True)
-    return torch.cat([text[None], positions[1:4]]), deltas
+    deltas = positions[4].amax(-1, keepdim=True) - real.sum(-1, keepdim=True)
+    return torch.cat([counted(real)[None], positions[1:4]]), deltas
+
+
+def counted(real: Tensor) -> Tensor:
+    """Positions (B, L) int64 counted one by one over the tokens (B, L) bool that are no padding."""
+    return real.long().cumsum(-1).sub(1).clamp(min=0)
