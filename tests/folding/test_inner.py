@@ -465,6 +465,10 @@ def test_calls_that_it_cannot_drop_from_are_refused(model):
             model.generate(**encoded, **GREEDY)
         with pytest.raises(ValueError, match=r"mm_encoder_outputs holds a video, but FastV.* needs its pixels"):
             model(**encoded)
+        length = inputs["input_ids"].shape[1]
+        square = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
+        with pytest.raises(ValueError, match=r"FastV.* needs an attention_mask of \(batch, length\)"):
+            model(**inputs | {"attention_mask": square})
         with pytest.raises(ValueError, match=r"FastV.* inside the language model"):
             folded.fold_inputs(inputs)
         assert model.generate(**inputs, **GREEDY).shape[1] == inputs["input_ids"].shape[1] + 5

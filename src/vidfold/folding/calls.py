@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vidfold.models.base import Inputs
-from vidfold.models.cache import cache_of
 
 
 def named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dict[str, Any]:
@@ -21,21 +21,50 @@ def named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dic
     return given | more
 
 
-def cached(inputs: Inputs) -> int:
-    """Tokens in the cache that a call brings along."""
-    cache = cache_of(inputs)
-    return 0 if cache is None else int(cache.get_seq_length())
+def generated_mask(inputs: Inputs, default: Any) -> Tensor:
+    """The ``attention_mask`` (B, L) that ``generate`` infers where a call gives none: padding is no token.
+
+    It cannot where padding is also the end of the text; then every token counts.
+
+    Args:
+        inputs: of the call, with ``input_ids`` (B, L).
+        default: the model's ``generation_config``.
+    """
+    ids: Tensor = inputs["input_ids"]
+    pad, ends = _setting(inputs, default, "pad_token_id"), _setting(inputs, default, "eos_token_id")
+    if pad is None or pad in torch.as_tensor([] if ends is None else ends).flatten().tolist():
+        return torch.ones_like(ids, dtype=torch.int64)
+    return ids.ne(pad).long()
 
 
-def lengths(inputs: Inputs, default: Any, dropped: int) -> dict[str, int]:
-    """``max_length`` and ``min_length`` of a call for a prompt that lost tokens: callers count the one they gave."""
-    sources = [inputs, vars(inputs.get("generation_config") or default), vars(default)]
-    found: dict[str, int] = {}
+def lengths(inputs: Inputs, default: Any, dropped: int) -> dict[str, Any]:
+    """The lengths that a call sets, for a prompt that lost tokens: callers count the prompt they gave.
+
+    Args:
+        inputs: of the call.
+        default: the model's ``generation_config``.
+        dropped: tokens that the prompt lost.
+
+    Returns:
+        ``max_length`` and ``min_length``, or a changed copy of the call's ``generation_config`` in which they are.
+    """
+    config, found = inputs.get("generation_config"), dict[str, Any]()
     for name, instead in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-        length, new = (next((s[key] for s in sources if s.get(key) is not None), None) for key in (name, instead))
+        length, new = _setting(inputs, default, name), _setting(inputs, default, instead)
         if length is not None and new is None:
             found[name] = max(0, length - dropped)
-    return found
+    if config is None or not found:
+        return found
+    config = copy.copy(config)
+    for name in found.keys() - {name for name in found if inputs.get(name) is not None}:
+        setattr(config, name, found.pop(name))
+    return found | {"generation_config": config}
+
+
+def _setting(inputs: Inputs, default: Any, name: str) -> Any:
+    """A setting of ``generate``: the call's own, else that of its ``generation_config``, else the model's."""
+    sources = [inputs, vars(inputs.get("generation_config") or default), vars(default)]
+    return next((source[name] for source in sources if source.get(name) is not None), None)
 
 
 def restore(output: Any, prompt: Tensor, length: int) -> Any:

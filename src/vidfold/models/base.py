@@ -128,6 +128,10 @@ class Family(ABC):
         """Of every arranged image: how many placeholders it had, and its `slots`."""
         return [(self.placeholders(each), self.slots(each)) for each in images]
 
+    def inferred(self, inputs: Inputs) -> dict[str, Tensor]:
+        """What ``generate`` infers of prompts (B, L) beside ``attention_mask`` where a call does not say it."""
+        return {}
+
     def positions(self, inputs: Inputs, kept: Tensor) -> dict[str, Tensor]:
         """``position_ids`` for the tokens of the full prompt that are kept, (B, L) bool, where the call must give them.
 
@@ -135,7 +139,9 @@ class Family(ABC):
         prompt: ids that the call brings close up where tokens are dropped.
         """
         given = inputs.get("position_ids")
-        return {} if given is None else {"position_ids": prompt.closed_up(given, kept)}
+        if not isinstance(given, Tensor) or given.ndim < 2 or given.shape[-1] != kept.shape[-1]:
+            return {}
+        return {"position_ids": prompt.closed_up(given, kept)}
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """Shortened per-token inputs as the model wants them."""
@@ -153,7 +159,7 @@ class Family(ABC):
         Args:
             inputs: with ``input_ids`` (B, L) and whatever else the call had; video pixels are not looked at.
             reductions: one a video, in the order of the prompts.
-            images: one for each `VideoTokens` of `encode_images`, in their order; None leaves images whole.
+            images: one for each `VideoTokens` of `encode_images`, in their order; None keeps images whole.
 
         Returns:
             Keyword arguments for the model's own ``generate`` or ``forward``: shortened ids, mask and labels, and the
@@ -245,6 +251,24 @@ def _checked(encode: Any, inputs: Inputs, needs: frozenset[str], gradients: bool
     return videos
 
 
+def unwrapped(model: Any) -> Any:
+    """The transformers model inside what torch.compile, PEFT or DistributedDataParallel made of it.
+
+    Raises:
+        ValueError: a DataParallel, which copies it in every call.
+    """
+    if isinstance(model, torch.nn.DataParallel):
+        raise ValueError(
+            "DataParallel copies the model for every device in every call, and copies are unfolded: use "
+            "DistributedDataParallel, or fold its .module and call that"
+        )
+    if callable(base := getattr(model, "get_base_model", None)):
+        return unwrapped(base())
+    parts = getattr(model, "_modules", {})
+    inner = parts.get("_orig_mod", parts.get("module"))
+    return model if inner is None else unwrapped(inner)
+
+
 def check_build(model: Any, kind: str, *names: str) -> None:
     """Refuse a model that lacks what a family reads.
 
@@ -283,7 +307,7 @@ def by_cell(reduction: Reduction) -> Tensor:
 
 
 def accepted(function: Any, inputs: Inputs) -> dict[str, Any]:
-    """Those of the inputs that a feature function of a model takes by name, and the wish for a result with names."""
+    """The inputs that a feature function of a model takes by name; its result shall have names, too."""
     names = inspect.signature(function).parameters
     return {name: inputs[name] for name in names if inputs.get(name) is not None} | {"return_dict": True}
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 
 class Hook:
-    """A hook of a module that copies of the module do not have: not deep ones, not pickled ones.
-
-    Attributes:
-        function: what it does.
-    """
+    """A hook of a module that copies of the module do not have, deep or pickled, and that is never compiled."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+        self._function: Callable[..., Any] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do it."""
-        return self.function(*args, **kwargs)
+        return self._function(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         return _copied, ()
@@ -29,4 +27,4 @@ def _copied() -> Callable[..., None]:
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """What is left of a hook in a copy."""
+    """The hook in a copy."""

@@ -93,8 +93,8 @@ class LlavaOnevision(Family):
         seen = self._seen(self._base.get_video_features, inputs, needs)
         per_video = {name: value.view(videos, frames, *value.shape[1:]) for name, value in seen.items()}
         newline = None if self.newline is None else self.newline.to(seen["features"])
-        layout: dict[str, Any] = {"grid": self._grid, "pooling": self.pooling, "newline": newline}
-        return [VideoTokens(check=False, **layout | {name: value[i] for name, value in per_video.items()}) for i in range(videos)]
+        layout: dict[str, Any] = {"grid": self._grid, "pooling": self.pooling, "newline": newline, "check": False}
+        return [VideoTokens(**layout | {name: value[i] for name, value in per_video.items()}) for i in range(videos)]
 
     def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         seen = self._seen(self._base.get_image_features, inputs, needs)
@@ -109,7 +109,7 @@ class LlavaOnevision(Family):
         ]
 
     def _seen(self, encode: Any, inputs: Inputs, needs: frozenset[str]) -> dict[str, Tensor]:
-        """What the tower gives while ``encode`` runs: ``features`` (pictures, H*W, D) and, alike, the needs."""
+        """What the tower gives while ``encode`` runs: ``features`` (pictures, H*W, D), and the needs likewise."""
         modules = self._attentions(inputs)
         layers = self.observed_layers(inputs)
         seen: dict[str, Tensor] = {}

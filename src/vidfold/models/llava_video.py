@@ -89,7 +89,7 @@ def _apply_pooling(base: Any, image_features: Tensor) -> Tensor:
 class LlavaVideo(LlavaOnevision):
     """A SigLIP tower, a projector, pooling by two, and a newline token at the end of every row of the pooled grid.
 
-    A row that keeps no token loses its newline too. Methods that place newlines themselves are taken at their word.
+    A row that keeps no token loses its newline too. Newlines that a method places itself are kept.
 
     Attributes:
         model: as `vidfold.models.load` gives it.
@@ -120,7 +120,7 @@ class LlavaVideo(LlavaOnevision):
     @property
     def newline(self) -> Tensor:
         """The newline vector, (D,)."""
-        vector: Tensor = self._base.image_newline.detach()
+        vector: Tensor = self._base.image_newline
         return vector
 
     @property

@@ -17,7 +17,7 @@ from vidfold.tokens import Reduction
 
 @dataclass(frozen=True, eq=False)
 class Qwen3VL(QwenVL):
-    """Text with the time stands before every frame and stays, also where no token of the frame is left.
+    """Text with the time stands before every frame and stays, even where no token of the frame is kept.
 
     Features of earlier layers of the tower are added to the tokens in the first layers of the language model
     (DeepStack). They are `VideoTokens.side`, and are folded as the tokens are. See `QwenVL`.

@@ -48,7 +48,7 @@ class QwenVL(Family):
     folds_images: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_build(self.model, self.model_type, "get_video_features", "get_rope_index", "visual")
+        check_build(self.model, self.model_type, "get_video_features", "compute_3d_position_ids", "visual")
         self.observed_layers()
 
     @property
@@ -157,8 +157,13 @@ class QwenVL(Family):
         """Each token takes the placeholder of the cell that it stands for, whose position is that of the cell."""
         return cell_slots(reduction).sort().values
 
+    def inferred(self, inputs: Inputs) -> dict[str, Tensor]:
+        """All tokens are text where a call says nothing else."""
+        given = inputs.get("mm_token_type_ids") is not None
+        return {} if given else {"mm_token_type_ids": torch.zeros_like(inputs["input_ids"])}
+
     def positions(self, inputs: Inputs, kept: Tensor) -> dict[str, Tensor]:
-        """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own: tokens keep them."""
+        """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own."""
         return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self._base, inputs)}
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:

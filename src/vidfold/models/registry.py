@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vidfold.models.base import Family
+from vidfold.models.base import Family, unwrapped
 from vidfold.models.internvl import InternVL
 from vidfold.models.llava_onevision import LlavaOnevision
 from vidfold.models.llava_video import RECORD, LlavaVideo
@@ -19,11 +19,12 @@ FAMILIES: dict[str, type[Family]] = {
 
 
 def family(model: Any) -> Family:
-    """The family of a loaded transformers model, with its default choices.
+    """The family of a loaded transformers model, with its default choices; of a wrapped one, that of the model inside.
 
     Raises:
         ValueError: a model of no supported family; the message names the supported ones.
     """
+    model = unwrapped(model)
     config = getattr(model, "config", None)
     model_type = (getattr(config, RECORD, None) or {}).get("family", getattr(config, "model_type", None))
     if model_type not in FAMILIES:

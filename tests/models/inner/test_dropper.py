@@ -1,7 +1,9 @@
-import gc
+import copy
+from functools import partial
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from tests.folding.test_handle import GREEDY, row, shape_of, two_rows
 from tests.models import builders, oracles
@@ -49,8 +51,7 @@ def test_states_rotary_embeddings_positions_mask_and_cache_are_shorter_after_the
     try:
         inputs = two_rows(model)
         short, run = run_of(model, dropper, inputs)
-        dropper.read_once(run, short)
-        with torch.no_grad():
+        with torch.no_grad(), dropper.reading(run):
             output = model(**short)
     finally:
         dropper.remove()
@@ -75,8 +76,7 @@ def test_dropping_equals_masking_in_all_later_layers(attention, drops):
     dropper = Dropper(model, drops)
     try:
         short, run = run_of(model, dropper, inputs)
-        dropper.read_once(run, short)
-        with torch.no_grad():
+        with torch.no_grad(), dropper.reading(run):
             output = model(**short)
     finally:
         dropper.remove()
@@ -102,8 +102,8 @@ def test_only_announced_calls_are_dropped_from(model):
         short, run = run_of(model, dropper, inputs)
         with torch.no_grad():
             assert torch.equal(model(**inputs).logits, stock)
-            dropper.read_once(run, short)
-            assert model(**short).logits.shape[1] == stock.shape[1] - 9
+            with dropper.reading(run):
+                assert model(**short).logits.shape[1] == stock.shape[1] - 9
             assert torch.equal(model(**inputs).logits, stock)
             assert not dropper.active
     finally:
@@ -124,8 +124,7 @@ def test_a_failing_call_leaves_nothing_behind():
 
     broken = decoder_layers(model)[3].register_forward_pre_hook(fail)
     short, run = run_of(model, dropper, inputs)
-    dropper.read_once(run, short)
-    with pytest.raises(RuntimeError, match="stop"):
+    with pytest.raises(RuntimeError, match="stop"), dropper.reading(run):
         model(**short)
     with pytest.raises(RuntimeError, match="stop"), dropper.reading(run):
         model.generate(**short, **GREEDY)
@@ -138,19 +137,46 @@ def test_a_failing_call_leaves_nothing_behind():
     assert shape_of(model) == before
 
 
-def test_a_cache_that_is_gone_is_forgotten(model):
+def test_a_copy_of_a_cache_is_continued_as_the_cache(model):
+    """Rows of unequal length, so that later layers need masks of their own."""
+    token = torch.tensor([[20], [21]])
     dropper = Dropper(model, HALF)
     try:
-        short, run = run_of(model, dropper, row(model, 0))
-        dropper.read_once(run, short)
+        short, run = run_of(model, dropper, two_rows(model))
         with torch.no_grad():
-            output = model(**short)
-        assert len(dropper.runs) == 1
-        del output
-        gc.collect()
-        assert len(dropper.runs) == 0
+            with dropper.reading(run):
+                cache = model(**short).past_key_values
+            mask = torch.cat([short["attention_mask"], torch.ones_like(token)], 1)
+            other = copy.deepcopy(cache)
+            expected = model(input_ids=token, attention_mask=mask, past_key_values=cache).logits
+            assert torch.equal(model(input_ids=token, attention_mask=mask, past_key_values=other).logits, expected)
     finally:
         dropper.remove()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_layers_that_run_a_second_time_drop_what_they_dropped_before(model, monkeypatch, reentrant):
+    """As gradient checkpointing does where it runs a layer with its hooks."""
+    model = copy.deepcopy(model).train()
+    inputs = two_rows(model)
+    labels = inputs["input_ids"].masked_fill(inputs["input_ids"] < builders.WORDS, -100)
+    dropper = Dropper(model, PYRAMID)
+
+    def gradients():
+        model.zero_grad()
+        short, run = run_of(model, dropper, inputs)
+        dropper.forward(model, run, short | {"labels": labels, "use_cache": False}).loss.backward()
+        return [each.grad for each in decoder_layers(model).parameters()]
+
+    def checkpointed(layer, *args, **kwargs):
+        return checkpoint(partial(torch.nn.Module.__call__, layer, **kwargs), *args, use_reentrant=reentrant)
+
+    expected = gradients()
+    monkeypatch.setattr(type(decoder_layers(model)[0]), "__call__", checkpointed)
+    found = gradients()
+    dropper.remove()
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_language_models_of_another_build_are_refused():

@@ -1,21 +1,24 @@
-"""Tokens dropped between decoder layers: hooks on one decoder that shorten what its later layers are handed.
+"""Tokens dropped between decoder layers: hooks on one decoder that shorten what its later layers are given.
 
 The layer that drops ranks the tokens (`ranking`) and keeps some (`run`). From there on, states, rotary embeddings,
 position ids, mask and cache are those of the kept tokens, and the layers run on their own attention path. Later steps
 over the same cache only get another mask, since the caches of the layers then differ in length.
+
+Gradient checkpointing runs layers a second time, with the keyword arguments of the first time: what was dropped then is
+found by their rotary embedding.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from vidfold.drops import Drop
 from vidfold.models.cache import cache_of
@@ -24,6 +27,9 @@ from vidfold.models.inner.ranking import attention_of, check_layer, take
 from vidfold.models.inner.run import Run
 
 Kwargs = dict[str, Any]
+
+RUN = "folded_run"
+"""Attribute of a cache, and of its copies, with the `Run` that filled it."""
 
 
 def decoder_layers(model: Any) -> nn.ModuleList:
@@ -42,8 +48,8 @@ def decoder_layers(model: Any) -> nn.ModuleList:
 class Dropper:
     """The hooks that drop tokens inside one model, until `remove`.
 
-    Tokens are dropped from what a thread generates inside `reading`, from its next forward after `read_once`, and from
-    later steps over a cache that one of these filled. Everything else passes through, in other threads too.
+    Tokens are dropped from what a thread runs inside `reading`, and from later steps over a cache that it filled.
+    Everything else passes through, in other threads too.
 
     Raises:
         ValueError: decoder layers built otherwise than Qwen2's, or with sliding windows after the first drop.
@@ -53,8 +59,9 @@ class Dropper:
         layers, decoder = decoder_layers(model), model.get_decoder()
         self.drops = tuple(drops)
         self.config = decoder.config
+        self._model = model
         self.scorers = {drop.scorer for drop in drops}
-        self.runs: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
+        self._passes: MutableMapping[Tensor, _Call] = WeakTensorKeyDictionary()
         self._local = _Local()
         for index in self.scorers:
             check_layer(layers[index])
@@ -67,7 +74,6 @@ class Dropper:
         self._hooks = [
             decoder.register_forward_pre_hook(Hook(self._before_decoder), with_kwargs=True),
             decoder.register_forward_hook(Hook(self._after_decoder), always_call=True),
-            model.register_forward_hook(Hook(self._after_model), with_kwargs=True, always_call=True),
         ]
         for index in range(min(self.scorers), len(layers)):
             hook = Hook(partial(self._before_layer, index))
@@ -85,22 +91,23 @@ class Dropper:
 
     @contextmanager
     def reading(self, run: Run) -> Iterator[None]:
-        """What this thread generates in the block, it generates from the prompts of a run."""
+        """What this thread runs in the block reads the prompts of a run."""
         before, self._local.reading = self._local.reading, run
         try:
             yield
         finally:
             self._local.reading = before
 
-    def read_once(self, run: Run, inputs: Kwargs) -> None:
-        """This thread's next forward of the model reads the prompts of a run; its labels go with the run."""
-        if run.limits:
-            inputs.pop("labels", None)
-            self._local.once = run
+    def forward(self, stock: Callable[..., Any], run: Run, inputs: Kwargs) -> Any:
+        """The model's own forward over the prompts of a run, with the loss of the tokens that the last layer read."""
+        labels = inputs.get("labels")
+        with self.reading(run):
+            output = stock(**inputs | {"labels": None})
+        return output if labels is None else _with_loss(self._model, run, labels, inputs, output)
 
     def _before_decoder(self, _: nn.Module, __: tuple[Any, ...], kwargs: Kwargs) -> None:
         cache = cache_of(kwargs)
-        run = self._local.once or self._local.reading
+        run = self._local.reading
         begins = run is not None and (cache is None or not run.stages)
         if run is None and cache is not None:
             run = self._continued(cache)
@@ -110,44 +117,41 @@ class Dropper:
 
     def _continued(self, cache: Any) -> Run | None:
         """The run that filled a cache, unless the cache was emptied since."""
-        run = self.runs.get(cache)
+        run: Run | None = getattr(cache, RUN, None)
         if run is not None and int(cache.get_seq_length()) == 0:
-            del self.runs[cache]
+            delattr(cache, RUN)
             return None
         return run
 
     def _before_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: Kwargs
     ) -> tuple[tuple[Any, ...], Kwargs] | None:
-        if self._local.call is None:
+        key = kwargs["position_embeddings"][0]
+        call: _Call | None = self._local.call or self._passes.get(key)
+        if call is None:
             return None
+        if layer.training:
+            self._passes[key] = call
         rest = dict(kwargs)
         hidden = args[0] if args else rest.pop("hidden_states")
-        hidden, changes = self._local.call.enter(index, layer, hidden, rest)
+        hidden, changes = call.enter(index, layer, hidden, rest)
         return (hidden, *args[1:]), rest | changes
 
     def _after_decoder(self, *_: Any) -> None:
         self._local.call = None
-
-    def _after_model(self, model: Any, _: tuple[Any, ...], kwargs: Kwargs, output: Any) -> Any:
-        run, self._local.once = self._local.once, None
-        if run is None or run.labels is None or output is None:
-            return None
-        return _with_loss(model, run, run.labels, kwargs, output)
 
 
 class _Call(Protocol):
     """One forward of the decoder."""
 
     def enter(self, index: int, layer: nn.Module, hidden: Tensor, kwargs: Kwargs) -> tuple[Tensor, Kwargs]:
-        """States and keyword arguments for a layer in the place of those it was to be handed."""
+        """States and keyword arguments for a layer, instead of those that it would be given."""
 
 
 class _Local(threading.local):
     """What a thread is doing."""
 
     reading: Run | None = None
-    once: Run | None = None
     call: _Call | None = None
 
 
@@ -160,20 +164,29 @@ class _Pass:
         self._stage = run.begin(rows, self._length)
         self._changes: Kwargs = {}
         self._scores: Tensor | None = None
+        self._done: dict[int, tuple[Tensor | None, Kwargs]] = {}
 
     def enter(self, index: int, layer: nn.Module, hidden: Tensor, kwargs: Kwargs) -> tuple[Tensor, Kwargs]:
-        """Rank the tokens, drop some, and go on with those left; see `_Call`."""
+        """Rank the tokens, drop some, and go on with the others; see `_Call`."""
+        if index not in self._done:
+            self._done[index] = self._decide(index, layer, hidden, kwargs), self._changes
+        kept, changes = self._done[index]
+        return hidden if kept is None else take(hidden, kept), changes
+
+    @torch.no_grad()
+    def _decide(self, index: int, layer: nn.Module, hidden: Tensor, kwargs: Kwargs) -> Tensor | None:
+        """Where the tokens are that a layer keeps, (B, M) int64; None where it keeps all."""
         if index in self._dropper.scorers:
             embeddings = (kwargs | self._changes)["position_embeddings"]
             self._scores = attention_of(layer, hidden, embeddings, *self._run.question(self._stage))
         if index in self._run.limits and self._scores is not None:
             more = self._length - self._run.segments.shape[1]
             self._stage, kept = self._run.drop(index, self._stage, self._scores, more)
-            hidden = take(hidden, kept)
-            self._changes = self._shortened(index, hidden, kwargs)
-        elif self._changes and (cache := cache_of(kwargs)) is not None:
+            self._changes = self._shortened(index, take(hidden, kept), kwargs)
+            return kept
+        if self._changes and (cache := cache_of(kwargs)) is not None:
             self._trim(index, cache)
-        return hidden, self._changes
+        return None
 
     def _trim(self, index: int, cache: Any) -> None:
         """Let a layer of a cache of fixed length reserve no room for what was dropped."""
@@ -185,7 +198,7 @@ class _Pass:
     def _shortened(self, index: int, hidden: Tensor, kwargs: Kwargs) -> Kwargs:
         stage, cache = self._stage, cache_of(kwargs)
         if cache is not None:
-            self._dropper.runs[cache] = self._run
+            setattr(cache, RUN, self._run)
             self._trim(index, cache)
         mask = kwargs.get("attention_mask")
         if mask is not None or stage.padded:

@@ -1,7 +1,7 @@
 """Which tokens a decoder layer's attention keeps: one row of attention, and the best of every video.
 
 Serves decoder layers built as Qwen2's are: ``input_layernorm``, then ``self_attn`` with ``q_proj`` and ``k_proj``,
-``q_norm`` and ``k_norm`` where it has them, and rotary embeddings handed to every layer.
+``q_norm`` and ``k_norm`` where it has them, and rotary embeddings given to every layer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One call whose videos lose tokens between layers: where they lie in the prompts, and what every drop leaves."""
+"""One call whose videos lose tokens between layers: where they are in the prompts, and what every drop keeps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vidfold.tokens import Reduction
 
 @dataclass(frozen=True, eq=False)
 class Limit:
-    """What a drop leaves of the prompts.
+    """What a drop keeps of the prompts.
 
     Attributes:
         tokens: (V + 2,) int64, tokens left in every segment of `Run`.
@@ -31,7 +31,7 @@ class Limit:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """The tokens that are left from one layer on.
+    """The tokens that are kept from one layer on.
 
     Attributes:
         columns: (B, M) int64, where each stood in the sequence that the decoder was given.
@@ -53,9 +53,8 @@ class Run:
         text: V.
         asking: (B,) int64, column of the token whose attention ranks.
         right: whether rows are padded on the right.
-        limits: what each drop leaves, by its layer; drops that leave everything are left out.
-        labels: (B, L) of the call, where it gave any.
-        trims: whether the call's cache is nobody else's, so that one of fixed length may be made shorter.
+        limits: what each drop keeps, by its layer; without drops that keep everything.
+        trims: whether the call made the cache itself, so that a cache of fixed length may become shorter.
         stages: what each drop left in the last pass over the prompts, by its layer.
     """
 
@@ -64,7 +63,6 @@ class Run:
     asking: Tensor
     right: bool
     limits: dict[int, Limit]
-    labels: Tensor | None = None
     trims: bool = False
     stages: dict[int, Stage] = field(default_factory=dict)
 
@@ -101,7 +99,7 @@ class Run:
         *counts, right = torch.cat([held.flatten(), (~real[:, -1:]).any(0)]).tolist()
         rows = [counts[first : first + text + 2] for first in range(0, len(counts), text + 2)]
         limits = {drop.layer: limit for drop in drops if (limit := _limit(rows, drop, segments)) is not None}
-        return cls(segments, text, columns.masked_fill(~prompt, 0).amax(1), bool(right), limits, labels)
+        return cls(segments, text, columns.masked_fill(~prompt, 0).amax(1), bool(right), limits)
 
     def begin(self, rows: int, length: int) -> Stage:
         """All tokens of a pass over the prompts, whose rows may be copied and followed by tokens made since.
@@ -113,7 +111,7 @@ class Run:
         if length < width:
             raise ValueError(
                 f"the language model was given {length} of the prompt's {width} tokens at a time, but a method inside "
-                "it ranks by the last of them and needs all at once: leave prefill_chunk_size out"
+                "it ranks by the last of them and needs all at once: do not set prefill_chunk_size"
             )
         segments = functional.pad(self.segments, (0, length - width), value=self.text)
         columns = torch.arange(length, device=segments.device).expand(rows, length)
@@ -167,7 +165,7 @@ def _owners(videos: Sequence[Reduction], closing: int) -> Tensor:
 
 
 def _limit(rows: Sequence[Sequence[int]], drop: Drop, like: Tensor) -> Limit | None:
-    """What a drop leaves of rows with so many tokens in every segment; None where that is everything."""
+    """What a drop keeps of rows with so many tokens in every segment; None where it keeps everything."""
     *videos, _, _ = [sum(column) for column in zip(*rows, strict=True)]
     left = [drop.left(tokens) for tokens in videos]
     if left == videos:

@@ -20,8 +20,8 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     """Positions of a full prompt as the model itself numbers it.
 
     Args:
-        model: with ``get_rope_index``.
-        inputs: with ``input_ids`` (B, L); without ``mm_token_type_ids`` the model takes all tokens for text.
+        model: with ``compute_3d_position_ids``.
+        inputs: with ``input_ids`` (B, L).
 
     Returns:
         (5, B, L) int64: position in the sequence, time, height, width, and the position that follows the prompt.
@@ -32,21 +32,21 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     ids: Tensor = inputs["input_ids"]
     for name in ("attention_mask", "mm_token_type_ids"):
         given = inputs.get(name)
-        if given is not None and given.ndim == 2 and given.shape != ids.shape:
-            raise ValueError(f"{name} must be {tuple(ids.shape)} as input_ids are, got {tuple(given.shape)}")
+        shape = tuple(given.shape) if isinstance(given, Tensor) else given
+        if given is not None and shape != tuple(ids.shape) and (not isinstance(given, Tensor) or given.ndim == 2):
+            raise ValueError(f"{name} must be {tuple(ids.shape)} as input_ids are, got {shape}")
     text = counted(real(inputs))
-    axes = text.expand(3, -1, -1)
-    if inputs.get("mm_token_type_ids") is not None:
-        names = inspect.signature(model.get_rope_index).parameters
-        known = {name: inputs[name] for name in names if inputs.get(name) is not None}
-        try:
-            axes, _ = model.get_rope_index(**known)
-        except (LookupError, RuntimeError, StopIteration, TypeError) as error:
-            shapes = {name: value.tolist() for name, value in known.items() if name.endswith("grid_thw")}
-            raise ValueError(
-                f"the model cannot number a prompt with {shapes or 'no grids'} ({error}): make input_ids, "
-                "mm_token_type_ids, pixels and grids in one call of the processor, and do not truncate the prompt"
-            ) from error
+    known = {name: inputs.get(name) for name in inspect.signature(model.compute_3d_position_ids).parameters}
+    try:
+        axes = model.compute_3d_position_ids(**known)
+    except (LookupError, RuntimeError, StopIteration, TypeError) as error:
+        shapes = {name: each.tolist() for name, each in known.items() if each is not None and name.endswith("grid_thw")}
+        raise ValueError(
+            f"the model cannot number a prompt with {shapes or 'no grids'} ({error}): make input_ids, "
+            "mm_token_type_ids, pixels and grids in one call of the processor, and do not truncate the prompt"
+        ) from error
+    if axes is None:  # the model takes all tokens for text
+        axes = text.expand(3, -1, -1)
     following = axes.amax((0, 2), keepdim=True).add(1).expand(1, *ids.shape)
     return torch.cat([text[None], axes, following])
 

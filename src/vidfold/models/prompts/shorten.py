@@ -1,4 +1,4 @@
-"""Prompts that lose placeholders: which positions stay, and every per-token tensor shortened alike."""
+"""Prompts that lose placeholders: which positions stay, and every per-token tensor shortened in the same way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def taken(placeholders: Tensor, before: Sequence[int], slots: Sequence[Tensor]) 
             f"{list(before)} in this order: make input_ids and the pixels in one call of the processor, and do not "
             "truncate the prompt"
         )
-    last = [int(each.max()) if len(each) else -1 for each in slots]
+    last = [each.max() if len(each) else each.new_tensor(-1) for each in slots]
+    last = torch.stack(last).tolist() if slots else []
     if any(slot >= count for slot, count in zip(last, before, strict=True)):
         raise ValueError(f"videos or images of {list(before)} placeholders have none to take at {last}")
     places = placeholders.flatten().nonzero()[:, 0]
