@@ -14,7 +14,7 @@ EVAL_STAMP := $(EVAL)/.ready
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@echo "== setup: a Python environment in $(VENV) (a minute or two, 1.5 GB with a CPU build of torch, 6 GB with one for CUDA)"
+	@echo "== setup: a Python environment in $(VENV) (a few minutes; 1.5 GB with a CPU build of torch, 6 GB with one for CUDA)"
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@start=$$(date +%s); \
