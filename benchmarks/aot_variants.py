@@ -1,7 +1,7 @@
 """AOT with one step replaced, for its ablation: what `benchmarks/aot.py` compares with the default.
 
-A variant is a subclass of `vidfold.AOT` that overrides a step. None of them is part of the package: the default was
-chosen over them (`benchmarks/aot.md`).
+A variant is a subclass of `vidfold.AOT` that overrides a step. The default was chosen over all of them
+(`benchmarks/aot.md`), so they are no part of the package.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tests.conftest import make_video
 from vidfold import AOT, Pooling, VideoTokens
 from vidfold.ops import cover, shares
 from vidfold.reducers import base
-from vidfold.reducers.aot import method as aot
+from vidfold.reducers.aot import clipwise
 from vidfold.reducers.aot.method import POWER, PRICE
 from vidfold.segments import DySeg
 from vidfold.transport import partial
@@ -238,7 +238,7 @@ def test_dynamic_segments_with_known_cuts_equal_given_ones():
 def test_blocks_do_not_change_the_result(monkeypatch):
     video = make_video(frames=19)
     whole = AOT(retention=0.2)(video, weights=True)
-    monkeypatch.setattr(aot, "CPU_BLOCK", 1)
+    monkeypatch.setattr(clipwise, "CPU_BLOCK", 1)
     blocks = AOT(retention=0.2)(video, weights=True)
     torch.testing.assert_close(blocks.tokens, whole.tokens, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(blocks.weights.to_dense(), whole.weights.to_dense(), atol=1e-5, rtol=1e-5)
@@ -306,9 +306,10 @@ def test_clips_found_in_the_content_cost_one_wait(videos, monkeypatch):
     assert waits.count + len(lists) == 1
 
 
-def test_compiles_as_one_graph_with_equal_results():
+@pytest.mark.parametrize(("frames", "retention"), [(6, 0.2), (8, 0.1), (12, 0.25)])
+def test_compiles_as_one_graph_with_equal_results(frames, retention):
     """A graph without breaks has no step that waits for the device."""
-    video, method = make_video(frames=6, grid=(6, 6), pooling=Pooling.NONE), AOT(retention=0.2, sketch=8)
+    video, method = make_video(frames, (6, 6), pooling=Pooling.NONE), AOT(retention, sketch=8)
     compiled = torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False)
     expected = method(video)
     assert torch.equal(compiled.cells, expected.cells)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_video
 from vidfold import AOT, Pooling, VideoTokens
 from vidfold.reducers import AOTPaper, AOTReference
-from vidfold.reducers.aot import paper
+from vidfold.reducers.aot import clipwise
 from vidfold.reducers.aot.paper_budget import clip_budget
 from vidfold.segments import DySeg, Uniform
 from vidfold.transport import cosine, sinkhorn
@@ -226,7 +226,7 @@ def test_blocks_of_frames_do_not_change_the_result(monkeypatch, merge):
     video = make_video(7, (6, 6), pooling=Pooling.BILINEAR)
     method = AOTPaper(retention=0.2, merge=merge)
     together = method(video, weights=True)
-    monkeypatch.setattr(paper, "CPU_BLOCK", 2 * video.cells * video.features.shape[2])
+    monkeypatch.setattr(clipwise, "CPU_BLOCK", 2 * video.cells * video.features.shape[2])
     blocks = method(video, weights=True)
     torch.testing.assert_close(blocks.tokens, together.tokens)
     torch.testing.assert_close(blocks.weights.to_dense(), together.weights.to_dense())
@@ -234,10 +234,11 @@ def test_blocks_of_frames_do_not_change_the_result(monkeypatch, merge):
     assert torch.equal(blocks.cells, together.cells)
 
 
-def test_compiles_as_one_graph_with_equal_results():
+@pytest.mark.parametrize(("frames", "retention"), [(8, 0.1), (6, 0.2), (12, 0.25)])
+def test_compiles_as_one_graph_with_equal_results(frames, retention):
     """A graph without breaks has no step that waits for the device, so that it can be captured as a CUDA graph."""
-    video = make_video(8, (6, 6), pooling=Pooling.NONE)
-    method = AOTPaper(retention=0.1, iterations=3)
+    video = make_video(frames, (6, 6), pooling=Pooling.NONE)
+    method = AOTPaper(retention, iterations=3)
     compiled = torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False)
     expected = method(video)
     assert torch.equal(compiled.frames, expected.frames)

@@ -15,18 +15,15 @@ from vidfold.ops import cover
 from vidfold.ops.ranks import gather_rows
 from vidfold.reducers.aot import phases
 from vidfold.reducers.aot.absorb import absorbing
+from vidfold.reducers.aot.clipwise import ClipwiseReducer, block_size
 from vidfold.reducers.aot.paper import AOTPaper
 from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference
 from vidfold.reducers.aot.saliency import saliency
-from vidfold.reducers.aot.together import side_by_side
-from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import partial
 
-CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
-"""Numbers that a phase works on at a time: what stays in the caches of a CPU, and what fits on any other device."""
 POWER = 2.0
 """Exponent of the cost where the support is chosen; 1 and 3 keep fewer answers (`benchmarks/aot.md`)."""
 PRICE = 2.0
@@ -34,7 +31,7 @@ PRICE = 2.0
 
 
 @dataclass(frozen=True)
-class AOT(BudgetedReducer):
+class AOT(ClipwiseReducer):
     """Anchors + Optimal Transport (after CVPR 2026, arXiv 2603.01400) in the form that keeps most answers.
 
     Two phases as in the paper, with two changes that measurements ask for (`benchmarks/aot.md`). Anchors are chosen to
@@ -139,23 +136,13 @@ class AOT(BudgetedReducer):
         """Mass (B, M, N) that each token sends to each receiver; the arguments are those of `partial`."""
         return partial(cost, mass, receivers, epsilon=self.epsilon, price=PRICE, cap=cap).plan
 
-    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; where clips are uniform, no step waits for the device unless weights are asked for."""
-        return self.reduce_all([tokens], weights=weights)[0]
+    def clips(self, tokens: VideoTokens) -> Clips:
+        """The clips of one video."""
+        return self.cut(tokens.frames)(tokens)
 
-    def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
-        """`reduce` for several videos: those of one shape are folded side by side."""
-
-        def cut(tokens: VideoTokens) -> Clips:
-            return self.cut(tokens.frames)(tokens)
-
-        def fold(tokens: VideoTokens, clips: Clips, count: int) -> Reduction:
-            total = count * self.count(tokens.frames // count, tokens.cells)
-            return self._fold(tokens, clips.compact(), total, weights)
-
-        return side_by_side(videos, cut, fold)
-
-    def _fold(self, tokens: VideoTokens, clips: Clips, total: int, weights: bool) -> Reduction:
+    def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
+        """Fold one or more videos, given as one, to ``total`` tokens."""
+        clips = clips.compact()
         found = self._candidates(tokens, total, weights)
         support = self._support(found, clips, total)
         mass = clips.rows(found.mass) * phases.rows_there(clips, found.cells.shape[1])
@@ -169,7 +156,7 @@ class AOT(BudgetedReducer):
         """Phase I, some frames at a time."""
         frames, cells = tokens.frames, tokens.cells
         count = cells if self.candidates is None else min(cells, math.ceil(self.candidates * (total / frames)))
-        block = _block(tokens.features, cells * max(cells, tokens.features.shape[2]))
+        block = block_size(tokens.features, cells * max(cells, tokens.features.shape[2]))
         found = [self._frames(tokens, slice(at, at + block), count, weights) for at in range(0, frames, block)]
         return Candidates(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
@@ -202,7 +189,7 @@ class AOT(BudgetedReducer):
         present = phases.rows_there(clips, found.cells.shape[1])
         slots = present.shape[1]
         most = min(slots, total * clips.longest // clips.frames + 1)
-        block = _block(found.units, slots * slots)
+        block = block_size(found.units, slots * slots)
         choices = []
         for at in range(0, len(present), block):
             part = slice(at, at + block)
@@ -213,8 +200,3 @@ class AOT(BudgetedReducer):
         order, columns = (torch.cat(parts) for parts in zip(*choices, strict=True))
         take = torch.arange(most, device=order.device) < clips.shares(total)[:, None]
         return Support(order, columns, take)
-
-
-def _block(like: Tensor, numbers: int) -> int:
-    """How many items of so many numbers are worked on at a time."""
-    return max(1, (CPU_BLOCK if like.device.type == "cpu" else DEVICE_BLOCK) // numbers)

@@ -14,22 +14,17 @@ from vidfold.checks import check_count, check_ratio, check_weight
 from vidfold.clips import Clips, Segmenter
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
 from vidfold.reducers.aot.absorb import pooling_matrix, surviving
+from vidfold.reducers.aot.clipwise import ClipwiseReducer, block_size
 from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
 from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_frames, strongest_cells
-from vidfold.reducers.aot.together import side_by_side
-from vidfold.reducers.base import BudgetedReducer
 from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import Transport, sinkhorn
 
-CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
-"""Numbers of pooled features that phase I works on at a time: 32 MiB in float32 on a CPU, where a long video at once
-takes a third longer; 1 GiB elsewhere, so that a usual video is one block."""
-
 
 @dataclass(frozen=True)
-class AOTPaper(BudgetedReducer):
+class AOTPaper(ClipwiseReducer):
     """Anchors + Optimal Transport (CVPR 2026, arXiv 2603.01400) with an exact budget, for any video.
 
     Phase I: in each frame, local anchors (most attended of each window in a shallow layer) and global ones (most
@@ -57,9 +52,9 @@ class AOTPaper(BudgetedReducer):
         nearest: share of plain nearest-anchor means in the phase-I result (paper: 0; authors' program: 0.1).
         merge: whether phase I works on the "language" grid, after pooling, or on the "encoder" grid, before
             (authors' program).
-        repeat_key: emit the key frame's anchors untouched as well (authors' program); merged ones then come last.
+        repeat_key: emit the key frame's anchors unchanged as well (authors' program); merged ones then come last.
         time_scale: sigma, in frames, of the factor 1 - exp(-gap^2 / 2 sigma^2) on the phase-II cost (authors'
-            program: 1.5); 0: none (paper).
+            program: 1.5); 0 disables it (paper).
         carry_mass: let an anchor weigh as much as it has absorbed, in marginals and merging alike.
         saliency_mass: marginals in proportion to deep attention, in place of uniform ones.
     """
@@ -109,19 +104,12 @@ class AOTPaper(BudgetedReducer):
         """`keep`, or what it is by default."""
         return math.sqrt(self.retention) if self.keep is None else self.keep
 
-    def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; no step waits for the device unless ``weights`` are asked for."""
-        return self.reduce_all([tokens], weights=weights)[0]
+    def clips(self, tokens: VideoTokens) -> Clips:
+        """The clips of one video."""
+        return segmenter(self.segments, self.clip)(tokens)
 
-    def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
-        """`reduce` for several videos: those of one shape are folded side by side."""
-
-        def fold(tokens: VideoTokens, clips: Clips, count: int) -> Reduction:
-            return self._fold(tokens, clips, count * self.count(tokens.frames // count, tokens.cells), weights)
-
-        return side_by_side(videos, segmenter(self.segments, self.clip), fold)
-
-    def _fold(self, tokens: VideoTokens, clips: Clips, total: int, weights: bool) -> Reduction:
+    def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
+        """Fold one or more videos, given as one, to ``total`` tokens."""
         budget = clip_budget(total, tokens.cells, clips, self.kept_share, self.repeat_key)
         found = self._candidates(tokens, clips, budget, weights)
         merged, kept = absorb_clips(
@@ -141,8 +129,8 @@ class AOTPaper(BudgetedReducer):
     def _candidates(self, tokens: VideoTokens, clips: Clips, budget: ClipBudget, weights: bool) -> Candidates:
         """Phase I, some frames at a time."""
         per_frame = budget.anchors[clips.clip_of]
-        cpu, width = tokens.features.device.type == "cpu", tokens.features.shape[2]
-        block = max(1, (CPU_BLOCK if cpu else DEVICE_BLOCK) // (tokens.cells * width))
+        width = tokens.features.shape[2]
+        block = block_size(tokens.features, tokens.cells * width)
         found = [
             self._merged(tokens, slice(first, first + block), per_frame[first : first + block], budget.most)
             for first in range(0, tokens.frames, block)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,7 @@ class ClipBudget:
 
     Attributes:
         anchors: (C,) int64, anchors of every frame of the clip; the key frame's are emitted merged.
-        repeated: (C,) int64, of the key frame's anchors, how many are emitted untouched as well.
+        repeated: (C,) int64, of the key frame's anchors, how many are emitted unchanged as well.
         kept: (C,) int64, tokens kept of the later frames together.
         most: an upper bound of ``anchors`` that the host knows without asking the device.
     """
@@ -36,7 +35,7 @@ class ClipBudget:
 def clip_budget(total: int, cells: int, clips: Clips, keep: float, repeat: bool) -> ClipBudget:
     """Divide K tokens among clips in proportion to their frames, and within a clip among roles.
 
-    A clip of L frames with n anchors a frame emits n merged ones, n untouched ones if ``repeat``, and about
+    A clip of L frames with n anchors a frame emits n merged ones, n unchanged ones if ``repeat``, and about
     keep * n tokens of each later frame. n is solved from that; the later frames get what the rounding leaves over.
 
     Args:
@@ -62,4 +61,4 @@ def clip_budget(total: int, cells: int, clips: Clips, keep: float, repeat: bool)
 
 def _anchor_bound(total: int, frames: int, cells: int, length: int, keep: float) -> int:
     share = -(-total * length // frames)
-    return min(cells, math.floor(share / (1 + (length - 1) * keep)) + 1)
+    return min(cells, int(share / (1 + (length - 1) * keep)) + 1)

@@ -29,7 +29,7 @@ class Candidates:
         mass: (F, m) float32, 1 and what the row absorbed.
         weight: (F, m) float32, how much the row counts in choices, beside its mass.
         means: (F, E) float32, mean unit token of each frame.
-        mix: (F, m, N) float32, what the rows are made of; (F, 0, N) where nobody asks.
+        mix: (F, m, N) float32, what the rows are made of; (F, 0, N) if not asked for.
     """
 
     values: Tensor

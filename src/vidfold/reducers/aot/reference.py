@@ -38,12 +38,12 @@ class AOTReference(Reducer):
 
     It differs from the paper: the phase-I cost has a grid distance and its result a share of nearest-anchor means;
     transport stops after a few iterations, phase I for all frames together; merging comes before pooling; a clip
-    gives its key frame's anchors twice, untouched first and merged last; the number of tokens depends on the content.
-    Made for faithful comparison, it loops over clips and frames and asks the device for every decision, as the
+    gives its key frame's anchors twice, unchanged first and merged last; the number of tokens depends on the content.
+    For faithful comparison it loops over clips and frames and waits for the device at every decision, as the
     original does. Use `AOT` for everything else.
 
     Any frame count, grid and anchor count works; what the original cannot do (fewer than nine local anchors, no
-    anchor left in a frame) drops out of its formulas or keeps the tokens.
+    anchor left in a frame) is left out, or keeps the tokens.
 
     Attributes:
         anchors: V, anchors a frame on the encoder grid. Its local half is cut to a multiple of the 3x3 windows.
@@ -165,7 +165,7 @@ class AOTReference(Reducer):
         return _Rows(*(torch.cat(parts) for parts in zip(*out, strict=True)))
 
     def _merge_clip(self, frames: list[_Rows], width: int) -> list[_Rows]:
-        """The clip's output: key frame untouched, later frames' kept tokens, then the merged anchors."""
+        """The clip's output: key frame unchanged, later frames' kept tokens, then the merged anchors."""
         key = frames[0]
         merged, out = key.values, [key]
         for gap, later in enumerate(frames[1:], start=1):

@@ -1,4 +1,4 @@
-"""The formulas of the AOT authors' program, quirks included."""
+"""The formulas of the AOT authors' program, with all that departs from the paper."""
 
 from __future__ import annotations
 
