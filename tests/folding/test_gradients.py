@@ -57,6 +57,15 @@ def test_tokens_are_the_same_with_gradients(case, reducer):
     assert all(torch.isfinite(each).all() for each in found.values())
 
 
+def test_what_the_tower_attends_to_is_seen_without_gradients(case):
+    model = case.build()
+    inputs = case.inputs(model, prompts=(3,), frames=((2,),))
+    needs = frozenset({"shallow", "deep", "keys"})
+    (video,) = models.family(model).encode(inputs, needs, gradients=True)
+    assert video.features.requires_grad
+    assert not any(getattr(video, name).requires_grad for name in needs)
+
+
 def test_a_report_keeps_no_graph():
     model = builders.llava_onevision(6, 8)
     inputs = builders.batch([builders.prompt(model)]) | {"pixel_values_videos": builders.pixels(model)}

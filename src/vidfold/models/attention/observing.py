@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from vidfold.models.attention.received import received
@@ -46,7 +47,7 @@ class Attended:
 
 
 Observer = Callable[[Attended], None]
-"""Called before every call of an observed module's attention function."""
+"""Called before every call of an observed module's attention function, without gradients."""
 
 BEYOND = ("position_bias", "softcap", "s_aux", "sliding_window", "cache")
 """Arguments of attention functions that change the weights and that `Attended` does not hold."""
@@ -100,7 +101,8 @@ def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
     def attention(
         _: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> Any:
-        observer(_attended(former, name, query, key, attention_mask, settings))
+        with torch.no_grad():
+            observer(_attended(former, name, query, key, attention_mask, settings))
         return attend(former, query, key, value, attention_mask, **settings)
 
     # The former name stays part of the new one: towers look for "flash" in it.
