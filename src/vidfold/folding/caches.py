@@ -61,39 +61,33 @@ class Prompt:
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         new = 0 if ids is None else ids.shape[1]
         if not self.unchanged and (mask is None or mask.shape[1] != held + new):
-            raise ValueError(
-                f"the cache of the call holds {held} tokens: a folded cache is shorter than its prompt and cannot be "
-                "continued with one; give the whole conversation and the video, without a cache, or only the new "
-                f"tokens and an attention_mask of {held} columns more"
-            )
+            raise ValueError(refusal(held))
 
     def continued(self, inputs: dict[str, Any], held: int) -> dict[str, Any]:
         """Inputs of a forward over the cache, whose mask and positions may be those of the prompt as given.
 
         Args:
-            inputs: of new tokens.
+            inputs: of new tokens; a mask of queries and keys is that of the cache.
             held: tokens in the cache.
 
         Raises:
             ValueError: a mask of neither length, or positions without a mask, which may be of either prompt.
         """
-        if self.unchanged:
-            return inputs
-        tokens = next(inputs[name] for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None)
+        tokens = next((inputs[name] for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None), None)
         mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
+        of_cache = mask is not None and (not isinstance(mask, Tensor) or mask.ndim != 2)
+        if tokens is None or of_cache or self.unchanged:
+            return inputs
         length, width = held + tokens.shape[1], self.short.shape[1]
         longer = length + self.ids.shape[1] - width
-        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[-1] == length:
-            return inputs
         if mask is None and (positions is None or self.numbered):
             if self.mask is None or bool(self.mask.all()):
                 return inputs
             mask = self.ids.new_ones(len(tokens), longer)
-        if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[1] not in (length, longer):
-            got = tuple(mask.shape) if isinstance(mask, Tensor) else mask
+        if mask is None or mask.shape[1] not in (length, longer):
             raise ValueError(
                 f"over a folded cache of {held} tokens, {tokens.shape[1]} new ones need an attention_mask of {length} "
-                f"columns, or of {longer} for the prompt as it was given; got {got}"
+                f"columns, or of {longer} for the prompt as it was given; got {mask if mask is None else mask.shape[1]}"
             )
         short = mask.new_ones(self.short.shape) if self.mask is None else self.mask.to(mask)
         short = short.repeat_interleave(len(mask) // len(short), 0)
@@ -103,6 +97,15 @@ class Prompt:
         if positions is not None:
             changed["position_ids"] = positions - self.shift
         return inputs | changed
+
+
+def refusal(held: int) -> str:
+    """Why a call with a prompt over a folded cache of so many tokens is refused."""
+    return (
+        f"the cache of the call holds {held} tokens: a folded cache is shorter than its prompt and cannot be continued "
+        "with one; give the whole conversation and the video, without a cache, or only the new tokens and an "
+        f"attention_mask of {held} columns more"
+    )
 
 
 def remember(cache: Any, prompt: Prompt | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from vidfold.drops import Drop, kept_by_layer
-from vidfold.folding.caches import Prompt, held, remember, remembered
+from vidfold.folding.caches import Prompt, held, refusal, remember, remembered
 from vidfold.folding.gradients import with_gradients, without_gradients
 from vidfold.folding.inside import inside
 from vidfold.folding.report import Clock, Report
@@ -118,6 +118,9 @@ class Folder:
         rest = {name: value for name, value in given.items() if name not in family.said}
         cache = cache_of(inputs)
         if (prompt := remembered(cache)) is not None:
+            ids = inputs.get("input_ids")
+            if ids is not None and ids.shape[1] > 1 and not prompt.unchanged and bool(family.places(inputs).any()):
+                raise ValueError(refusal(held(cache)))
             rest = prompt.continued(rest, held(cache))
         elif cache is None and not inputs.get("mm_encoder_outputs"):
             self.pass_through(inputs)

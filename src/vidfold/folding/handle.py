@@ -10,7 +10,8 @@ from vidfold.folding.folder import Fold, Folder
 from vidfold.folding.methods import Wrapped
 from vidfold.folding.running import forward, generate, tell
 from vidfold.models import Family
-from vidfold.models.base import Inputs, unwrapped
+from vidfold.models.base import Inputs
+from vidfold.models.builds import unwrapped
 from vidfold.models.inner.dropper import Dropper
 from vidfold.reducers.inner import InnerReducer
 

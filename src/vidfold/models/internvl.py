@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vidfold.models.attention.observing import Attended, Observer, chosen_layers, layer_index, observe
-from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots, check_build
+from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots
+from vidfold.models.builds import check_build
 from vidfold.models.prompts.tiles import Visuals, visuals
 from vidfold.tokens import Reduction, VideoTokens
 

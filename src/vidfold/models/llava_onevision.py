@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from vidfold.models.attention.observing import Attended, Observer, chosen_layers, layer_index, observe
-from vidfold.models.base import Family, Inputs, accepted, check_build
+from vidfold.models.base import Family, Inputs, accepted
+from vidfold.models.builds import check_build
 from vidfold.newlines import with_newlines
 from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vidfold.models.base import Family, unwrapped
+from vidfold.models.base import Family
+from vidfold.models.builds import unwrapped
 from vidfold.models.internvl import InternVL
 from vidfold.models.llava_onevision import LlavaOnevision
 from vidfold.models.llava_video import RECORD, LlavaVideo
