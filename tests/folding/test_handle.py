@@ -115,7 +115,7 @@ def test_dropping_equals_masking(siglip, counts):
     assert folded.last.prompt_before == inputs["input_ids"].shape[1]
 
 
-def test_the_test_model_answers_by_what_the_video_shows(siglip):
+def test_answers_of_the_test_model_depend_on_the_video(siglip):
     inputs = two_rows(siglip)
     other = inputs | {"pixel_values_videos": builders.pixels(siglip, 2, 2, seed=7)}
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_the_test_model_answers_by_what_the_video_shows(siglip):
     ],
     ids=str,
 )
-def test_a_batch_answers_as_its_rows_alone(small, settings):
+def test_batch_equals_its_rows(small, settings):
     kept = builders.scattered(5, 11, full=18)
     settings = GREEDY | settings
     inputs = two_rows(small)
@@ -311,7 +311,7 @@ def test_a_video_and_an_image_in_one_prompt(small):
     torch.testing.assert_close(logits, reference, rtol=0, atol=1e-4)
 
 
-def test_the_model_is_afterwards_as_before():
+def test_model_is_unchanged():
     model = builders.llava_onevision(6, 8)
     inputs = two_rows(model)
     model.generate(**inputs, **GREEDY)  # transformers sets hooks of its own once
@@ -332,7 +332,7 @@ def test_the_model_is_afterwards_as_before():
     assert model.config._attn_implementation == config._attn_implementation
 
 
-def test_without_a_with_block_and_removed_twice(small):
+def test_remove_twice(small):
     inputs = row(small, 0)
     stock = small.generate(**inputs, **GREEDY, **FULL)
     handle = fold(small, Random(retention=0.3))
@@ -382,7 +382,7 @@ def test_a_method_inside_the_model_is_set_up_again_too(small, method):
     assert not any(module._forward_pre_hooks for module in small.model.modules())
 
 
-def test_an_earlier_wrapper_comes_back_and_a_later_one_stays(small):
+def test_earlier_wrapper_is_restored_and_later_one_stays(small):
     class Wrapper:
         def __init__(self, inner):
             self.inner = inner
@@ -409,7 +409,7 @@ def test_an_earlier_wrapper_comes_back_and_a_later_one_stays(small):
     assert handle.last is report
 
 
-def test_a_second_model_is_not_touched(small):
+def test_second_model_is_unaffected(small):
     other = copy.deepcopy(small)
     other.config = small.config
     inputs = two_rows(small)
@@ -443,19 +443,19 @@ def test_the_report_times_every_stage(small):
     assert all(isinstance(each, Reduction) for each in folded.last.reductions)
 
 
-def test_a_function_is_a_reducer_too(small):
+def test_function_as_reducer(small):
     with fold(small, lambda tokens: Random(retention=0.5)(tokens)) as folded:
         small.generate(**row(small, 0), **GREEDY)
     assert folded.last.after == (9,)
 
 
-def test_nothing_folded_is_said(small):
+def test_warning_when_nothing_is_folded(small):
     with fold(small, Random(retention=0.999)), pytest.warns(UserWarning, match=r"0\.999.*all of \(18,\)") as warned:
         small.generate(**row(small, 0), **GREEDY)
     assert warned[0].filename == __file__
 
 
-def test_threads_sharing_a_folded_model_answer_as_alone(small):
+def test_threads_with_one_folded_model_give_the_same_answers(small):
     inputs = [row(small, number) for number in range(2)]
     answers = {}
 
@@ -473,12 +473,12 @@ def test_threads_sharing_a_folded_model_answer_as_alone(small):
     assert all(torch.equal(answers[number], alone[number]) for number in range(2))
 
 
-def test_folding_is_imported_without_transformers():
+def test_import_folding_without_transformers():
     check = "import sys, vidfold.folding; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_refused_at_once(small):
+def test_errors_at_fold_time(small):
     with pytest.raises(ValueError, match=r"callable.*0\.1"):
         fold(small, 0.1)
     with pytest.raises(ValueError, match=r"Linear.*llava_onevision"):
@@ -505,7 +505,7 @@ def test_refused_at_once(small):
         (lambda ids: {"mm_encoder_outputs": {"video": object()}}, "mm_encoder_outputs"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(small, change, quoted):
+def test_wrong_inputs_raise(small, change, quoted):
     inputs = row(small, 0)
     changed = {name: value for name, value in (inputs | change(inputs["input_ids"])).items() if value is not None}
     with fold(small, Random(retention=0.3)):
@@ -515,7 +515,7 @@ def test_inputs_that_do_not_fit_are_refused(small, change, quoted):
             small(**changed)
 
 
-def test_a_reducer_that_returns_something_else_is_refused(small):
+def test_reducer_with_wrong_return_value_raises(small):
     with fold(small, lambda tokens: tokens.features), pytest.raises(ValueError, match="Tensor"):
         small.generate(**row(small, 0), **GREEDY)
 

@@ -38,7 +38,7 @@ def lengths(cache):
 
 
 @methods
-def test_an_answer_equals_a_loop_of_whole_forwards_with_masked_keys(model, eager, method):
+def test_answer_equals_full_forwards_with_masked_keys(model, eager, method):
     inputs = two_rows(model)
     with fold(model, method):
         output = model.generate(**inputs, **GREEDY, **FULL)
@@ -49,7 +49,7 @@ def test_an_answer_equals_a_loop_of_whole_forwards_with_masked_keys(model, eager
 
 
 @methods
-def test_the_test_model_answers_otherwise_when_tokens_are_dropped(model, method):
+def test_answers_of_the_test_model_change_when_tokens_are_dropped(model, method):
     inputs = two_rows(model)
     with torch.no_grad():
         stock = model(**inputs).logits[:, -1]
@@ -75,7 +75,7 @@ def test_keeping_everything_is_exact(model, method):
     assert folded.last.layers == (36,) * 4
 
 
-def test_nothing_dropped_is_said(model):
+def test_warning_when_nothing_is_dropped(model):
     with fold(model, FastV(retention=0.999)), pytest.warns(UserWarning, match=r"0\.999.*all of \(18,\)") as warned:
         model.generate(**row(model, 0), **GREEDY)
     assert warned[0].filename == __file__
@@ -95,7 +95,7 @@ def test_nothing_dropped_is_said(model):
     ],
     ids=str,
 )
-def test_a_batch_answers_as_its_rows_alone(model, method, settings):
+def test_batch_equals_its_rows(model, method, settings):
     settings = GREEDY | settings
     inputs = two_rows(model)
     copies = settings.get("num_return_sequences", 1)
@@ -118,7 +118,7 @@ def test_every_kind_of_cache_gives_the_same_logits(model, method, settings):
     torch.testing.assert_close(torch.stack(output.logits), torch.stack(expected.logits), rtol=0, atol=1e-4)
 
 
-def test_unequal_videos_are_each_halved_exactly(model, eager):
+def test_exact_halves_of_unequal_videos(model, eager):
     rows = [builders.prompt(model, videos=2), builders.prompt(model, videos=1, words=21, seed=1)]
     inputs = builders.batch(rows) | {"pixel_values_videos": builders.pixels(model, videos=3)}
     with fold(model, FastV(retention=0.3)) as folded:
@@ -155,7 +155,7 @@ def test_rows_without_padding_before_and_after(model, eager):
 
 @methods
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
-def test_caches_are_as_long_as_what_their_layers_read(model, method, cache):
+def test_cache_length_equals_tokens_read(model, method, cache):
     inputs = row(model, 0)
     with fold(model, method) as folded:
         output = model.generate(**inputs, **GREEDY, **FULL, cache_implementation=cache)
@@ -166,7 +166,7 @@ def test_caches_are_as_long_as_what_their_layers_read(model, method, cache):
     assert sizes == [text + kept + 4 + room for kept in folded.last.layers]
 
 
-def test_a_cache_of_fixed_length_that_was_given_keeps_its_size(model):
+def test_given_static_cache_keeps_its_size(model):
     inputs = row(model, 0)
     cache = StaticCache(model.config.get_text_config(), max_cache_len=64)
     stock = model.generate(**inputs, **GREEDY, **FULL)
@@ -181,7 +181,7 @@ def test_a_cache_of_fixed_length_that_was_given_keeps_its_size(model):
     torch.testing.assert_close(torch.stack(output.logits), torch.stack(stock.logits), rtol=0, atol=1e-4)
 
 
-def test_an_emptied_cache_is_anyones(model):
+def test_reset_cache_is_usable_by_any_call(model):
     inputs, text = row(model, 0), builders.batch([[1, 20, 21, 22]])
     cache = StaticCache(model.config.get_text_config(), max_cache_len=64)
     with torch.no_grad():
@@ -195,7 +195,7 @@ def test_an_emptied_cache_is_anyones(model):
         torch.testing.assert_close(following, model(**longer).logits[:, -1], rtol=0, atol=1e-4)
 
 
-def test_a_model_compiled_before_is_not_run_compiled(model):
+def test_compiled_model_runs_uncompiled(model):
     compiled = CompileConfig(backend="eager", fullgraph=False, mode=None)
     compiled._compile_all_devices = True
     settings = GREEDY | FULL | {"cache_implementation": "static", "compile_config": compiled}
@@ -258,7 +258,7 @@ def test_decoding_step_by_step(model, method):
         assert folded.last.layers[0] == 36
 
 
-def test_a_second_turn_of_padded_texts_over_the_cache(model):
+def test_second_turn_of_padded_texts_with_a_cache(model):
     inputs = row(model, 0)
     cache_text = torch.tensor([[20, 21, 22], [0, 23, 24]])
     both = {name: value.repeat_interleave(2, 0) for name, value in inputs.items()}
@@ -273,7 +273,7 @@ def test_a_second_turn_of_padded_texts_over_the_cache(model):
             torch.testing.assert_close(together.logits[number, -1], alone.logits[0, -1], rtol=0, atol=1e-4)
 
 
-def test_one_cache_does_not_know_of_another(model):
+def test_caches_are_independent(model):
     inputs = [row(model, 0), row(model, 1)]
     token = torch.tensor([[20]])
     with fold(model, FastV(retention=0.3)), torch.no_grad():
@@ -287,7 +287,7 @@ def test_one_cache_does_not_know_of_another(model):
         assert torch.equal(empty, model(input_ids=token).logits)
 
 
-def test_the_token_that_ranks_is_the_last_of_the_prompt_on_either_side(model, eager):
+def test_last_prompt_token_ranks_with_either_padding(model, eager):
     rows = [builders.prompt(model, words=3), builders.prompt(model, words=8, seed=1)]
     for method in METHODS:
         with fold(model, method), torch.no_grad():
@@ -373,7 +373,7 @@ def test_text_and_images_pass_through(model):
             assert torch.equal(model(**inputs).logits, logits)
 
 
-def test_a_video_and_an_image_in_one_prompt_lose_tokens_of_the_video_only(model, eager):
+def test_only_video_tokens_are_dropped_beside_an_image(model, eager):
     video, picture = row(model, 0), image(model)
     inputs = {name: torch.cat([picture[name], video[name]], 1) for name in ("input_ids", "attention_mask")}
     inputs |= {"pixel_values_videos": video["pixel_values_videos"]}
@@ -384,7 +384,7 @@ def test_a_video_and_an_image_in_one_prompt_lose_tokens_of_the_video_only(model,
     torch.testing.assert_close(torch.stack(output.logits), expected, rtol=0, atol=1e-4)
 
 
-def test_the_model_is_afterwards_as_before():
+def test_model_is_unchanged():
     model = builders.llava_onevision(6, 8, layers=4)
     inputs = two_rows(model)
     model.generate(**inputs, **GREEDY)  # transformers sets hooks of its own once
@@ -407,7 +407,7 @@ def test_the_model_is_afterwards_as_before():
     assert torch.equal(again.logits[-1], stock.logits[-1])
 
 
-def test_a_second_model_and_other_threads_are_not_touched(model):
+def test_second_model_and_other_threads_are_unaffected(model):
     other = copy.deepcopy(model)
     other.config = model.config
     inputs = [row(model, number) for number in range(2)]
@@ -432,7 +432,7 @@ def test_a_second_model_and_other_threads_are_not_touched(model):
     assert shape_of(other) == before
 
 
-def test_the_report_tells_layers_apart_from_what_the_language_model_was_given(model):
+def test_report_distinguishes_layers_from_the_language_model_input(model):
     with fold(model, PyramidDrop()) as folded:
         model.generate(**two_rows(model), **GREEDY)
     assert folded.last.before == folded.last.after == (18, 18)
@@ -448,14 +448,14 @@ def test_the_report_tells_layers_apart_from_what_the_language_model_was_given(mo
 
 
 @pytest.mark.parametrize("method", [FastV(layer=4), PyramidDrop(layers=(2, 4))], ids=repr)
-def test_layers_that_this_model_does_not_have(model, method):
+def test_missing_layers_raise(model, method):
     with pytest.raises(ValueError, match="1 to 3 in a language model of 4 layers"):
         fold(model, method)
     assert "generate" not in model.__dict__
     assert not model._forward_pre_hooks
 
 
-def test_calls_that_it_cannot_drop_from_are_refused(model):
+def test_unsupported_calls_raise(model):
     inputs = row(model, 0)
     with fold(model, FastV()) as folded:
         with pytest.raises(ValueError, match=r"7 of the prompt's 24 tokens.*prefill_chunk_size"):

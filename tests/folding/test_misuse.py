@@ -23,7 +23,7 @@ def model():
     return builders.llava_onevision(6, 8, layers=3)
 
 
-def test_a_model_of_no_family_is_refused_with_those_there_are():
+def test_error_for_unsupported_model_lists_the_families():
     config = Qwen2Config(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=8)
     with pytest.raises(ValueError, match=r"Qwen2ForCausalLM with model_type 'qwen2'") as error:
         fold(Qwen2ForCausalLM(config), Identity())
@@ -31,18 +31,18 @@ def test_a_model_of_no_family_is_refused_with_those_there_are():
 
 
 @pytest.mark.parametrize("nothing", [None, "llava_onevision", object()], ids=["none", "a name", "an object"])
-def test_what_is_no_model_is_refused(nothing):
+def test_non_model_raises(nothing):
     with pytest.raises(ValueError, match=r"no supported model.*llava_onevision"):
         fold(nothing, Identity())
 
 
-def test_an_older_transformers_is_refused(model, monkeypatch):
+def test_older_transformers_raises(model, monkeypatch):
     monkeypatch.setattr("transformers.__version__", "5.18.1")
     with pytest.raises(ValueError, match=r"transformers 5\.18\.1 is too old"):
         fold(model, Identity())
 
 
-def test_a_newer_one_is_served_with_a_warning(model, monkeypatch):
+def test_newer_transformers_gives_a_warning(model, monkeypatch):
     monkeypatch.setattr("transformers.__version__", "6.0.0rc1")
     with pytest.warns(UntestedVersion, match=r"transformers 6\.0\.0rc1 is untested"):
         fold(model, Identity()).remove()
@@ -81,7 +81,7 @@ def test_copies_of_a_folded_model_are_unfolded(model, method, copied):
 
 
 @methods
-def test_a_folded_model_saves_as_it_is(model, method, tmp_path):
+def test_saving_a_folded_model(model, method, tmp_path):
     inputs = row(model, 0)
     stock = model.generate(**inputs, **GREEDY)
     with fold(model, method) as folded:

@@ -5,7 +5,7 @@ from vidfold import Random
 from vidfold.folding.report import STAGES, Clock, Report
 
 
-def test_report_counts_tokens_and_states_newlines_apart():
+def test_report_counts_newlines_separately():
     video = make_video(frames=4, grid=(6, 6))
     reduction = Random(retention=0.25)(video)
     report = Report((reduction, reduction), prompt_before=100, prompt_after=40, closing=1)
@@ -34,7 +34,7 @@ def test_clock_names_the_stages():
     assert text.endswith("| encode 0 ms, fold 0 ms, splice 0 ms")
 
 
-def test_tokens_dropped_inside_the_language_model_stand_apart():
+def test_report_of_tokens_dropped_inside_the_language_model():
     video = make_video(frames=4, grid=(6, 6))
     report = Report((Random(retention=1.0)(video),), 50, 50, layers=(36, 36, 18, 9))
     assert report.layer_retention == 0.6875

@@ -13,7 +13,7 @@ ALL = frozenset({"shallow", "deep", "keys"})
 
 
 @pytest.mark.parametrize(("side", "patch"), [(27, 14), (6, 8)])
-def test_pooled_features_equal_the_models_own(side, patch):
+def test_pooled_features_equal_the_model(side, patch):
     model = builders.shared(side, patch)
     pixels = builders.pixels(model, videos=2, frames=3)
     videos = models.encode(model, {"pixel_values_videos": pixels})
@@ -78,13 +78,13 @@ def test_default_layers_of_towers_of_any_depth(depth, feature_layer, shallow, de
 
 
 @pytest.mark.parametrize("layers", [{"shallow_layer": 7}, {"deep_layer": -8}, {"deep_layer": 1.5}])
-def test_layers_the_tower_does_not_have_are_refused(layers):
+def test_layers_missing_in_the_tower_raise(layers):
     (name,) = layers
     with pytest.raises(ValueError, match=f"{name}.*{layers[name]}"):
         LlavaOnevision(builders.shared(), **layers)
 
 
-def test_a_chosen_feature_layer_is_followed():
+def test_feature_layer_of_the_config_is_used():
     model = builders.shared(6, 8)
     inputs = {"pixel_values_videos": builders.pixels(model), "vision_feature_layer": -3}
     (video,) = models.encode(model, inputs, ALL)
@@ -94,7 +94,7 @@ def test_a_chosen_feature_layer_is_followed():
     assert LlavaOnevision(model).observed_layers(inputs) == {"shallow": 1, "deep": 3}
 
 
-def test_no_attention_matrix_is_made():
+def test_no_attention_matrix_is_allocated():
     model = builders.shared()
     pixels = builders.pixels(model, frames=10)
     models.encode(model, {"pixel_values_videos": pixels}, ALL)
@@ -120,7 +120,7 @@ def test_encoding_in_bfloat16():
     assert video.deep.dtype == torch.float32
 
 
-def test_encoding_leaves_the_model_as_it_was_even_after_an_error(monkeypatch):
+def test_encoding_does_not_change_the_model_even_after_an_error(monkeypatch):
     model = builders.llava_onevision(6, 8)
     inputs = {"pixel_values_videos": builders.pixels(model)}
     models.encode(model, inputs)
@@ -139,7 +139,7 @@ def test_encoding_leaves_the_model_as_it_was_even_after_an_error(monkeypatch):
     assert [dict(module._forward_hooks) for module in model.modules()] == hooks
 
 
-def test_one_encoding_answers_many_questions():
+def test_one_encoding_serves_many_questions():
     model = builders.shared(6, 8)
     pixels = builders.pixels(model)
     videos = models.encode(model, {"pixel_values_videos": pixels})
@@ -183,12 +183,12 @@ def test_splice_of_videos_of_unequal_length():
         ({"pixel_values_videos": [torch.zeros(2, 3, 48, 48)]}, "list"),
     ],
 )
-def test_encode_refuses(inputs, quoted):
+def test_encode_rejects_bad_input(inputs, quoted):
     with pytest.raises(ValueError, match=quoted):
         models.encode(builders.shared(6, 8), inputs)
 
 
-def test_needs_that_cannot_be_met_are_named():
+def test_error_names_missing_needs():
     with pytest.raises(ValueError, match=r"head_attention.*deep, keys, shallow"):
         models.encode(builders.shared(6, 8), {}, frozenset({"head_attention", "deep"}))
 
@@ -202,7 +202,7 @@ def test_needs_that_cannot_be_met_are_named():
         ({"input_ids": torch.ones(1, 5, dtype=torch.long)}, r"\[0\] placeholders.*\[19\]"),
     ],
 )
-def test_splice_refuses(inputs, quoted):
+def test_splice_rejects_bad_input(inputs, quoted):
     model = builders.shared(6, 8)
     (video,) = models.encode(model, {"pixel_values_videos": builders.pixels(model)})
     with pytest.raises(ValueError, match=quoted):
@@ -210,7 +210,7 @@ def test_splice_refuses(inputs, quoted):
 
 
 @pytest.mark.parametrize("model", [object(), SimpleNamespace(config=SimpleNamespace(model_type="bert"))])
-def test_an_unsupported_model_is_named_with_those_supported(model):
+def test_error_for_unsupported_model_lists_supported_ones(model):
     with pytest.raises(ValueError, match="llava_onevision") as error:
         models.family(model)
     assert type(model).__name__ in str(error.value)
@@ -224,7 +224,7 @@ def test_a_model_that_takes_no_encoder_outputs_is_refused():
         models.family(model)
 
 
-def test_a_model_of_another_build_is_refused():
+def test_unknown_model_class_raises():
     model = SimpleNamespace(config=SimpleNamespace(model_type="llava_onevision"), base_model=object())
     with pytest.raises(ValueError, match="get_video_features"):
         models.family(model)

@@ -158,7 +158,7 @@ def test_positions_of_a_shortened_prompt(case, model):
 
 
 @pytest.mark.parametrize("reducer", [Identity(), AOT.paper(retention=0.2)], ids=repr)
-def test_decoding_by_hand_is_generating(case, model, reducer):
+def test_decoding_by_hand_equals_generate(case, model, reducer):
     inputs = case.inputs(model, prompts=(6,), frames=((3,),))
     with torch.no_grad(), fold(model, reducer):
         generated = model.generate(**inputs, **GREEDY)[:, -5:]
@@ -186,7 +186,7 @@ def test_decoding_a_padded_batch_by_hand(case, model):
     assert torch.equal(torch.cat(tokens, 1), generated)
 
 
-def test_a_long_video_ends_behind_the_text(built):
+def test_long_video_after_the_text(built):
     """Where time runs further than the text behind it, the model goes on from the time; so does the folded one."""
     case, model = CASES["qwen2_5_vl"], built["qwen2_5_vl"]
     inputs = case.inputs(model, prompts=(4,), frames=((4,),)) | {"second_per_grid_ts": torch.tensor([9.0])}
@@ -245,7 +245,7 @@ def test_side_features_are_folded_with_the_weights_of_their_tokens(name, method,
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe"])
-def test_tokens_without_side_features_are_refused(name, built):
+def test_tokens_without_side_features_raise(name, built):
     case, model = CASES[name], built[name]
     bare = Chosen((1, 2, 3))
     with (
@@ -281,7 +281,7 @@ def test_default_layers(built):
 
 @pytest.mark.parametrize("grid", [(1, 1), (4, 4), (5, 7), (8, 3), (2, 9)])
 @pytest.mark.parametrize("side", [1, 2, 4])
-def test_windows_are_the_towers(grid, side):
+def test_windows_equal_the_tower(grid, side):
     height, width = grid
     sizes = torch.tensor([[2, 2 * height, 2 * width]])
     order = get_vision_window_index(sizes, 2, side * 2 * 14, 14)[0].argsort()
@@ -349,7 +349,7 @@ def test_a_video_of_one_frame_is_padded_by_the_processor(built):
     assert folded.last.after == (6,)
 
 
-def test_bad_pixels_and_grids_are_refused(case, model):
+def test_bad_pixels_and_grids_raise(case, model):
     inputs = case.inputs(model, prompts=(3,), frames=((2,),), images=(1,))
     grid = inputs["video_grid_thw"]
     for change, quoted in (
@@ -365,7 +365,7 @@ def test_bad_pixels_and_grids_are_refused(case, model):
             model.generate(**inputs | change, **GREEDY)
 
 
-def test_prompts_that_the_model_cannot_number_are_refused(case, model):
+def test_prompts_without_valid_positions_raise(case, model):
     inputs = case.inputs(model, prompts=(3,), frames=((2,),), images=(1,))
     types = inputs["mm_token_type_ids"]
     for change, quoted in (
@@ -405,6 +405,6 @@ def test_training_on_the_right_padded(case):
     assert sum(each.grad.abs().sum() > 0 for each in model.model.visual.parameters() if each.grad is not None) > 9
 
 
-def test_another_build_is_refused(built):
+def test_unknown_build_raises(built):
     with pytest.raises(ValueError, match=r"LlavaOnevision.*no compute_3d_position_ids.*qwen2_vl"):
         Qwen2VL(builders.shared(6, 8))

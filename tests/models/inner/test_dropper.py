@@ -93,7 +93,7 @@ def test_dropping_equals_masking_in_all_later_layers(attention, drops):
         torch.testing.assert_close(mine, expected[number][keys[-1][number]], rtol=0, atol=1e-4)
 
 
-def test_only_announced_calls_are_dropped_from(model):
+def test_only_announced_calls_are_shortened(model):
     inputs = row(model, 0)
     with torch.no_grad():
         stock = model(**inputs).logits
@@ -110,7 +110,7 @@ def test_only_announced_calls_are_dropped_from(model):
         dropper.remove()
 
 
-def test_a_failing_call_leaves_nothing_behind():
+def test_failed_call_leaves_no_state():
     model = builders.llava_onevision(6, 8, layers=4)
     inputs = row(model, 0)
     model.generate(**inputs, **GREEDY)  # transformers sets hooks of its own once
@@ -179,7 +179,7 @@ def test_layers_that_run_a_second_time_drop_what_they_dropped_before(model, monk
         torch.testing.assert_close(one, other)
 
 
-def test_language_models_of_another_build_are_refused():
+def test_unknown_language_model_raises():
     model = builders.llava_onevision(6, 8, layers=4)
     hooks = [dict(module._forward_pre_hooks) for module in model.modules()]
     model.get_decoder().config.layer_types = ["full_attention"] * 2 + ["sliding_attention"] * 2

@@ -25,11 +25,11 @@ def test_each_video_takes_its_own_placeholders():
     assert left(rows, before=[3, 2, 3], slots=[[2], [0, 1], [0, 2]]) == [[0, 3, 4, 5, 6, 7], [0, 2, 3, 4, 5, 6, 7]]
 
 
-def test_two_tokens_may_share_a_place():
+def test_two_tokens_in_one_cell():
     assert left([[1, V, V, 5]], before=[2], slots=[[0, 0, 1]]) == [[0, 1, 1, 2, 3]]
 
 
-def test_a_row_may_have_no_video_and_a_video_no_token():
+def test_rows_without_video_and_videos_without_tokens():
     assert left([[1, 5, 6], [V, V, 5]], before=[2], slots=[[1]]) == [[0, 1, 2], [1, 2]]
     assert left([[1, 5, 6], [V, V, 5]], before=[2], slots=[[]]) == [[0, 1, 2], [2]]
 
@@ -38,19 +38,19 @@ def test_a_row_may_have_no_video_and_a_video_no_token():
     ("rows", "before"),
     [([[1, 5, 6]], [2]), ([[V, V, V]], [2]), ([[V, V], [V, V]], [1, 3]), ([[V, V]], []), ([[V, V]], [2, 2])],
 )
-def test_placeholders_that_do_not_match_are_quoted(rows, before):
+def test_error_quotes_mismatched_placeholders(rows, before):
     with pytest.raises(ValueError, match="placeholders") as error:
         chosen(rows, before, [[0]] * len(before))
     assert str(before) in str(error.value)
     assert str([row.count(V) for row in rows]) in str(error.value)
 
 
-def test_a_place_that_is_not_there_is_refused():
+def test_missing_place_raises():
     with pytest.raises(ValueError, match=r"\[2\] placeholders have none to take at \[2\]"):
         chosen([[V, V]], [2], [[0, 1, 2]])
 
 
-def test_shorten_pads_left_and_takes_everything_along():
+def test_shorten_pads_left_and_shortens_all_tensors():
     ids = torch.tensor([[P, 1, V, V, V, 5], [1, V, V, V, 5, 6]])
     given_inputs = {
         "input_ids": ids,
@@ -93,7 +93,7 @@ def test_nothing_changes_where_everything_is_chosen(masks, dtype):
 
 @settings(deadline=None)
 @given(masks, st.data())
-def test_shorten_equals_doing_it_row_by_row(masks, data):
+def test_shorten_equals_a_loop_over_rows(masks, data):
     mask = torch.tensor(masks)
     ids = torch.arange(1, mask.numel() + 1).view_as(mask)
     first, last = mask.cumsum(1) == 0, mask.flip(1).cumsum(1).flip(1) == 0
@@ -157,7 +157,7 @@ def test_positions_close_up(positions, expected):
         ("position_ids", [1, 2], "list"),
     ],
 )
-def test_shorten_refuses_what_does_not_go_with_the_ids(name, value, quoted):
+def test_shorten_rejects_mismatched_tensors(name, value, quoted):
     ids = torch.ones(2, 4, dtype=torch.long)
     with pytest.raises(ValueError, match=quoted):
         prompt.shorten({"input_ids": ids, name: value}, torch.arange(8), pad=P)
