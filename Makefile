@@ -34,7 +34,7 @@ test: setup
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
 
 test-matrix: setup
-	@echo "== test-matrix: oldest, pinned and newest dependencies on every Python that is here (an hour or two on two cores)"
+	@echo "== test-matrix: oldest, pinned and newest dependencies on every Python that is here (under an hour on two cores)"
 	$(BIN)/python scripts/test_matrix.py $(MATRIX)
 
 # lmms-eval needs an older PyAV than the rest is developed with, so it has an environment of its own.

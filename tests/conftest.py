@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from vidfold import Pooling, VideoTokens
 
@@ -15,6 +16,10 @@ torch.set_num_threads(1)
 # Without a GPU, Triton's interpreter runs the fused kernels; this must be set before Triton is imported.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# A busy machine is slow, not wrong.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -146,7 +146,7 @@ def _budgets_by_rounds(cost, merges, cap, temperature):
     return budget
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     pairs=st.integers(1, 40),
     cap=st.integers(0, 30),

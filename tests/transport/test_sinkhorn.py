@@ -139,7 +139,7 @@ def test_marginals_may_be_shared_or_omitted():
     torch.testing.assert_close(default.plan, shared.plan)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     batch=st.integers(1, 3),
     rows=st.integers(1, 12),

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidfold.models.prompts import shorten as prompt
@@ -79,7 +79,6 @@ def test_shorten_pads_right_where_the_prompts_were():
 masks = st.lists(st.lists(st.integers(0, 1), min_size=7, max_size=7), min_size=1, max_size=4)
 
 
-@settings(deadline=None)
 @given(masks, st.sampled_from([torch.int64, torch.int32, torch.bool, torch.float32]))
 def test_nothing_changes_where_everything_is_chosen(masks, dtype):
     mask = torch.tensor(masks).to(dtype)
@@ -91,7 +90,6 @@ def test_nothing_changes_where_everything_is_chosen(masks, dtype):
     assert set(prompt.shorten({"input_ids": ids}, torch.arange(ids.numel()), pad=P)) == {"input_ids"}
 
 
-@settings(deadline=None)
 @given(masks, st.data())
 def test_shorten_equals_a_loop_over_rows(masks, data):
     mask = torch.tensor(masks)

@@ -137,7 +137,7 @@ def test_the_budget_is_exact_everywhere(retention, clip):
     frames=st.integers(1, 12),
     still=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_token_shows_something(retention, candidates, clip, segments, caps, power, frames, still):
     """Whatever the settings: as many tokens as asked for, finite, and none of them all zero."""
     video = make_video(frames=frames, grid=(5, 4))

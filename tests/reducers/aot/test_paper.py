@@ -158,7 +158,7 @@ def test_each_field_changes_the_result():
     assert not torch.equal(AOTPaper(retention=0.2, intra_scale=0.5, carry_mass=True)(video).tokens, mass)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     frames=st.integers(1, 10),
     grid=st.tuples(st.integers(1, 7), st.integers(1, 7)),

@@ -116,7 +116,7 @@ def test_weights_rebuild_the_tokens(newline):
     assert (reduction.newlines > 0) == newline
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     frames=st.integers(1, 9),
     grid=st.tuples(st.integers(2, 7), st.integers(2, 7)),
