@@ -44,7 +44,7 @@ $(EVAL_STAMP): pyproject.toml
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(EVAL) && \
 	$(EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
-		transformers==5.23.0 lmms-eval==0.7.3 pytest -e '.[eval]' && \
+		transformers==5.23.0 lmms-eval==0.7.3 pytest hypothesis -e '.[eval]' && \
 	$(EVAL)/bin/vidfold repair && \
 	touch $(EVAL_STAMP)
 
