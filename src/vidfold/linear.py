@@ -73,19 +73,10 @@ class Mix:
         return Mix(place[self.target], self.share, self.sources, count, self.source)
 
     def then(self, after: Mix) -> Mix:
-        """This mix and ``after`` it another one, as one. It waits for the device if ``after.source`` is not None."""
-        if after.source is None:  # every row goes on to one row, so every edge stays one edge
-            target = functional.pad(after.target, (0, 1), value=after.rows)[self.target]
-            share = self.share * functional.pad(after.share, (0, 1))[self.target]
-            return Mix(target, share, self.sources, after.rows, self.source)
-        # An edge goes on as so many edges as leave the row that it comes to.
-        leaving = counts(after.source, after.sources)
-        copies = functional.pad(leaving, (0, 1))[self.target]
-        edge = torch.arange(len(copies), device=copies.device).repeat_interleave(copies)
-        nth = torch.arange(len(edge), device=copies.device) - (copies.cumsum(0) - copies)[edge]
-        onward = after.source.argsort(stable=True)[(leaving.cumsum(0) - leaving)[self.target[edge]] + nth]
-        share = self.share[edge] * after.share[onward]
-        return Mix(after.target[onward], share, self.sources, after.rows, self._sources()[edge])
+        """This mix and then ``after`` as one mix; ``after`` sends every row to one row (its ``source`` is None)."""
+        target = functional.pad(after.target, (0, 1), value=after.rows)[self.target]
+        share = self.share * functional.pad(after.share, (0, 1))[self.target]
+        return Mix(target, share, self.sources, after.rows, self.source)
 
     def matrix(self) -> Tensor:
         """The matrix of the map, sparse (K, S) float32 without explicit zeros; it waits for the device."""
