@@ -9,7 +9,7 @@ OUT ?= out
 EVAL := .venv-eval
 EVAL_STAMP := $(EVAL)/.ready
 
-.PHONY: setup demo test test-matrix test-eval lint format bench clean
+.PHONY: setup demo test test-lab test-matrix test-eval lint format bench clean
 
 setup: $(STAMP)
 
@@ -30,8 +30,12 @@ demo: setup
 	@start=$$(date +%s); $(BIN)/vidfold demo --out $(OUT) && echo "== demo: done in $$(($$(date +%s) - start)) s"
 
 test: setup
-	@echo "== test: the whole suite (a few minutes on two cores)"
+	@echo "== test: the suite without the training of models, which 'make test-lab' tests (minutes on two cores)"
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
+
+test-lab: setup
+	@echo "== test-lab: the tests that train models or start several processes (minutes on two cores)"
+	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 -m lab && echo "== test-lab: green in $$(($$(date +%s) - start)) s"
 
 test-matrix: setup
 	@echo "== test-matrix: oldest, pinned and newest dependencies on every Python that is here (under an hour on two cores)"

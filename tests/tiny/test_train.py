@@ -13,6 +13,8 @@ from vidfold.tiny.recipe import RECIPE, TWIN, Stage, learning_rate
 from vidfold.tiny.scenes import RANGES, SECOND_WORLD, world_of
 from vidfold.tiny.train import CHECKPOINT, MODEL, Run, train
 
+pytestmark = pytest.mark.lab
+
 SIZES = TinyConfig(patch=16, vision_width=32, vision_layers=1, vision_heads=2, width=48, layers=2, heads=3)
 SHORT = (
     Stage("vision", first=0, clips=8, batch=2, muon=0.01, adam=1e-3, frames=(2,), presence=0.5),
