@@ -1,6 +1,5 @@
 import pytest
 
-from vidfold.bench import records
 from vidfold.bench.records import Records, read
 
 COLUMNS = ("name", "asked", "value")
@@ -27,23 +26,6 @@ def test_row_with_the_same_key_is_replaced(tmp_path):
     assert read(one.path) == [ROW | {"value": "2"}]
 
 
-def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
-    one = table(tmp_path)
-    one.put(ROW)
-
-    def stop(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(records.os, "fsync", stop)
-    with pytest.raises(KeyboardInterrupt):
-        one.put(ROW | {"asked": "0.2"})
-    monkeypatch.undo()
-    assert read(one.path) == [ROW]
-    again = table(tmp_path)
-    again.put(ROW | {"asked": "0.3"})
-    assert [row["asked"] for row in read(one.path)] == ["0.1", "0.3"]
-
-
 def test_row_with_other_columns_raises(tmp_path):
     one = table(tmp_path)
     one.put(ROW)
@@ -56,16 +38,3 @@ def test_file_of_another_version_raises(tmp_path):
     table(tmp_path).put(ROW)
     with pytest.raises(ValueError, match="has other columns than this version writes"):
         Records(tmp_path / "folder" / "table.csv", (*COLUMNS, "new"), ("name", "asked"))
-
-
-@pytest.mark.parametrize(
-    ("content", "quoted"),
-    [
-        (f"name,asked,value\na,0.1,{'x' * 200_000}\n".encode(), "field larger than field limit"),
-        (b"na\xffme\n", "utf-8"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content, quoted):
-    (tmp_path / "table.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"table\.csv' is not a readable CSV table \(.*{quoted}"):
-        Records(tmp_path / "table.csv", COLUMNS, ("name", "asked"))

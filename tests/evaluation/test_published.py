@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from vidfold.bench import records
+from vidfold.app.writing import read_csv
+from vidfold.evaluation import published
 from vidfold.evaluation.compare import METHODS as PUBLISHED_AS
 from vidfold.evaluation.published import AVERAGE, Published, file, load, names, rows, sources
 from vidfold.evaluation.tables import as_data, listing, text
@@ -54,7 +55,7 @@ def test_every_source_is_used():
 
 
 def test_every_remark_is_about_a_table():
-    assert {row["table"] for row in records.read(FOLDER / "about" / "remarks.csv")} <= set(names())
+    assert {row["table"] for row in read_csv(FOLDER / "about" / "remarks.csv")[1]} <= set(names())
 
 
 @EVERY
@@ -129,7 +130,7 @@ def test_unknown_table():
 
 
 def test_file_with_other_columns_raises(monkeypatch):
-    monkeypatch.setattr(records, "read", lambda path: [{"table": "1", "title": "x", "remark": ""}])
+    monkeypatch.setattr(published, "_lines", lambda path: [{"table": "1", "title": "x", "remark": ""}])
     with pytest.raises(ValueError, match="has the columns table, backbone"):
         load("1")
 

@@ -132,11 +132,6 @@ def error(row: Row) -> float:
     return 100 * float((row["accuracy_mean_se"] if row["accuracy_mean"] else row["top1_se"]) or 0)
 
 
-def percent(share: float) -> str:
-    """A share in percent, such as 12.5 %."""
-    return f"{100 * share:.3g} %"
-
-
 def _points(rows: Sequence[Row], method: str) -> tuple[list[float], list[float], list[float]]:
     """Retentions, qualities and errors, in ascending order of retention."""
     own = sorted((row for row in rows if row["method"] == method), key=lambda row: float(row["layer_retention"]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidfold import extras
+from vidfold.app.tables import percent
 from vidfold.bench import drawing
 from vidfold.bench.drawing import MARKED, OTHERS, SHOWN
 from vidfold.bench.labels import Point, place
@@ -80,7 +81,7 @@ def over_time(rows: Sequence[Row]) -> Any:
         axes.set_xscale("log")
         axes.margins(x=0.16, y=0.08)
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_title(f"{drawing.percent(float(share))} of the tokens requested", fontsize=10)
+        axes.set_title(f"{percent(float(share))} of the tokens requested", fontsize=10)
         place(axes, points)
     for axes in panels.flat[len(asked) :]:
         axes.set_axis_off()
@@ -136,6 +137,6 @@ def _one_each(rows: Sequence[Row], methods: Sequence[str], least: float) -> Any:
         axes.set_axis_off()
     full = any(row["method"] == BASELINE for row in rows)
     drawing.legend(figure, {"method of the panel": SHOWN, **highlighted}, full=full)
-    order = f"methods from best to worst at {drawing.percent(least)}"
+    order = f"methods from best to worst at {percent(least)}"
     drawing.name_axes(figure, f"tokens kept, %, as measured; {order}", rows)
     return figure

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from vidfold import models as families
 from vidfold.app.loading import VideoModel, load
+from vidfold.app.writing import write_csv
 from vidfold.bench import summary
 from vidfold.bench.measuring import Outcome, Prepared, measure
 from vidfold.bench.provenance import provenance, settings_of, weights_digest
-from vidfold.bench.records import Key, Records, Row, write
+from vidfold.bench.records import Key, Records, Row
 from vidfold.bench.sources import Scenes, Source
 from vidfold.checks import check_count, check_ratio
 from vidfold.reducers import METHODS, get
@@ -93,7 +94,7 @@ class _Bench:
             return row | {"status": f"cannot run: {refusal}", "seconds": summary.written(time.perf_counter() - start)}
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
         name = f"clips/{setting.method}-{key['asked']}-{digest}.csv"
-        write(folder / name, summary.CLIP_COLUMNS, summary.clip_rows(outcomes, clips))
+        write_csv(folder / name, summary.CLIP_COLUMNS, summary.clip_rows(outcomes, clips))
         return (
             row
             | summary.summary(outcomes, clips, self.seed)

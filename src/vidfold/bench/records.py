@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-Row = dict[str, str]
+from vidfold.app.writing import Row as Row
+from vidfold.app.writing import read_csv, write_csv
+
 Key = tuple[str, ...]
 
 
@@ -27,7 +27,7 @@ class Records:
         self.path, self.columns, self.key = path, tuple(columns), tuple(key)
         self._rows: dict[Key, Row] = {}
         if path.exists():
-            found, rows = _table(path)
+            found, rows = read_csv(path)
             if found != self.columns:
                 raise ValueError(
                     f"{str(path)!r} has other columns than this version writes: it comes from another version "
@@ -49,40 +49,10 @@ class Records:
     def put(self, row: Row) -> None:
         """Add a row, or replace the one with the same key."""
         rows = self._rows | {self.key_of(row): row}
-        write(self.path, self.columns, rows.values())
+        write_csv(self.path, self.columns, rows.values())
         self._rows = rows
 
 
 def read(path: Path) -> list[Row]:
-    """All rows of a CSV file.
-
-    Raises:
-        ValueError: a file that is not a CSV table in UTF-8, or holds a field longer than ``csv.field_size_limit()``.
-    """
-    return _table(path)[1]
-
-
-def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a CSV file to a temporary path and move it into place when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns and rows of a CSV file."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file)
-            rows = list(table)
-            return tuple(table.fieldnames or ()), rows
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{str(path)!r} is not a readable CSV table ({error}): give another folder, or move the file away"
-        ) from error
+    """All rows of a CSV file."""
+    return read_csv(path)[1]

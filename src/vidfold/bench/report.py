@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from vidfold.app.tables import table
+from vidfold.app.tables import markdown_table, table
 from vidfold.bench.quality import MEASURED
 from vidfold.bench.records import Row
 from vidfold.bench.summary import RATED
@@ -76,7 +76,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """Every group as Markdown tables: all measures, accuracy by kind of question, then a legend."""
     parts = []
     for group in groups(rows):
-        parts += [f"### {group.title}", _markdown(tuple(_CELLS), (_cells(row, _CELLS) for row in group.rows))]
+        parts += [f"### {group.title}", markdown_table([tuple(_CELLS), *(_cells(row, _CELLS) for row in group.rows)])]
         if any(map(_too_many, group.rows)):
             parts.append(rf"\*{_TOO_MANY}")
         if any(row["accuracy_mean"] for row in group.rows):
@@ -84,7 +84,7 @@ def markdown(rows: Sequence[Row]) -> str:
             kinds = (
                 [_CELLS["method"](row), *(_share(row, f"accuracy_{kind}") for kind in head[1:])] for row in group.rows
             )
-            parts += ["Accuracy by kind of question, in %:", _markdown(head, kinds)]
+            parts += ["Accuracy by kind of question, in %:", markdown_table([head, *kinds])]
         if group.refused:
             parts.append("\n".join(f"- {row['method']}: {row['status']}" for row in group.refused))
     return "\n\n".join([*parts, _LEGEND, *_provenance(rows), *mixed(rows)]) + "\n"
@@ -108,11 +108,6 @@ def _bench(row: Row) -> tuple[str, ...]:
 
 def _cells(row: Row, columns: Iterable[str]) -> list[str]:
     return [_CELLS[column](row) for column in columns]
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|---" + "|---:" * (len(head) - 1) + "|", *lines[1:]])
 
 
 def _provenance(rows: Sequence[Row]) -> list[str]:

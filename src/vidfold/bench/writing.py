@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidfold import extras
 from vidfold.app.loading import VideoModel
+from vidfold.app.writing import write_text
 from vidfold.bench.pictures import draw
 from vidfold.bench.quality import FILE, Watcher, quality
 from vidfold.bench.report import markdown, overview
@@ -37,6 +38,6 @@ def write_quality(
     extras.load("matplotlib", "bench")
     rows = quality(methods, retentions, clips, output, models=models, seed=seed, watch=watch)
     folder = Path(output)
-    (folder / MARKDOWN).write_text(markdown(rows), encoding="utf-8")
+    write_text(folder / MARKDOWN, markdown(rows))
     files = [folder / FILE, folder / MARKDOWN, *draw(rows, folder)]
     return "\n\n".join([overview(rows), "wrote " + ", ".join(map(str, files))])

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidfold.app.writing import write_text
+
 Record = dict[str, Any]
 """A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""
 
@@ -83,9 +85,7 @@ def summary(records: Sequence[Record]) -> dict[str, Any]:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file; it is moved to its place only when it is complete."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def _tokens(records: Sequence[Record]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vidfold.app.tables import table
+from vidfold.app.tables import markdown_table, table
 from vidfold.bench.speed.quantities import amount
 from vidfold.bench.speed.results import AUTHORS, Results
 from vidfold.bench.speed.rows import Rows, side_by_side, times, work
@@ -80,12 +80,6 @@ def markdown(results: Results) -> str:
         parts += [f"### {section.title}", markdown_table(section.times), lines, markdown_table(section.work)]
     parts += map(markdown_table, side_by_side(results))
     return "\n\n".join([*parts, _legend(results), *_feet(results)]) + "\n"
-
-
-def markdown_table(rows: Rows) -> str:
-    """The first row is the head; all columns except the first are right-aligned."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]])
 
 
 def _head(results: Results) -> Iterator[str]:

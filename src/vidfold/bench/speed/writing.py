@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from vidfold.app.writing import write_text
 from vidfold.bench.speed.report import markdown
 from vidfold.bench.speed.results import Results
 
@@ -14,9 +15,8 @@ SAMPLES, TABLES = "speed.json", "speed.md"
 def write(results: Results, folder: str | Path) -> list[Path]:
     """Write both files to a folder, created if it is missing; returns their paths."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SAMPLES).write_text(as_json(results) + "\n", encoding="utf-8")
-    (folder / TABLES).write_text(markdown(results), encoding="utf-8")
+    write_text(folder / SAMPLES, as_json(results) + "\n")
+    write_text(folder / TABLES, markdown(results))
     return [folder / SAMPLES, folder / TABLES]
 
 

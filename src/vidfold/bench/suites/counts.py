@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from vidfold.app.writing import replacing
 from vidfold.tiny.evaluate import Score
 
 
 def save(path: Path, scores: Mapping[str, Score]) -> None:
     """Write scores of the same clips to a compressed numpy archive; the file is replaced atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     every = list(scores.values())
-    with part.open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(
             file,
             labels=np.array(list(scores)),
@@ -24,9 +22,6 @@ def save(path: Path, scores: Mapping[str, Score]) -> None:
             right=np.stack([each.right for each in every]).astype(np.uint8),
             kept=np.stack([each.kept for each in every]),
         )
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def load(path: Path) -> dict[str, Score]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from vidfold.app.tables import table
+from vidfold.app.tables import markdown_table, percent, plus_minus, table
 from vidfold.bench.report import mixed
 from vidfold.bench.suites.plan import UNFOLDED, Cell, Plan
 from vidfold.bench.suites.running import Results
@@ -42,12 +41,15 @@ def markdown(results: Results) -> str:
         at_kinds = [cell for cell in _folded(plan) if cell[1] == KINDS_AT]
         by_kind = signs(family, at_kinds, BY_KIND)
         for view in family:
-            parts += [f"## {view.title}", "Right answers, in %:", _markdown(_accuracies(view, mean))]
+            parts += [f"## {view.title}", "Right answers, in %:", markdown_table(_accuracies(view, mean))]
             if len(plan.methods) > 1:
-                parts += [f"Paired differences to {plan.methods[0]}, in points:", _markdown(_differences(view, mean))]
+                parts += [
+                    f"Paired differences to {plan.methods[0]}, in points:",
+                    markdown_table(_differences(view, mean)),
+                ]
             if at_kinds:
-                parts += [f"By kind of question, with {_percent(KINDS_AT)} of the tokens:"]
-                parts.append(_markdown(_kinds(view, at_kinds, by_kind)))
+                parts += [f"By kind of question, with {percent(KINDS_AT)} of the tokens:"]
+                parts.append(markdown_table(_kinds(view, at_kinds, by_kind)))
             parts.append("\n".join(f"- {note}" for note in _notes(plan, view)))
     return "\n\n".join([*parts, _legend(plan, len(alone)), *_provenance(results), *mixed(results.rows)]) + "\n"
 
@@ -59,7 +61,7 @@ def _folded(plan: Plan) -> list[Cell]:
 def _accuracies(view: View, marks: Signs) -> Table:
     """Methods by retentions, with the measured share of tokens if it differs from the requested one."""
     plan = view.results.plan
-    rows = [["method", *map(_percent, plan.retentions)]]
+    rows = [["method", *map(percent, plan.retentions)]]
     for method in plan.methods:
         cells = [(method, share) for share in plan.retentions]
         rows.append(
@@ -70,7 +72,7 @@ def _accuracies(view: View, marks: Signs) -> Table:
 
 def _differences(view: View, marks: Signs) -> Table:
     plan = view.results.plan
-    rows = [["method", *map(_percent, plan.retentions)]]
+    rows = [["method", *map(percent, plan.retentions)]]
     for method in plan.methods[1:]:
         cells = [(method, share) for share in plan.retentions]
         rows.append(
@@ -95,9 +97,7 @@ def _kinds(view: View, cells: Sequence[Cell], marks: Signs) -> Table:
 
 def _number(estimate: Estimate, sign: str = "") -> str:
     """A share or difference in %, with its standard error."""
-    if math.isnan(estimate.value):
-        return "-"
-    return f"{100 * estimate.value:{sign}.1f} ± {100 * estimate.error:.1f}"
+    return plus_minus(estimate.value, estimate.error, sign=sign)
 
 
 def _mark(view: View, cell: Cell, marks: Signs, measure: str = next(iter(MEAN))) -> str:
@@ -105,15 +105,11 @@ def _mark(view: View, cell: Cell, marks: Signs, measure: str = next(iter(MEAN)))
 
 
 def _kept(view: View, cell: Cell) -> str:
-    return f" ({_percent(view.kept(cell))} kept){_UNEQUAL}" if view.unequal(cell) else ""
+    return f" ({percent(view.kept(cell))} kept){_UNEQUAL}" if view.unequal(cell) else ""
 
 
 def _star(view: View, cell: Cell) -> str:
     return _UNEQUAL if view.unequal(cell) else ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
 
 
 def _notes(plan: Plan, view: View) -> list[str]:
@@ -158,8 +154,3 @@ def _provenance(results: Results) -> list[str]:
     told = (", ".join(f"{name} {row[name]}" for name in _PROVENANCE) for row in results.rows)
     weights = dict.fromkeys(f"{row['model']} {row['weights']}" for row in results.rows)
     return [*dict.fromkeys(f"Measured with {line}." for line in told), f"Weights: {', '.join(weights)}."]
-
-
-def _markdown(rows: Table) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]])

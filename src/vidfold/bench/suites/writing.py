@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidfold import extras
 from vidfold.app.loading import VideoModel
+from vidfold.app.writing import write_text
 from vidfold.bench.suites.cases import Read
 from vidfold.bench.suites.drawing import draw
 from vidfold.bench.suites.panel import Watcher
@@ -37,6 +38,6 @@ def write_suite(
     extras.load("matplotlib", "bench")
     results = run(plan, output, device=device, models=models, watch=watch)
     folder = Path(output)
-    (folder / MARKDOWN).write_text(markdown(results), encoding="utf-8")
+    write_text(folder / MARKDOWN, markdown(results))
     files = [folder / FILE, folder / COUNTS, folder / MARKDOWN, *draw(results, folder)]
     return "\n\n".join([overview(results), "wrote " + ", ".join(map(str, files))])

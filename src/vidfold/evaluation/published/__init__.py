@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-from vidfold.bench import records
+from vidfold.app.writing import Row as Line
+from vidfold.app.writing import read_csv
 
 AVERAGE = "average"
 """The name of the mean over the other benchmarks of a table."""
@@ -90,7 +91,7 @@ class Source:
 
 def names() -> tuple[str, ...]:
     """Names of all tables."""
-    return tuple(row["table"] for row in records.read(_FOLDER / "about" / "tables.csv"))
+    return tuple(row["table"] for row in _lines(_FOLDER / "about" / "tables.csv"))
 
 
 def load(name: str) -> Published:
@@ -100,13 +101,13 @@ def load(name: str) -> Published:
         ValueError: there is none.
     """
     name = name.removeprefix("table")
-    titles = {row["table"]: row["title"] for row in records.read(_FOLDER / "about" / "tables.csv")}
+    titles = {row["table"]: row["title"] for row in _lines(_FOLDER / "about" / "tables.csv")}
     if name not in titles:
         near = difflib.get_close_matches(name, titles, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"no published table {name!r}; {hint}there are: {', '.join(titles)}")
-    remarks = (row["remark"] for row in records.read(_FOLDER / "about" / "remarks.csv") if row["table"] == name)
-    return Published(name, titles[name], tuple(map(_number, records.read(file(name)))), tuple(remarks))
+    remarks = (row["remark"] for row in _lines(_FOLDER / "about" / "remarks.csv") if row["table"] == name)
+    return Published(name, titles[name], tuple(map(_number, _lines(file(name)))), tuple(remarks))
 
 
 def rows(numbers: Iterable[Number]) -> list[Row]:
@@ -125,10 +126,14 @@ def file(name: str) -> Path:
 
 def sources() -> dict[str, Source]:
     """Name -> source."""
-    return {row["source"]: Source(*row.values()) for row in records.read(_FOLDER / "about" / "sources.csv")}
+    return {row["source"]: Source(*row.values()) for row in _lines(_FOLDER / "about" / "sources.csv")}
 
 
-def _number(row: records.Row) -> Number:
+def _lines(path: Path) -> list[Line]:
+    return read_csv(path)[1]
+
+
+def _number(row: Line) -> Number:
     found, known = list(row), [field.name for field in fields(Number)]
     if found != known:
         raise ValueError(f"a table of published numbers has the columns {', '.join(known)}, not {', '.join(found)}")
