@@ -72,9 +72,8 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@echo "== bench: what every method keeps, and the time it takes (a few minutes on two cores; resumes)"
+	@echo "== bench: what every method keeps (a few minutes on two cores; resumes)"
 	$(BIN)/vidfold bench quality --methods all --retention 0.25 0.10 --clips 64 --output $(OUT)/quality
-	$(BIN)/python benchmarks/methods.py
 
 clean:
 	rm -rf $(VENV) $(EVAL) .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

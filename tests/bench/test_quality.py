@@ -4,9 +4,12 @@ import json
 import sys
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
+from lab.asking import prompts
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
+from vidfold import models
 from vidfold.bench import Scenes, Videos, quality, sources
 from vidfold.bench.measuring import measure
 from vidfold.bench.provenance import provenance
@@ -16,7 +19,7 @@ from vidfold.bench.sources import EVERYDAY
 from vidfold.reducers import METHODS as REGISTRY
 from vidfold.reducers import Random
 from vidfold.tiny import Question, questions, render, seeds
-from vidfold.tiny.evaluate import FULL, Setting, evaluate
+from vidfold.tiny.evaluate import FULL, Score, Setting
 from vidfold.tiny.questions import KINDS
 from vidfold.tokens import OPTIONAL
 from vidfold.video import write
@@ -72,9 +75,9 @@ def test_clip_files_have_one_row_per_clip(bench):
         assert asked == int(row["questions"]) == sum(len(questions(render(seed))) for seed in seeds(EVERYDAY, CLIPS))
 
 
-def test_accuracy_equals_tiny_evaluate(bench, tiny):
+def test_accuracy_equals_single_prompts(bench, tiny):
     settings = [FULL, *(Setting(name, share) for name in METHODS for share in RETENTIONS)]
-    scores = evaluate(tiny.model, tiny.processor, settings, seeds(EVERYDAY, CLIPS))
+    scores = score_plainly(tiny, settings)
     for row in bench[1]:
         score = scores[Setting(row["method"], float(row["asked"]))]
         for kind, share in zip(KINDS, score.accuracy, strict=True):
@@ -82,6 +85,25 @@ def test_accuracy_equals_tiny_evaluate(bench, tiny):
         assert float(row["accuracy_mean_se"]) == pytest.approx(score.mean()[1], rel=1e-6, abs=1e-9)
         assert float(row["retention"]) == pytest.approx(score.kept.mean(), rel=1e-6)
         assert float(row["difference_mean"]) == pytest.approx(score.gain(scores[FULL])[0], rel=1e-5, abs=1e-9)
+
+
+def score_plainly(tiny, settings):
+    """Every setting's score, from ``generate()`` with every question in its own chat."""
+    counts = {setting: [] for setting in settings}
+    for seed in seeds(EVERYDAY, CLIPS):
+        clip = render(seed)
+        kinds = np.array([KINDS.index(question.kind) for question in questions(clip)])
+        inputs, truth = prompts(tiny.processor, clip)
+        (tokens,) = models.encode(tiny.model, inputs, frozenset({"shallow", "deep"}))
+        for setting in settings:
+            reduction = setting.reducer(tokens, seed)(tokens)
+            spliced = models.splice(tiny.model, inputs, [reduction] * len(truth))
+            answers = tiny.model.generate(**spliced, max_new_tokens=1, do_sample=False)[:, -1]
+            right, asked = (
+                np.bincount(each, minlength=len(KINDS)) for each in (kinds[(answers == truth).numpy()], kinds)
+            )
+            counts[setting].append((right, asked, reduction.retention))
+    return {setting: Score(*map(np.array, zip(*rows, strict=True))) for setting, rows in counts.items()}
 
 
 def test_unfolded_baseline_is_perfect(bench):

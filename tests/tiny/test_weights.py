@@ -3,12 +3,13 @@ import json
 import pytest
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
+from lab.asking import ask
+from lab.export import generation_agreement
+from lab.scoring import accuracy
 from vidfold.tiny import path, questions, render, seeds
-from vidfold.tiny.export import ask, generation_agreement
 from vidfold.tiny.language import VOCABULARY
 from vidfold.tiny.model import SHIPPED
 from vidfold.tiny.questions import KINDS
-from vidfold.tiny.scoring import accuracy
 from vidfold.tiny.worlds import WORLDS
 
 TWINS = ("varied", "whole")

@@ -24,6 +24,10 @@ _ANSWER_WORDS = (*COLORS, *SHAPES, *SCENES, *NUMBERS, *ENDS, *PLACES, *WAYS)
 WORDS = tuple(dict.fromkeys(("system", "user", "assistant", *_question_words(), *_ANSWER_WORDS)))
 VOCABULARY = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
 
+PREFIX = (VOCABULARY[START], VOCABULARY["user"])
+TURN = (VOCABULARY[END], VOCABULARY[START], VOCABULARY["assistant"])
+"""Words before the visual tokens, and between a question and its answer."""
+
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + ' ' }}"

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from lab.asking import prompts
 from vidfold import models
 from vidfold.bench.suites import FULL, Case, Entry, prepare, score
 from vidfold.bench.suites.cases import encoded
 from vidfold.bench.suites.reading import Asked
 from vidfold.reducers import FastV, Random, VisionZip
-from vidfold.tiny.evaluate import Setting, prompts
+from vidfold.tiny.evaluate import Setting
 from vidfold.tiny.language import processor
 from vidfold.tiny.questions import KINDS, questions
 from vidfold.tiny.scenes import render

@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 import torch
 
+from lab.asking import prompts
 from vidfold import models
 from vidfold.bench.suites.reading import Asked, right, scores
 from vidfold.reducers import AOTPaper, Identity
-from vidfold.tiny.evaluate import prompts
 from vidfold.tiny.language import processor
 from vidfold.tiny.questions import KINDS
 from vidfold.tiny.scenes import render, seeds

@@ -16,8 +16,7 @@ from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
-from vidfold.tiny.language import VOCABULARY, encode
-from vidfold.tiny.packing import PREFIX, TURN
+from vidfold.tiny.language import PREFIX, TURN, VOCABULARY, encode
 from vidfold.tiny.questions import KINDS, questions
 from vidfold.tiny.scenes import Clip
 

@@ -1,4 +1,4 @@
-"""Leak and salience of the tiny model: ``python -m vidfold.tiny.probe``.
+"""Leak and salience of the tiny model: ``python -m lab.probe``.
 
 Both decide how well the model can compare folding methods. *Leak* is the accuracy after removing every token that
 shows an object or a dot; if the tower spreads answers over all tokens, dropping tokens seems to cost nothing.
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lab.asking import prompts
+from lab.packing import LABELS, patch_labels
 from vidfold.checks import check_count
 from vidfold.models import LlavaOnevision, load
 from vidfold.reducers import select
-from vidfold.tiny.evaluate import prompts
 from vidfold.tiny.model import path
-from vidfold.tiny.packing import LABELS, patch_labels
 from vidfold.tiny.questions import KINDS, questions
 from vidfold.tiny.scenes import FRAMES, SCENES, Clip, render, seeds
 from vidfold.tiny.worlds import WORLDS
@@ -73,7 +73,7 @@ def _shown(clip: Clip, side: int, labels: list[int]) -> Tensor:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.probe", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.probe", description=__doc__)
     parser.add_argument("--clips", type=int, default=160, help="clips of the search split (default: 160)")
     parser.add_argument("--world", choices=WORLDS, default="first", help="(default: first)")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames of every clip (default: {FRAMES})")
@@ -87,10 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model, processor = load(chosen.model, dtype=torch.float32)
     depth = model.config.vision_config.num_hidden_layers
     leaked = leak(LlavaOnevision(model), processor, clips, chosen.frames)
-    print("leak:", ", ".join(f"{kind} {share:.2f}" for kind, share in leaked.items()))  # noqa: T201
+    print("leak:", ", ".join(f"{kind} {share:.2f}" for kind, share in leaked.items()))
     for layer in range(depth):
         things, dot = salience(LlavaOnevision(model, deep_layer=layer), processor, clips, chosen.frames)
-        print(f"salience in layer {layer}: objects and dots {things:.2f}, dots alone {dot:.2f}")  # noqa: T201
+        print(f"salience in layer {layer}: objects and dots {things:.2f}, dots alone {dot:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How AOT's defaults were chosen: its design space and the settings of other methods, on the same clips.
 
-    .venv/bin/python benchmarks/aot.py choices --output OUT                  # AOT with one choice changed at a time
-    .venv/bin/python benchmarks/aot.py peers --output OUT                    # the settings of the other methods
-    .venv/bin/python benchmarks/aot.py choices --split confirm --output OUT  # again, on clips not used for any choice
+    .venv/bin/python -m lab.aot choices --output OUT                  # AOT with one choice changed at a time
+    .venv/bin/python -m lab.aot peers --output OUT                    # the settings of the other methods
+    .venv/bin/python -m lab.aot choices --split confirm --output OUT  # again, on clips not used for any choice
 
 Settings are compared on clips of the first world of `vidfold.tiny` by the embedded model: mean accuracy over the kinds
 of question and over the retentions, and the paired difference to AOT's defaults with its standard error over clips.
@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import aot_variants as variants
 import torch
 
+from lab import aot_variants as variants
 from vidfold.app.loading import load
 from vidfold.bench.suites import Case, Entry, Estimate, Prepared, mean_accuracy, prepare, score
 from vidfold.bench.suites.statistics import same_clips
@@ -108,9 +108,9 @@ def peers() -> dict[str, Setting]:
             found |= {f"{method}, {field} {value:g}": (METHODS[method], {field: value}) for value in values}
     for cap in (1.0, 9.0):
         for candidates in (1.0, 2.0, 4.0):
-            fields = {"intra_cap": min(cap, 1 / 3) if cap == 1 else cap, "inter_cap": cap, "candidates": candidates}
+            settings = {"intra_cap": min(cap, 1 / 3) if cap == 1 else cap, "inter_cap": cap, "candidates": candidates}
             label = f"attention + nearest, cap {cap:g}, candidates {candidates:g}"
-            found[label] = (variants.NearestAttention, fields)
+            found[label] = (variants.NearestAttention, settings)
     return found
 
 
@@ -165,7 +165,9 @@ def run(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.aot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("trials", choices=("choices", "peers"))
     parser.add_argument("--split", choices=("search", "confirm"), default="search")
     parser.add_argument("--world", choices=("first", "second"), default="first")

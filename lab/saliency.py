@@ -1,6 +1,6 @@
 """Time that received attention of two of 26 vision layers adds to the tower.
 
-    .venv/bin/python benchmarks/saliency.py [--threads 1] [--runs 9]
+    .venv/bin/python -m lab.saliency [--threads 1] [--runs 9]
 
 One frame at the shape of SigLIP so400m: 729 tokens, 16 heads of 72 channels, width 1152. Timed in turns: a layer of the
 tower (half of the difference between four layers and two), the received attention of one layer, and the product q·kᵀ,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+from functools import partial
 
 import torch
 from transformers import SiglipVisionConfig, SiglipVisionModel
@@ -46,7 +47,7 @@ def measure(device: str, dtype: torch.dtype, runs: int) -> list[str]:
     query, key = torch.randn(2, 1, HEADS, TOKENS, CHANNELS, device=place, dtype=dtype)
     layers, attentions, products = [], [], []
     for run in range(runs + 1):
-        less, more = (timed(lambda model=model: model(pixels), place)[1] for model in (small, large))
+        less, more = (timed(partial(model, pixels), place)[1] for model in (small, large))
         attention = timed(lambda: received(query, key), place)[1]
         product = timed(lambda: query.float() @ key.float().transpose(2, 3), place)[1]
         if run > 0:  # the first run is a warm-up
@@ -61,7 +62,9 @@ def measure(device: str, dtype: torch.dtype, runs: int) -> list[str]:
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.saliency", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--runs", type=int, default=9, help="runs after the warm-up (default: 9)")

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.learner import Learner, select
+from lab.packing import ASK, Batch, pack
+from lab.recipe import RECIPE, TWIN, Stage, learning_rate
+from lab.train import CHECKPOINT, MODEL, Run, train
 from vidfold.tiny.language import VOCABULARY
-from vidfold.tiny.learner import Learner, select
 from vidfold.tiny.model import TinyConfig
-from vidfold.tiny.packing import ASK, Batch, pack
-from vidfold.tiny.recipe import RECIPE, TWIN, Stage, learning_rate
 from vidfold.tiny.scenes import RANGES, SECOND_WORLD, world_of
-from vidfold.tiny.train import CHECKPOINT, MODEL, Run, train
 
 pytestmark = pytest.mark.lab
 

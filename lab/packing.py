@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidfold.tiny.language import END, START, VOCABULARY, encode
+from vidfold.tiny.language import PREFIX, TURN, VOCABULARY, encode
 from vidfold.tiny.questions import ANSWERS, ENDS, TEMPLATES, Question, questions
 from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SHAPES, SIZE, Clip, render
 
@@ -31,9 +31,6 @@ PLAN = (
 LABELS = (*COLORS, *SHAPES, "tiny", *SCENES)
 """What a patch can show, in the order of ``Batch.patches``."""
 
-PREFIX = (VOCABULARY[START], VOCABULARY["user"])
-TURN = (VOCABULARY[END], VOCABULARY[START], VOCABULARY["assistant"])
-"""Words before the visual tokens, and between a question and its answer."""
 _SAMPLE = {"color": COLORS[0], "other": COLORS[1], "scene": SCENES[0], "end": ENDS[0]}
 _FILLERS = {kind: Question(kind, template.format(**_SAMPLE), ANSWERS[kind][0]) for kind, template in TEMPLATES.items()}
 _TEXTS = [encode(_FILLERS[kind].text) for kind in PLAN]

@@ -1,4 +1,4 @@
-"""Train the tiny model from scratch: ``python -m vidfold.tiny.train --out DIR``."""
+"""Train the tiny model from scratch: ``python -m lab.train --out DIR``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, distributed
 from torch.multiprocessing.spawn import start_processes
 
-from vidfold.tiny.export import export
-from vidfold.tiny.learner import Learner
+from lab.export import export
+from lab.learner import Learner
+from lab.packing import pack
+from lab.recipe import RECIPE, TWIN, Stage
+from lab.scoring import accuracy
 from vidfold.tiny.model import SHIPPED, TinyConfig
-from vidfold.tiny.packing import pack
-from vidfold.tiny.recipe import RECIPE, TWIN, Stage
-from vidfold.tiny.scoring import accuracy
 from vidfold.tiny.worlds import WORLDS
 
 CHECKPOINT = "checkpoint.pt"
@@ -170,7 +170,7 @@ def _formatted(values: dict[str, float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m vidfold.tiny.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the finished model")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.add_argument("--processes", type=int, default=1, help="processes that share every batch, CPU only")

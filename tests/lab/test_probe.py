@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
+from lab.probe import leak, main, salience
 from vidfold.models import LlavaOnevision
 from vidfold.tiny import path, questions, render, seeds
-from vidfold.tiny.probe import leak, main, salience
 from vidfold.tiny.worlds import WORLDS
 
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from vidfold.tiny.attention import chunked_attention, use_chunked_attention
+from lab.attention import chunked_attention, use_chunked_attention
+from lab.packing import pack, see
 from vidfold.tiny.model import TinyConfig, build
-from vidfold.tiny.packing import pack, see
 
 
 @pytest.mark.parametrize("length", [7, 300])

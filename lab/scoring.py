@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vidfold.tiny.packing import ASK, Batch, by_kind, pack, project, read, see
+from lab.packing import ASK, Batch, by_kind, pack, project, read, see
 from vidfold.tiny.scenes import FRAMES, seeds
 
 if TYPE_CHECKING:

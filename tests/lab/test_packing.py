@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidfold.tiny.export import ask
-from vidfold.tiny.language import END, VOCABULARY, processor
-from vidfold.tiny.model import TinyConfig, build
-from vidfold.tiny.packing import (
+from lab.asking import ask
+from lab.packing import (
     ASK,
     LABELS,
     LENGTH,
@@ -22,9 +20,11 @@ from vidfold.tiny.packing import (
     read,
     see,
 )
+from lab.scoring import answer
+from vidfold.tiny.language import END, VOCABULARY, processor
+from vidfold.tiny.model import TinyConfig, build
 from vidfold.tiny.questions import questions
 from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SIZE, render, seeds
-from vidfold.tiny.scoring import answer
 from vidfold.tiny.worlds import WORLDS
 
 SIZES = TinyConfig(patch=8, vision_width=32, vision_layers=2, vision_heads=2, width=48, layers=3, heads=3)

@@ -1,4 +1,4 @@
-"""AOT with one step replaced, for its ablation: what `benchmarks/aot.py` compares with the default.
+"""AOT with one step replaced, for its ablation: what `lab/aot.py` compares with the default.
 
 A variant is a subclass of `vidfold.AOT` that overrides a step. The default was chosen over all of them
 (`benchmarks/aot.md`), so they are no part of the package.

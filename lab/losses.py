@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lab.packing import LABELS
 from vidfold.tiny.language import VOCABULARY
-from vidfold.tiny.packing import LABELS
 from vidfold.tiny.scenes import SHAPES
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from lab.asking import ask
+from lab.packing import asked, pack
+from lab.scoring import answer
 from vidfold.models import load
 from vidfold.tiny.language import processor
-from vidfold.tiny.packing import asked, pack
 from vidfold.tiny.scenes import SIZE, render, seeds
-from vidfold.tiny.scoring import answer
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
-    from transformers.models.llava_onevision import LlavaOnevisionProcessor
 
 _SMALLEST_AGREEMENT = 0.98  # fp16 weights and a different order of sums may change a few close answers
 
@@ -52,18 +49,3 @@ def generation_agreement(folder: Path, clips: int = 12) -> float:
         generated = ask(model, reader, clip.frames, list(put.values()))
         same.append(generated[:, 0] == packed[list(put)])
     return torch.cat(same).float().mean().item()
-
-
-def ask(
-    model: LlavaOnevisionForConditionalGeneration,
-    reader: LlavaOnevisionProcessor,
-    frames: NDArray[np.uint8],
-    texts: Sequence[str],
-) -> Tensor:
-    """New tokens (questions, n) of ``generate()`` for questions about one clip (F, H, W, 3), each in its own chat."""
-    chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
-    prompts = [reader.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
-    inputs = reader(text=prompts, videos=[frames] * len(texts), padding=True, return_tensors="pt")
-    output = model.generate(**inputs.to(model.device), max_new_tokens=2, do_sample=False)
-    new: Tensor = output[:, inputs["input_ids"].shape[1] :]
-    return new

@@ -1,7 +1,7 @@
 """Time and memory of the fold, for any methods, and how they grow with the number of frames.
 
-    .venv/bin/python benchmarks/fold.py [--frames 8 32 128 512] [--channels 3584]
-    .venv/bin/python benchmarks/fold.py --methods aot simplecluster holitom flashvid [--limit 60]
+    .venv/bin/python -m lab.fold [--frames 8 32 128 512] [--channels 3584]
+    .venv/bin/python -m lab.fold --methods aot simplecluster holitom flashvid [--limit 60]
 
 Input: a synthetic video with cuts, frames of 27x27 patches. Only the fold runs: attention and keys are given. The
 authors' way is that of AOT's authors, `vidfold.bench.authors`: loops over frames, a broadcast cosine, a host sync for
@@ -27,6 +27,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -89,7 +90,7 @@ def expected(before: list[Measured], frames: int) -> float:
     if not before:
         return 0.0
     power = min(2.0, max(1.0, slope(before[-2:]))) if len(before) > 1 else 2.0
-    return min(before[-1].milliseconds) / 1000 * (frames / before[-1].frames) ** power
+    return min(before[-1].milliseconds) / 1000 * math.pow(frames / before[-1].frames, power)
 
 
 def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Measured]:
@@ -106,7 +107,7 @@ def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Me
             if sum(warm[name] + times[name]) > 1000 * limit:
                 continue
             peak = Peak(device)
-            reduction, milliseconds = timed(lambda way=way: way(tokens), device)
+            reduction, milliseconds = timed(partial(way, tokens), device)
             kept[name], peaks[name] = len(reduction), max(peaks[name], peak.above())
             del reduction
             (times if run > 0 else warm)[name].append(milliseconds)
@@ -188,7 +189,9 @@ def reducer(name: str, retention: float) -> Reducer:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.fold", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32, 128, 512], help="(default: 8 32 128 512)")
     parser.add_argument("--channels", type=int, default=3584, help="(default: 3584, as LLaVA-OneVision-7B)")
     default = ["aot-reference", "aot-paper", "aot"]

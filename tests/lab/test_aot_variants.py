@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from benchmarks import aot_variants
 
+from lab import aot_variants
 from tests.conftest import make_video
 from vidfold import AOT
 

@@ -1,6 +1,6 @@
 """Time and accuracy of the transport solver, compared with POT's batch solver and a plain loop.
 
-    .venv/bin/python benchmarks/transport.py [--device cuda] [--threads 1] [--runs 9]
+    .venv/bin/python -m lab.transport [--device cuda] [--threads 1] [--runs 9]
 
 Input: cosine costs of synthetic features, uniform marginals, epsilon 0.1, float32; 32 problems of 603x126 (the tokens
 and anchors of 32 frames) and 256 of 28x28. All solvers stop at the same error: the L1 distance of every problem's row
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import ot
 import torch
@@ -49,7 +50,7 @@ def costs(batch: int, rows: int, columns: int, device: str) -> Tensor:
     return cosine(features(rows), features(columns)).to(device)
 
 
-def ours(backend: str) -> Solver:
+def ours(backend: Literal["torch", "triton"]) -> Solver:
     def solve(cost: Tensor) -> tuple[Tensor, str]:
         solution = sinkhorn(cost, epsilon=EPSILON, span=2.0, iterations=1000, tolerance=TOLERANCE, backend=backend)
         return solution.plan, f"{float(solution.iterations.float().mean()):.0f} (most {int(solution.iterations.max())})"
@@ -181,7 +182,9 @@ def machine(device: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.transport", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
     parser.add_argument("--runs", type=int, default=9, help="runs per solver after the warm-up (default: 9)")

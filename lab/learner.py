@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from vidfold.tiny.attention import use_chunked_attention
+from lab.attention import use_chunked_attention
+from lab.losses import FrameReader, PatchReader, PlaceReader, WordAlignment
+from lab.packing import ASK, NAMED_SLOTS, NAMES, Batch, by_kind, pool, project, read, see
+from lab.recipe import Stage, learning_rate
 from vidfold.tiny.language import END, VOCABULARY
-from vidfold.tiny.losses import FrameReader, PatchReader, PlaceReader, WordAlignment
 from vidfold.tiny.model import TinyConfig, build
-from vidfold.tiny.packing import ASK, NAMED_SLOTS, NAMES, Batch, by_kind, pool, project, read, see
-from vidfold.tiny.recipe import Stage, learning_rate
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
