@@ -19,7 +19,7 @@ from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from vidfold import __version__
 from vidfold.app.tables import table
-from vidfold.bench.speed.stopwatch import timed
+from vidfold.bench.speed.memory import timed
 from vidfold.models.attention.received import received
 
 TOKENS, HEADS, CHANNELS, LAYERS, OBSERVED = 729, 16, 72, 26, 2

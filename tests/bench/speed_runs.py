@@ -3,8 +3,8 @@
 from vidfold import models
 from vidfold.bench import random_inputs
 from vidfold.bench.speed import Results, Subject
-from vidfold.bench.speed.flops import Work
 from vidfold.bench.speed.results import Group, Measured, Way
+from vidfold.bench.speed.work import Work
 
 PROVENANCE = dict.fromkeys(
     ("vidfold", "code", "torch", "transformers", "python", "system", "attention", "weights", "date"), "x"
@@ -43,9 +43,16 @@ def measured(frames: int = 4, authors: tuple[float | None, float | None] = (2600
         papers_prefill={"unfolded": 2.5e11, "folded": 2e10, "oracle": 2e10, "authors": 2e10},
         ways=[
             way("unfolded", "plain", 784, prefill=[2000.0, 2200.0, 2100.0]),
-            way("folded", "tapped", 78, fold=[30.0], splice=[1.0], prefill=[200.0, 250.0]),
-            way("oracle", "plain", 78, splice=[1.0], prefill=[210.0]),
-            way("authors", "authors", 80, fold=[300.0], fold_aside=[90.0], splice=[1.0], prefill=[220.0]),
+            way("folded", "tapped", 78, fold=[30.0, 29.0, 31.0], splice=[1.0, 1.0, 1.5], prefill=[200.0, 250.0, 225.0]),
+            way("oracle", "plain", 78, splice=[1.0, 1.0, 1.5], prefill=[210.0, 211.0, 209.0]),
+            way(
+                "authors",
+                "authors",
+                80,
+                fold=[300.0, 310.0, 290.0],
+                splice=[1.0, 1.0, 1.5],
+                prefill=[220.0, 221.0, 219.0],
+            ),
         ],
     )
 

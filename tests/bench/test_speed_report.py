@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.bench.speed_runs import measured, results
 from vidfold.bench.speed import Results, markdown, overview, read, write
-from vidfold.bench.speed.quantities import amount, rate, span, spread
-from vidfold.bench.speed.results import Group
-from vidfold.bench.speed.samples import Spread
+from vidfold.bench.speed.report import amount, difference, rate, span, spread
+from vidfold.bench.speed.results import Group, Spread
 
 CASE = measured()
+RECORDED = Path(__file__).parents[2] / "benchmarks" / "speed"
 
 
 def lines(text: str) -> dict[str, list[str]]:
@@ -20,119 +23,141 @@ def lines(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in reversed(rows) if len(row) > 1}
 
 
-def test_spread():
+def test_few_samples_spread_from_the_smallest_to_the_largest():
     assert Spread.of([3.0, 1.0, 2.0, 10.0]) == Spread(2.5, 1.0, 10.0, 4)
+    assert Spread.of([float(n) for n in range(8)]) == Spread(3.5, 0.0, 7.0, 8)
 
 
-def test_tower_time_is_the_sum_of_its_groups():
-    assert CASE.tower() == Spread(1800, 1800, 1800, 1)
-    assert CASE.tower_a_frame() == Spread(450, 400, 500, 2)
+@pytest.mark.parametrize(("count", "left_out"), [(9, 1), (12, 2), (16, 3), (30, 9), (100, 39)])
+def test_interval_of_the_median_is_that_of_the_sign_test(count, left_out):
+    """Numbers left out at each end as tables of the sign test give them for 95 %."""
+    found = Spread.of([float(n) for n in range(count)])
+    assert (found.low, found.high) == (left_out, count - 1 - left_out)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+def test_spread_holds_its_median(samples):
+    found = Spread.of(samples)
+    assert min(samples) <= found.low <= found.median <= found.high <= max(samples)
+
+
+def test_a_stalled_group_does_not_change_the_tower():
+    steady = [Group(2, {"plain": 2800.0, "tapped": 2810.0 + n}) for n in range(16)]
+    stalled = [*steady[:7], Group(2, {"plain": 10_000.0, "tapped": 2810.0}), *steady[8:]]
+    before, after = (dataclasses.replace(CASE, frames=32, passes=[each]) for each in (steady, stalled))
+    assert after.tower() == before.tower() == Spread(16 * 2800, 16 * 2800, 16 * 2800, 16)
+    assert after.added("tapped").tells(0)
+
+
+def test_recorded_run_with_stalled_groups():
+    (case,) = read(RECORDED / "first-token-32.json").cases
+    assert case.tower().median == pytest.approx(45.2e3, rel=0.002)  # the sum of one pass is 65.9 s
+    assert not case.added("tapped").tells(0)
 
 
 def test_saliency_is_paired_within_groups():
-    assert CASE.differences("tapped") == [50, 25]
     assert CASE.added("tapped") == Spread(150, 100, 200, 2)
     assert CASE.tower_ratio("tapped") == Spread(pytest.approx(1.08125), 1.0625, pytest.approx(1.1), 2)
 
 
-def test_median_over_passes():
-    twice = dataclasses.replace(CASE, passes=[*CASE.passes, [Group(4, {"plain": 1600.0, "tapped": 1700.0})]])
-    assert twice.tower() == Spread(1700, 1600, 1800, 2)
-    assert twice.added("tapped") == Spread(100, 100, 200, 3)
-    assert twice.added("authors") == Spread(2800, 2400, 3200, 2)  # from the pass that has it
-
-
-def test_first_token_is_the_sum_of_medians():
+def test_first_token_is_the_sum_of_medians_and_of_bounds():
     firsts = {way.name: CASE.first_token(way) for way in CASE.ways}
-    assert firsts == {
+    assert {name: each.median for name, each in firsts.items()} == {
         "unfolded": 1800 + 2100,
         "folded": 1800 + 150 + 30 + 1 + 225,
         "oracle": 1800 + 1 + 210,
-        "authors": 4600 + 300 + 1 + 220,
+        "authors": 1800 + 2800 + 300 + 1 + 220,
     }
+    assert (firsts["folded"].low, firsts["folded"].high) == (1600 + 100 + 29 + 1 + 200, 2000 + 200 + 31 + 1.5 + 250)
+
+
+def test_ways_are_compared_by_turn_and_group():
+    folded, oracle = CASE.way("folded"), CASE.way("oracle")
+    assert CASE.above(folded, oracle) == Spread(47 + 150, 20 + 100, 68 + 200, 2)
 
 
 def test_table_of_times(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "200")
     text = overview(results(CASE))
     rows = lines(text)
     assert "aot-paper 10 %" in text
     assert rows["visual tokens"] == ["784", "78", "78", "80"]
-    assert rows["vision tower"] == ["1.80 s"] * 4
+    assert rows["vision tower"] == ["1.80 s (1.60–2.00)"] * 4
     assert rows["a frame"] == ["450 ms (400–500)"] * 4
     assert rows["saliency"] == ["-", "150 ms (100–200)", "-", "2.80 s (2.40–3.20)"]
-    assert rows["fold"] == ["-", "30.0 ms", "-", "300 ms"]
-    assert rows["prefill"] == ["2.10 s (2.00–2.20)", "225 ms (200–250)", "210 ms", "220 ms"]
-    assert rows["first token"] == ["3.90 s", "2.21 s", "2.01 s", "5.12 s"]
-    assert rows["times as fast"] == ["1.00", "1.77", "1.94", "0.76"]  # the first row of this name
+    assert rows["fold"] == ["-", "30.0 ms (29.0–31.0)", "-", "300 ms (290–310)"]
+    assert rows["prefill"] == ["2.10 s (2.00–2.20)", "225 ms (200–250)", "210 ms (209–211)", "220 ms (219–221)"]
+    assert rows["first token"][:2] == ["3.90 s (3.60–4.20)", "2.21 s (1.93–2.48)"]
+    assert rows["times as fast"] == ["-", "1.77 (1.45–2.18)", "1.94 (1.63–2.32)", "0.76 (0.63–0.93)"]  # the first row
     assert rows["a further token"] == ["11.0 ms (10.0–12.0)"] * 4
     assert rows["cache"][0] == "849 positions, 784 kB"
     assert rows["memory, tower"] == ["1.00 MB", "2.00 MB", "1.00 MB", "90.0 MB"]
 
 
 def test_sentences(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("COLUMNS", "1000")
     text = overview(results(CASE))
     for sentence in (
-        "Prefill after aot-paper is 9.33 times as fast as unfolded.",
-        "First token with aot-paper: 9.7 % above the oracle's.",
-        "First token of the authors' way: 2.32 times as long as with aot-paper.",
-        "The authors' fold, changed to compute cosines as matrix products: 90.0 ms.",
-        "One pass of the vision tower",
-        "Runs of the stages after the tower: unfolded 3, aot-paper 10 % 2, oracle 1, authors' way 1.",
-        "Reading 4 frames of a video: 50.0 ms, not counted above.",
+        "Prefill after aot-paper is 9.33 (8.00–11.00) times as fast as unfolded.",
+        "First token with aot-paper above the oracle's: 197 ms (120–268), 9.8 % of its time.",
+        "First token of the authors' way: 2.32 (1.82–2.97) times as long as with aot-paper.",
+        "Passes of the vision tower: 1, with 2 groups of frames.",
+        "Runs of the stages after the tower: unfolded 3, aot-paper 10 % 3, oracle 3, authors' way 3.",
+        "Reading 4 frames of a video: 50.0 ms (once), not counted above.",
         "random weights (speed does not depend on their values)",
         "bfloat16 on cpu: a machine, 2 threads",
         "unfolded 250 G, aot-paper 10 % 20.0 G",
         "memory: somewhere.",
     ):
         assert sentence in text
-    assert "noise" not in text
 
 
 def test_table_of_work(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    rows = lines(overview(results(CASE)))
-    assert rows["vision tower"] == ["1.80 s"] * 4  # the first table's
+    rows = lines(overview(results(CASE)).split("\nwork")[1])
+    assert rows["vision tower"] == ["3.60 T", "1.80 GB", "1.80 s", "2.00 TFLOP/s", "1.00 GB/s"]
     assert rows["saliency, aot-paper 10 %"] == ["1.50 G", "-", "150 ms", "10.0 GFLOP/s", "-"]
     assert rows["prefill, unfolded"] == ["4.00 G", "1.00 GB", "2.10 s", "1.90 GFLOP/s", "476 MB/s"]
 
 
-def test_partly_measured_tower_has_no_first_token(monkeypatch):
+def test_partly_measured_tower_is_named(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    part = measured(authors=(2600.0, None))
-    assert part.added("authors") is None
-    text = overview(results(part))
-    rows = lines(text)
-    assert rows["saliency"][3] == "800 ms per frame, on 2 frames"
-    assert rows["first token"][3] == "-"
-    assert "measured on 2 of 4 frames: 2.60 times as long as untouched on the same frames" in text
+    text = overview(results(measured(authors=(2600.0, None))))
+    assert "The tower (authors) was timed on 2 of 4 frames." in text
+    assert lines(text)["saliency"][3] == "not told from zero (3.20 s to 3.20 s)"  # one sample tells nothing
 
 
-def test_noise_is_reported(monkeypatch):
+def test_a_difference_that_can_be_zero_is_no_bare_number(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    noisy = dataclasses.replace(
-        CASE, passes=[[Group(2, {"plain": 1000.0, "tapped": 600.0}), Group(2, {"plain": 1000.0, "tapped": 1010.0})]]
-    )
-    noisy = dataclasses.replace(noisy, ways=noisy.ways[:3])
-    text = overview(results(noisy))
+    noisy = [Group(2, {"plain": 1000.0, "tapped": 600.0}), Group(2, {"plain": 1000.0, "tapped": 1410.0})]
+    case = dataclasses.replace(CASE, passes=[noisy], ways=CASE.ways[:3])
+    text = overview(results(case))
     assert "uthors' way" not in text
-    assert "in only 1 of 2 groups: the cost of saliency is below the noise of this machine and counts as 0" in text
-    assert "% above the oracle's" in text
+    rows = lines(text)
+    assert rows["saliency"] == ["-", "not told from zero (-800 ms to 820 ms)", "-"]
+    assert rows["saliency, aot-paper 10 %"][2:] == ["not told from zero (-800 ms to 820 ms)", "-", "-"]
+    assert "First token with aot-paper above the oracle's: not told from zero (-780 ms to 888 ms)." in text
+    assert case.first_token(case.way("folded")).median == 2000 + 10 + 30 + 1 + 225
+
+
+def test_a_cost_below_zero_counts_as_zero():
+    quick = [Group(2, {"plain": 1000.0, "tapped": 600.0})] * 3
+    case = dataclasses.replace(CASE, passes=[quick])
+    assert case.first_token(case.way("folded")) == Spread(2000 + 256, 2000 + 230, 2000 + 282.5, 3)
 
 
 def test_table_of_several_cases():
     text = markdown(results(CASE, measured(frames=8)))
     assert "### 4 frames, batch 1: 784 visual and 65 other tokens per prompt" in text
     assert "### 8 frames" in text
-    assert "| 8 | 1 | 3.90 s | 2.21 s | 2.01 s | 5.12 s |" in text
+    assert "| 8 | 1 | 3.90 s (3.60–4.20) | 2.21 s (1.93–2.48) |" in text
 
 
 def test_markdown_has_the_same_rows():
     text = markdown(results(CASE))
-    assert "| first token | 3.90 s | 2.21 s | 2.01 s | 5.12 s |" in text
+    assert "| first token | 3.90 s (3.60–4.20) |" in text
     assert "|---|---:|---:|---:|---:|\n" in text
-    assert "- First token with aot-paper: 9.7 % above the oracle's." in text
+    assert "- First token with aot-paper above the oracle's: 197 ms" in text
 
 
 def test_read_inverts_write(tmp_path):
@@ -142,6 +167,11 @@ def test_read_inverts_write(tmp_path):
     assert read(paths[0]) == run
     assert Results.from_dict(json.loads(json.dumps(run.as_dict()))) == run
     assert paths[1].read_text(encoding="utf-8") == markdown(run)
+
+
+@pytest.mark.parametrize("name", ["first-token-32", "first-token-8-16", "first-token-batches"])
+def test_files_of_earlier_versions_are_read(name):
+    assert "first token" in overview(read(RECORDED / f"{name}.json"))
 
 
 @pytest.mark.parametrize(
@@ -162,9 +192,11 @@ def test_times_have_three_digits(given, text):
 
 def test_other_quantities():
     assert spread(Spread(4000, 900, 12000, 3)) == "4.00 s (0.90–12.0)"
+    assert spread(Spread(4000, 4000, 4000, 1)) == "4.00 s (one sample)"
     assert spread(None) == "-"
+    assert difference(Spread(-50, -60, -40, 3)) == "-50.0 ms (-60.0–-40.0)"
     assert amount(998_400_000, "B") == "998 MB"
     assert amount(999_700_000, "B") == "1.00 GB"
     assert amount(0, "B") == "0.00 B"
-    assert rate(1e12, 500, "FLOP/s") == "2.00 TFLOP/s"
-    assert rate(1e12, -1, "FLOP/s") == "-"
+    assert rate(1e12, Spread(500, 400, 600, 3), "FLOP/s") == "2.00 TFLOP/s"
+    assert rate(1e12, Spread(500, -1, 600, 3), "FLOP/s") == "-"

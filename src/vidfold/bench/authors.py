@@ -6,16 +6,21 @@ same order, with the memory use and the device synchronisation of the original, 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_ratio, check_weight
+from vidfold import models
+from vidfold.checks import check_count, check_ratio
+from vidfold.models import LlavaOnevision
+from vidfold.models.base import Inputs
 from vidfold.segments import default_clip
 from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
 
@@ -27,80 +32,50 @@ _EPSILON, _ITERATIONS, _STOP = 0.1, 100, 0.01
 class Authors:
     """The authors' implementation of AOT (CVPR 2026, arXiv 2603.01400) for LLaVA-OneVision, with its costs.
 
-    The host waits for the device at every local anchor, in every transport iteration and at every boolean selection;
-    frames are processed one by one; phase I computes cosines through (M, T, D) intermediates, for M patches and T
-    anchors per frame. It computes in float32, like `AOT.reference`; the original ran in half precision.
+    Half of the anchors of a frame are chosen in 3x3 windows by shallow attention, the others by deep attention. The
+    host waits for the device at every local anchor, in every transport iteration and at every boolean selection; frames
+    are processed one by one; phase I computes cosines through (M, T, D) intermediates, for M patches and T anchors. It
+    computes in float32, like `AOT.reference`; the original ran in half precision.
 
     Attributes:
         visual_tokens: anchors per frame on the encoder grid.
         keep: quantile of the transport below which a later frame's token is kept, in [0, 1].
-        global_ratio: share of the anchors chosen by deep attention, in [0, 1].
-        inter_scale: weight of the merged tokens in phase II.
-        clip: frames per clip; None: 4 for 32 frames, 8 for 64, see `vidfold.segments.default_clip`.
         gemm: compute phase I's cosines as one matrix product per frame, to measure what that saves.
 
     Raises:
-        ValueError: a setting out of range, or fewer local anchors than the 3x3 windows.
+        ValueError: a setting out of range, or no anchor for each of the windows.
     """
 
     visual_tokens: int = 126
     keep: float = 0.3
-    global_ratio: float = 0.5
-    inter_scale: float = 1.0
-    clip: int | None = None
     gemm: bool = False
 
-    name: ClassVar[str] = "aot-authors"
-    needs: ClassVar[frozenset[str]] = frozenset({"shallow", "deep"})
-
     def __post_init__(self) -> None:
-        check_count("visual_tokens", self.visual_tokens)
+        check_count("visual_tokens", self.visual_tokens, 2 * _WINDOWS**2)
         check_ratio("keep", self.keep, zero=True)
-        check_ratio("global_ratio", self.global_ratio, zero=True)
-        check_weight("inter_scale", self.inter_scale)
-        if self.clip is not None:
-            check_count("clip", self.clip)
-        if self._local < _WINDOWS**2:
-            raise ValueError(
-                f"visual_tokens={self.visual_tokens} with global_ratio={self.global_ratio} leaves {self._local} local "
-                f"anchors per frame, but the original needs one in each of the {_WINDOWS**2} windows"
-            )
-
-    @property
-    def _local(self) -> int:
-        return math.trunc(self.visual_tokens * (1 - self.global_ratio))
 
     def __call__(self, tokens: VideoTokens) -> Reduction:
         """Fold one video.
 
-        Args:
-            tokens: from LLaVA-OneVision, with received attention of both layers.
-
         Raises:
-            ValueError: another pooling, a grid that 3x3 equal windows do not fit, no attention, more anchors than
-                patches, or a frame that keeps no token.
+            ValueError: other tokens than those of LLaVA-OneVision with attention of both layers, a grid that 3x3 equal
+                windows do not fit, or more anchors than patches.
         """
-        if tokens.pooling is not Pooling.BILINEAR or tokens.newline is not None:
-            raise ValueError(f"{self.name} is for bilinear pooling without newlines, got {tokens.pooling}")
-        if tokens.shallow is None or tokens.deep is None:
-            raise ValueError(f"{self.name} needs VideoTokens.shallow and VideoTokens.deep, got None")
-        patches = tokens.features.shape[1]
-        if any(side % _WINDOWS for side in tokens.grid) or self.visual_tokens > patches:
+        patches, windows = tokens.features.shape[1], not any(side % _WINDOWS for side in tokens.grid)
+        fits = tokens.pooling is Pooling.BILINEAR and tokens.newline is None and self.visual_tokens <= patches
+        if not (fits and windows) or tokens.shallow is None or tokens.deep is None:
             raise ValueError(
-                f"{self.name} needs a grid of sides divisible by {_WINDOWS} with {self.visual_tokens} patches or more, "
-                f"got {tokens.grid}"
+                f"the authors' way needs bilinear pooling without newlines, sides divisible by {_WINDOWS} with "
+                f"{self.visual_tokens} patches or more, and attention of both layers, "
+                f"got {tokens.pooling} of {tokens.grid}"
             )
         features = tokens.features.float()
         mask = self._anchors(tokens.shallow.float(), tokens.deep.float(), tokens.grid)
         if self.visual_tokens < patches:
             features = _merge_frames(features, mask, tokens.grid, self.gemm)
         pooled, survives = tokens.pool(features), tokens.pool(mask.float()) >= 0.5
-        for frame in range(tokens.frames):
-            if not survives[frame].any():
-                raise ValueError(f"frame {frame} keeps no token, which the original does not support: use more anchors")
-
         values, frames, cells = [], [], []
-        length = self.clip or default_clip(tokens.frames)
+        length = default_clip(tokens.frames)
         for start in range(0, tokens.frames, length):
             for frame, cell, value in self._clip(pooled, survives, start, min(start + length, tokens.frames)):
                 values.append(value)
@@ -119,17 +94,17 @@ class Authors:
         mask = torch.zeros_like(shallow, dtype=torch.bool)
         if self.visual_tokens == shallow.shape[1]:
             return ~mask
-        height, width = grid[0] // _WINDOWS, grid[1] // _WINDOWS
+        height, width, local = grid[0] // _WINDOWS, grid[1] // _WINDOWS, self.visual_tokens // 2
         for frame in range(len(shallow)):
             image = shallow[frame].view(grid)
             for top in range(0, grid[0], height):
                 for left in range(0, grid[1], width):
                     window = image[top : top + height, left : left + width].flatten()
-                    for place in window.topk(self._local // _WINDOWS**2).indices:
+                    for place in window.topk(local // _WINDOWS**2).indices:
                         row, column = divmod(int(place.item()), width)
                         mask[frame, (top + row) * grid[1] + left + column] = True
             rest = deep[frame].masked_fill(mask[frame], 0)
-            mask[frame, rest.topk(self.visual_tokens - self._local).indices] = True
+            mask[frame, rest.topk(self.visual_tokens - local).indices] = True
         return mask
 
     def _clip(self, pooled: Tensor, survives: Tensor, start: int, end: int) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -154,8 +129,8 @@ class Authors:
         strongest = share.amax(1).double()
         kept = strongest < torch.quantile(strongest, self.keep)
         sent = share[~kept]
-        absorbed = anchors + self.inter_scale * sent.T @ values[~kept]
-        return kept, absorbed / (1 + self.inter_scale * sent.sum(0)[:, None])
+        absorbed = anchors + sent.T @ values[~kept]
+        return kept, absorbed / (1 + sent.sum(0)[:, None])
 
 
 def _merge_frames(features: Tensor, mask: Tensor, grid: Grid, gemm: bool) -> Tensor:
@@ -165,7 +140,11 @@ def _merge_frames(features: Tensor, mask: Tensor, grid: Grid, gemm: bool) -> Ten
     places = torch.cartesian_prod(rows, columns)
     similarities, costs = [], []
     for values, chosen in zip(features, mask, strict=True):
-        similarity = _cosine(values[~chosen], values[chosen], gemm)
+        others, anchors = values[~chosen], values[chosen]
+        if gemm:
+            similarity = functional.normalize(others, dim=-1) @ functional.normalize(anchors, dim=-1).T
+        else:
+            similarity = functional.cosine_similarity(others[:, None], anchors[None], dim=-1)
         similarities.append(similarity)
         costs.append((1 - similarity) + 0.5 * torch.cdist(places[~chosen], places[chosen]))
     plans = _sinkhorn((-torch.stack(costs) / _EPSILON).exp())
@@ -182,13 +161,6 @@ def _merge_frames(features: Tensor, mask: Tensor, grid: Grid, gemm: bool) -> Ten
     return merged
 
 
-def _cosine(others: Tensor, anchors: Tensor, gemm: bool) -> Tensor:
-    """Cosines (M, T) of (M, D) and (T, D)."""
-    if gemm:
-        return functional.normalize(others, dim=-1) @ functional.normalize(anchors, dim=-1).T
-    return functional.cosine_similarity(others[:, None], anchors[None], dim=-1)
-
-
 def _sinkhorn(kernel: Tensor) -> Tensor:
     """Plan (B, M, N) between uniform masses; one stop rule for the batch, which syncs in every iteration."""
     batch, rows, columns = kernel.shape
@@ -200,3 +172,48 @@ def _sinkhorn(kernel: Tensor) -> Tensor:
         if (r - before).abs().mean().item() < _STOP:
             break
     return r * kernel * c.transpose(1, 2)
+
+
+def encode(model: Any, inputs: Inputs) -> list[VideoTokens]:
+    """Same as `vidfold.models.encode` with ``shallow`` and ``deep``, at the cost of the authors' program.
+
+    All layers of the tower use eager attention, every matrix is kept, and all are stacked before the column sums of
+    two layers are taken: (layers, B*F, heads, H*W, H*W) in the tower's dtype, twice. Afterwards the tower uses its
+    previous attention implementation again.
+
+    Raises:
+        ValueError: a model of another family, or inputs without video.
+    """
+    family = models.family(model)
+    if not isinstance(family, LlavaOnevision):
+        raise ValueError(f"model must be a {LlavaOnevision.model_type} to keep all attention, got {family.model_type}")
+    with _kept_attention(model.base_model.vision_tower) as matrices:
+        videos = family.encode(inputs)
+    stacked = torch.stack(matrices)
+    seen: dict[str, list[Tensor]] = {}
+    for name, layer in family.observed_layers(inputs).items():
+        received = stacked[layer].float().mean(1).sum(1)
+        seen[name] = list(received.view(len(videos), -1, received.shape[1]))
+    return [
+        dataclasses.replace(video, shallow=shallow, deep=deep)
+        for video, shallow, deep in zip(videos, seen["shallow"], seen["deep"], strict=True)
+    ]
+
+
+@contextmanager
+def _kept_attention(tower: Any) -> Iterator[list[Tensor]]:
+    """Attention matrices (F, heads, N, N) of all layers that run inside the context, in order."""
+    matrices: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> None:
+        matrices.append(output[1])
+
+    previous = tower.config._attn_implementation
+    hooks = [module.register_forward_hook(keep) for name, module in tower.named_modules() if name.endswith("self_attn")]
+    try:
+        tower.set_attn_implementation("eager")
+        yield matrices
+    finally:
+        tower.set_attn_implementation(previous)
+        for hook in hooks:
+            hook.remove()

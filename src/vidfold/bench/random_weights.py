@@ -20,96 +20,47 @@ _BLOCK = 1_048_573
 """How many random numbers are drawn; weights repeat them. A prime, so that rows of a matrix differ."""
 
 
-def _llava_onevision(**text: Any) -> Any:
+def _llava_onevision(width: int, inner: int, layers: int, heads: int, shared: int, words: int, tied: bool) -> Any:
     """Config of the checkpoints that transformers loads: 26 layers of SigLIP SO400M, and a Qwen2."""
     transformers = extras.load("transformers", "models")
     vision = transformers.SiglipVisionConfig(
-        hidden_size=1152,
-        intermediate_size=4304,
-        num_hidden_layers=26,
-        num_attention_heads=16,
-        image_size=384,
-        patch_size=14,
-        vision_use_head=False,
-    )
+        hidden_size=1152, intermediate_size=4304, num_hidden_layers=26, num_attention_heads=16, image_size=384,
+        patch_size=14, vision_use_head=False,
+    )  # fmt: skip
     language = transformers.Qwen2Config(
-        max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6, pad_token_id=151643, **text
-    )
+        hidden_size=width, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=shared, vocab_size=words, tie_word_embeddings=tied, max_position_embeddings=32768,
+        rope_theta=1e6, rms_norm_eps=1e-6, pad_token_id=151643,
+    )  # fmt: skip
     return transformers.LlavaOnevisionConfig(
-        vision_config=vision,
-        text_config=language,
-        image_token_id=151646,
-        video_token_id=151647,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        tie_word_embeddings=language.tie_word_embeddings,
-    )
+        vision_config=vision, text_config=language, image_token_id=151646, video_token_id=151647,
+        vision_feature_layer=-1, vision_feature_select_strategy="full", tie_word_embeddings=tied,
+    )  # fmt: skip
 
 
-def _qwen2_5_vl(**text: Any) -> Any:
-    """Config of Qwen2.5-VL; all its sizes have the same tower."""
-    transformers = extras.load("transformers", "models")
+def _qwen2_5_vl() -> Any:
+    """Config of Qwen2.5-VL-3B."""
     vision = {
-        "depth": 32,
-        "hidden_size": 1280,
-        "intermediate_size": 3420,
-        "num_heads": 16,
-        "patch_size": 14,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "tokens_per_second": 2,
-        "window_size": 112,
-        "fullatt_block_indexes": [7, 15, 23, 31],
-        "out_hidden_size": text["hidden_size"],
-    }
+        "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "patch_size": 14,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "tokens_per_second": 2, "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31], "out_hidden_size": 2048,
+    }  # fmt: skip
     language = {
-        "max_position_embeddings": 128000,
+        "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+        "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 128000,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-        "rms_norm_eps": 1e-6,
-        "pad_token_id": 151643,
-    }
-    return transformers.Qwen2_5_VLConfig(
-        vision_config=vision,
-        text_config=language | text,
-        image_token_id=151655,
-        video_token_id=151656,
-        vision_start_token_id=151652,
-        vision_end_token_id=151653,
-        tie_word_embeddings=text["tie_word_embeddings"],
-    )
+        "rms_norm_eps": 1e-6, "pad_token_id": 151643,
+    }  # fmt: skip
+    return extras.load("transformers", "models").Qwen2_5_VLConfig(
+        vision_config=vision, text_config=language, image_token_id=151655, video_token_id=151656,
+        vision_start_token_id=151652, vision_end_token_id=151653, tie_word_embeddings=True,
+    )  # fmt: skip
 
 
 MODELS: dict[str, Callable[[], Any]] = {
-    "llava-onevision-0.5b": partial(
-        _llava_onevision,
-        hidden_size=896,
-        intermediate_size=4864,
-        num_hidden_layers=24,
-        num_attention_heads=14,
-        num_key_value_heads=2,
-        vocab_size=152000,
-        tie_word_embeddings=True,
-    ),
-    "llava-onevision-7b": partial(
-        _llava_onevision,
-        hidden_size=3584,
-        intermediate_size=18944,
-        num_hidden_layers=28,
-        num_attention_heads=28,
-        num_key_value_heads=4,
-        vocab_size=152128,
-        tie_word_embeddings=False,
-    ),
-    "qwen2.5-vl-3b": partial(
-        _qwen2_5_vl,
-        hidden_size=2048,
-        intermediate_size=11008,
-        num_hidden_layers=36,
-        num_attention_heads=16,
-        num_key_value_heads=2,
-        vocab_size=151936,
-        tie_word_embeddings=True,
-    ),
+    "llava-onevision-0.5b": partial(_llava_onevision, 896, 4864, 24, 14, 2, 152000, tied=True),
+    "llava-onevision-7b": partial(_llava_onevision, 3584, 18944, 28, 28, 4, 152128, tied=False),
+    "qwen2.5-vl-3b": _qwen2_5_vl,
 }
 """Name -> config."""
 

@@ -31,12 +31,12 @@ def add(commands: Commands) -> None:
         "--batch", type=int, nargs="+", default=[1], help="videos a call; several: one table each (default: 1)"
     )
     parser.add_argument("--new-tokens", type=int, default=16, help="further tokens timed (default: 16)")
-    parser.add_argument("--runs", type=int, default=3, help="repetitions of every stage at most (default: 3)")
+    parser.add_argument("--runs", type=int, default=3, help="samples of every stage, three at least (default: 3)")
     parser.add_argument(
         "--minutes",
         type=float,
         default=9.0,
-        help="for everything: repetitions that do not fit are skipped, but every stage runs once (default: 9)",
+        help="for everything: what does not fit is left out, except for three samples of every stage (default: 9)",
     )
     parser.add_argument("--video", metavar="FILE", help="a video file to read (default: a generated one)")
     parser.add_argument("--output", metavar="DIR", help="folder for every sample as JSON and for the tables")
@@ -54,8 +54,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, and print the tables."""
     from vidfold.app.loading import EMBEDDED, TINY
-    from vidfold.bench.speed import Plan, measure, overview, write
-    from vidfold.bench.speed.writing import as_json
+    from vidfold.bench.speed import Plan, as_json, measure, overview, write
 
     start = time.monotonic()
     if options.random_weights and options.model:
@@ -75,9 +74,8 @@ def run(options: argparse.Namespace) -> None:
         minutes=options.minutes,
     )
     if options.output:
-        Path(options.output).mkdir(
-            parents=True, exist_ok=True
-        )  # so that a bad folder fails before anything is measured
+        # A bad folder fails before anything is measured.
+        Path(options.output).mkdir(parents=True, exist_ok=True)
     with quiet_libraries():
         subject = _subject(options)
         watch, spent = Progress("measuring step"), time.monotonic() - start

@@ -1,23 +1,45 @@
-"""Peak memory of a piece of work, above the memory in use before."""
+"""Time and peak memory of a piece of work, which are not measured in the same run."""
 
 from __future__ import annotations
 
 import ctypes
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from vidfold.folding.report import Clock
+
+_T = TypeVar("_T")
+_PROCESS = Path("/proc/self")
 _CLEAR_PEAK = "5"
+
+
+class Stopwatch(Clock):
+    """A clock that starts after the device has finished all earlier work."""
+
+    def __init__(self, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        super().__init__(device)
+
+
+def timed(call: Callable[[], _T], device: torch.device) -> tuple[_T, float]:
+    """Result of the call, and its milliseconds."""
+    watch = Stopwatch(device)
+    result = call()
+    watch.mark()
+    return result, watch.laps()[0]
 
 
 class Peak:
     """Peak memory since the object was created, above the level at that time.
 
     On a CPU, freed memory that the allocator kept is first returned to the system, since its reuse would not be seen.
-    The next work must allocate it again, which costs some milliseconds per hundred megabytes.
+    The work must then allocate it again, so a run whose memory is measured is never a time sample.
 
     Attributes:
         source: name of the value that is read.
@@ -25,7 +47,8 @@ class Peak:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        _trim()
+        if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+            trim(0)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self._before = torch.cuda.memory_allocated(device)
@@ -46,24 +69,18 @@ class Peak:
         return max(0, peak - self._before)
 
 
-def _trim() -> None:
-    """Return freed memory to the system, if the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
-
-
 def _reset() -> bool:
     """Reset the process's peak to its current level; returns whether that worked."""
     try:
-        _CLEAR.write_text(_CLEAR_PEAK, encoding="ascii")
+        (_PROCESS / "clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")
     except OSError:
         return False
     return True
 
 
 def _status(name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    text = (_PROCESS / "status").read_text(encoding="ascii", errors="replace")
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
 
 

@@ -1,18 +1,27 @@
-"""A run as text, for a terminal and in Markdown."""
+"""A run as text, for a terminal and in Markdown, and its two files."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from vidfold.app.tables import markdown_table, table
-from vidfold.bench.speed.quantities import amount
-from vidfold.bench.speed.results import AUTHORS, Results
-from vidfold.bench.speed.rows import Rows, side_by_side, times, work
-from vidfold.bench.speed.sentences import sentences
+from vidfold.app.tables import markdown_table, percent, table
+from vidfold.app.writing import write_text
+from vidfold.bench.speed import results as names
+from vidfold.bench.speed.results import Measured, Results, Spread, Way
+from vidfold.bench.speed.work import Work
 
+SAMPLES, TABLES = "speed.json", "speed.md"
+NONE = "-"
+Rows = list[tuple[str, ...]]
+"""The first row is the head."""
+
+_ROUNDS_UP = 0.9995
+"""From this value on, three digits round up to 1.00."""
+_PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 _WAYS = (
     "Unfolded: the untouched model. Oracle: the same number of tokens, evenly spaced, chosen at no cost and without "
     "observing attention; a lower bound for every method that keeps as many tokens."
@@ -23,63 +32,53 @@ _AUTHORS = (
     "folded one by one in float32."
 )
 _STAGES = (
-    "Times are medians (fastest–slowest). Vision tower: with projector and pooling, all frames, in groups that run "
-    "through it in every way in direct succession. Saliency: time added by observing attention in the tower, median of "
-    "paired groups. Prefill: up to the logits of the last position. First token: sum of the medians above. Memory: "
-    "peak of a stage above the level before it; for the tower, of the first group. Operations: of matrix products, two "
-    "per multiply-add, causal attention counted as half the square. Bytes: weights, inputs and results once."
+    "Times are medians with their 95 % interval; with fewer than nine samples, the fastest and the slowest. Every "
+    "way is warmed up once, then all take turns. Vision tower: with projector and pooling, the median frame times the "
+    "number of frames, from groups of frames that run in every way in direct succession. Saliency: time added by "
+    "observing attention in the tower, median of paired groups. Not told from zero: the interval holds zero. Prefill: "
+    "up to the logits of the last position. First token: sum of the medians and of the bounds above. Memory: peak of a "
+    "stage above the level before it, in the warm-up; for the tower, of the first group. Operations: of matrix "
+    "products, two per multiply-add, causal attention counted as half the square. Bytes: weights, inputs and results "
+    "once."
 )
-
-
-@dataclass(frozen=True)
-class Section:
-    """Tables and sentences on one case.
-
-    Attributes:
-        title: names the case.
-        times: one row per stage, one column per way.
-        work: operations and bytes, and the rates reached.
-        sentences: findings, and notes on the measurement.
-    """
-
-    title: str
-    times: Rows
-    work: Rows
-    sentences: tuple[str, ...]
-
-
-def sections(results: Results) -> list[Section]:
-    """One section per case."""
-    return [
-        Section(
-            f"{case.frames} frames, batch {case.batch}: {case.tokens} visual and {case.text} other tokens per prompt",
-            times(results, case),
-            work(results, case),
-            tuple(sentences(results, case)),
-        )
-        for case in results.cases
-    ]
 
 
 def overview(results: Results) -> str:
     """Everything for a terminal."""
     parts = ["\n".join(_head(results))]
-    for section in sections(results):
-        told = "\n".join(map(_wrapped, section.sentences))
-        parts += [section.title, table(section.times), told, table(section.work)]
-    return "\n\n".join(
-        [*parts, *map(table, side_by_side(results)), _wrapped(_legend(results)), *map(_wrapped, _feet(results))]
-    )
+    for case in results.cases:
+        told = "\n".join(map(_wrapped, _sentences(results, case)))
+        parts += [_title(case), table(_times(results, case)), told, table(_work(results, case))]
+    parts += map(table, _side_by_side(results))
+    return "\n\n".join([*parts, *map(_wrapped, _foot(results))])
 
 
 def markdown(results: Results) -> str:
     """Everything in Markdown."""
     parts = ["\n".join(f"- {line}" for line in _head(results))]
-    for section in sections(results):
-        lines = "\n".join(f"- {sentence}" for sentence in section.sentences)
-        parts += [f"### {section.title}", markdown_table(section.times), lines, markdown_table(section.work)]
-    parts += map(markdown_table, side_by_side(results))
-    return "\n\n".join([*parts, _legend(results), *_feet(results)]) + "\n"
+    for case in results.cases:
+        told = "\n".join(f"- {sentence}" for sentence in _sentences(results, case))
+        parts += [
+            f"### {_title(case)}",
+            markdown_table(_times(results, case)),
+            told,
+            markdown_table(_work(results, case)),
+        ]
+    parts += map(markdown_table, _side_by_side(results))
+    return "\n\n".join([*parts, *_foot(results)]) + "\n"
+
+
+def as_json(results: Results) -> str:
+    """All samples as JSON."""
+    return json.dumps(results.as_dict(), indent=2)
+
+
+def write(results: Results, folder: str | Path) -> list[Path]:
+    """Write samples as JSON and tables as Markdown to a folder, created if it is missing; returns both paths."""
+    files = [Path(folder) / SAMPLES, Path(folder) / TABLES]
+    write_text(files[0], as_json(results) + "\n")
+    write_text(files[1], markdown(results))
+    return files
 
 
 def _head(results: Results) -> Iterator[str]:
@@ -90,16 +89,175 @@ def _head(results: Results) -> Iterator[str]:
     yield results.title
 
 
-def _legend(results: Results) -> str:
-    shown = any(way.name == AUTHORS for case in results.cases for way in case.ways)
-    return " ".join([_WAYS, _AUTHORS, _STAGES] if shown else [_WAYS, _STAGES])
+def _title(case: Measured) -> str:
+    return f"{case.frames} frames, batch {case.batch}: {case.tokens} visual and {case.text} other tokens per prompt"
 
 
-def _feet(results: Results) -> list[str]:
-    names = ("vidfold", "code", "torch", "transformers", "python", "system", "attention", "weights", "seed", "date")
-    about = ", ".join(f"{name} {results.provenance[name]}" for name in names)
-    return [f"Measured with {about}; memory: {results.memory_source}."]
+def _names(results: Results, case: Measured) -> list[str]:
+    """Displayed names of the ways."""
+    method, share = str(results.method["name"]), results.method.get("retention")
+    method += f" {percent(share, 4)}" if isinstance(share, float) else ""
+    shown = {names.UNFOLDED: "unfolded", names.FOLDED: method, names.ORACLE: "oracle", names.AUTHORS: "authors' way"}
+    return [shown[way.name] for way in case.ways]
+
+
+def _times(results: Results, case: Measured) -> Rows:
+    """One row per stage, one column per way."""
+
+    def row(name: str, cell: Callable[[Way], str]) -> tuple[str, ...]:
+        return (name, *map(cell, case.ways))
+
+    def faster(way: Way, time: Callable[[Way], Spread | None]) -> str:
+        first, own = time(case.ways[0]), time(way)
+        return ratio(first.over(own)) if first and own and way is not case.ways[0] else NONE
+
+    return [
+        ("", *_names(results, case)),
+        row("visual tokens", lambda way: " to ".join(map(str, dict.fromkeys((min(way.tokens), max(way.tokens)))))),
+        row("vision tower", lambda way: spread(case.tower())),
+        row("  a frame", lambda way: spread(case.a_frame())),
+        row("saliency", lambda way: NONE if way.tower == names.PLAIN else difference(case.added(way.tower))),
+        row(
+            "  tower with / without",
+            lambda way: NONE if way.tower == names.PLAIN else ratio(case.tower_ratio(way.tower)),
+        ),
+        *((stage, *(spread(way.spread(stage)) for way in case.ways)) for stage in names.FIRST_TOKEN),
+        row("first token", lambda way: spread(case.first_token(way))),
+        row("  times as fast", lambda way: faster(way, case.first_token)),
+        row("a further token", lambda way: spread(way.spread(names.STEP))),
+        row("  times as fast", lambda way: faster(way, lambda each: each.spread(names.STEP))),
+        row("cache", lambda way: f"{way.cache_positions} positions, {amount(way.cache_bytes, 'B')}"),
+        row("memory, tower", lambda way: amount(case.tower_memory.get(way.tower), "B")),
+        row("memory, fold", lambda way: amount(way.memory.get(names.FOLD), "B")),
+        row("memory, prefill", lambda way: amount(way.memory.get(names.PREFILL), "B")),
+    ]
+
+
+def _work(results: Results, case: Measured) -> Rows:
+    """Operations and bytes of the stages that define them, and the rates reached."""
+    called = _names(results, case)
+    rows: Rows = [("work", "operations", "bytes at least", "measured", "reached", "moved")]
+
+    def add(name: str, must: Work | None, time: Spread | None) -> None:
+        if must is not None and time is not None:
+            least = amount(must.operations, ""), amount(must.bytes, "B")
+            reached = rate(must.operations, time, "FLOP/s"), rate(must.bytes, time, "B/s")
+            rows.append((name, *least, span(time.median) if time.tells(0) else difference(time), *reached))
+
+    add("vision tower", case.tower_work.get(names.PLAIN), case.tower())
+    if names.TAPPED in case.tower_work:
+        add(f"saliency, {called[1]}", case.tower_work[names.TAPPED], case.added(names.TAPPED))
+    for stage, title in ((names.FOLD, "fold"), (names.PREFILL, "prefill"), (names.STEP, "a further token")):
+        for way, name in zip(case.ways, called, strict=True):
+            add(f"{title}, {name}", way.work.get(stage), way.spread(stage))
+    return rows
+
+
+def _side_by_side(results: Results) -> list[Rows]:
+    """Time to first token of all cases in one table, if there are several cases."""
+    if len(results.cases) < 2:
+        return []
+    called = [way.name for way in max((case.ways for case in results.cases), key=len)]
+    rows: Rows = [("frames", "batch", *(f"first token, {name}" for name in called))]
+    for case in results.cases:
+        firsts = {way.name: spread(case.first_token(way)) for way in case.ways}
+        rows.append((str(case.frames), str(case.batch), *(firsts.get(name, NONE) for name in called)))
+    return [rows]
+
+
+def _sentences(results: Results, case: Measured) -> Iterator[str]:
+    """Findings on a case, and notes on how it was measured."""
+    unfolded, folded, oracle = (case.way(name) for name in (names.UNFOLDED, names.FOLDED, names.ORACLE))
+    method, called = results.method["name"], _names(results, case)
+    before, after = unfolded.spread(names.PREFILL), folded.spread(names.PREFILL)
+    if before and after:
+        yield f"Prefill after {method} is {ratio(before.over(after))} times as fast as unfolded."
+    more, best = case.above(folded, oracle), case.first_token(oracle).median
+    share = f", {100 * more.median / best:.1f} % of its time" if more.tells(0) else ""
+    yield f"First token with {method} above the oracle's: {difference(more)}{share}."
+    if case.ways[-1].name == names.AUTHORS:
+        theirs = case.ways[-1]
+        longer = ratio(case.first_token(theirs).over(case.first_token(folded)))
+        yield f"First token of the authors' way: {longer} times as long as with {method}."
+    yield from case.notes
+    frames, passes = case.frames * case.batch, len(case.passes)
+    for kind in dict.fromkeys(way.tower for way in case.ways):
+        if (timed := case.pictures(kind)) < frames:
+            yield f"The tower ({kind}) was timed on {timed} of {frames} frames."
+    yield f"Passes of the vision tower: {passes}, with {case.a_frame().count} groups of frames."
+    counts = ", ".join(
+        f"{name} {amount(case.papers_prefill[way.name], '')}" for name, way in zip(called, case.ways, strict=True)
+    )
+    yield f"Prefill operations as papers count them (visual tokens only, a multiply-add as one operation): {counts}."
+    runs = ", ".join(
+        f"{name} {len(way.milliseconds[names.PREFILL])}" for name, way in zip(called, case.ways, strict=True)
+    )
+    yield f"Runs of the stages after the tower: {runs}."
+    if results.group is not None:
+        yield f"The tower ran on {results.group} frames of each video at a time."
+    yield f"Reading {case.frames} frames of {results.video}: {span(case.read_ms)} (once), not counted above."
+
+
+def _foot(results: Results) -> list[str]:
+    shown = any(way.name == names.AUTHORS for case in results.cases for way in case.ways)
+    told = ("vidfold", "code", "torch", "transformers", "python", "system", "attention", "weights", "seed", "date")
+    about = ", ".join(f"{name} {results.provenance[name]}" for name in told)
+    return [
+        " ".join([_WAYS, _AUTHORS, _STAGES] if shown else [_WAYS, _STAGES]),
+        f"Measured with {about}; memory: {results.memory_source}.",
+    ]
 
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, shutil.get_terminal_size((120, 24)).columns)
+
+
+def span(milliseconds: float) -> str:
+    """A time in ms or s."""
+    size, unit = _unit(milliseconds)
+    return f"{_digits(milliseconds / size)} {unit}"
+
+
+def spread(samples: Spread | None) -> str:
+    """The median, and its interval in the same unit."""
+    if samples is None:
+        return NONE
+    size, _ = _unit(samples.median)
+    if samples.count == 1:
+        return f"{span(samples.median)} (one sample)"
+    return f"{span(samples.median)} ({_digits(samples.low / size)}–{_digits(samples.high / size)})"
+
+
+def difference(samples: Spread) -> str:
+    """A time that can be zero: the median only if its interval does not hold zero."""
+    if samples.count > 1 and samples.tells(0):
+        return spread(samples)
+    return f"not told from zero ({span(samples.low)} to {span(samples.high)})"
+
+
+def ratio(samples: Spread) -> str:
+    """A ratio and its interval."""
+    return f"{samples.median:.2f} ({samples.low:.2f}–{samples.high:.2f})"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A number with an SI prefix."""
+    if value is None:
+        return NONE
+    prefix, size = next(((prefix, size) for prefix, size in _PREFIXES if value >= _ROUNDS_UP * size), ("", 1.0))
+    return f"{_digits(value / size)} {prefix}{unit}".strip()
+
+
+def rate(value: float | None, time: Spread, unit: str) -> str:
+    """An amount per second; "-" for a time that is not told from zero."""
+    return NONE if value is None or time.low <= 0 else amount(1000 * value / time.median, unit)
+
+
+def _unit(milliseconds: float) -> tuple[float, str]:
+    return (1000.0, "s") if abs(milliseconds) >= 1000 * _ROUNDS_UP else (1.0, "ms")
+
+
+def _digits(value: float) -> str:
+    """Three digits, no exponent."""
+    size = abs(value)
+    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2}f}"

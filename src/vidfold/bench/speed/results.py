@@ -1,35 +1,72 @@
-"""Results of a run: all samples and values computed from them; to and from JSON."""
+"""All samples of a run, and what is computed from them; to and from JSON."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
-from vidfold.bench.speed.flops import Work
-from vidfold.bench.speed.samples import Spread
+from vidfold.bench.speed.work import Work
 
-PLAIN, TAPPED, AUTHORS_TOWER = "plain", "tapped", "authors"
+PLAIN, TAPPED, AUTHORS = "plain", "tapped", "authors"
 """How the vision tower runs: untouched, observed as the method needs, or as the method's authors run it."""
-UNFOLDED, FOLDED, ORACLE, AUTHORS = "unfolded", "folded", "oracle", "authors"
-"""Ways to a first token."""
+UNFOLDED, FOLDED, ORACLE = "unfolded", "folded", "oracle"
+"""Ways to a first token; the authors' is `AUTHORS` too."""
 FOLD, SPLICE, PREFILL, STEP = "fold", "splice", "prefill", "step"
 """Stages after the tower; a step generates one further token."""
-FOLD_ASIDE = "fold_aside"
-"""Another form of the fold, which is not part of the way."""
-LANGUAGE_STAGES = (FOLD, SPLICE, PREFILL)
-"""The stages before the first token."""
+FIRST_TOKEN = (FOLD, SPLICE, PREFILL)
+"""The stages after the tower and before the first token."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median, the bounds of its 95 % interval by the sign test, and the number of samples.
+
+    With fewer than nine samples the interval is from the smallest to the largest; with fewer than six it is less sure
+    than 95 %. A sum adds the bounds, so it is at least as wide as it should be; its count is the smallest.
+    """
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Spread:
+        """The spread of at least one sample."""
+        ordered = sorted(samples)
+        # k samples on each side can be left out while chance puts the median beyond them in at most 5 % of cases.
+        beyond = accumulate(2 * math.comb(len(ordered), k) / 2 ** len(ordered) for k in range(len(ordered) // 2))
+        cut = max(0, sum(chance <= 0.05 for chance in beyond) - 1)
+        return cls(statistics.median(ordered), ordered[cut], ordered[-1 - cut], len(ordered))
+
+    def __add__(self, other: Spread) -> Spread:
+        count = min(self.count, other.count)
+        return Spread(self.median + other.median, self.low + other.low, self.high + other.high, count)
+
+    def times(self, factor: float) -> Spread:
+        """All values times a positive factor."""
+        return Spread(factor * self.median, factor * self.low, factor * self.high, self.count)
+
+    def over(self, other: Spread) -> Spread:
+        """The ratio of two times."""
+        count = min(self.count, other.count)
+        return Spread(self.median / other.median, self.low / other.high, self.high / other.low, count)
+
+    def tells(self, value: float) -> bool:
+        """Whether the interval lies on one side of a value."""
+        return self.low > value or self.high < value
 
 
 @dataclass(frozen=True)
 class Group:
-    """Frames that ran through the vision tower in several ways in direct succession.
-
-    Attributes:
-        frames: number of frames, of all videos together.
-        milliseconds: how the tower ran -> time.
-    """
+    """Frames of all videos that ran through the tower in direct succession in several ways: way -> milliseconds."""
 
     frames: int
     milliseconds: dict[str, float]
@@ -40,7 +77,7 @@ class Way:
     """One way from pixels to a first token.
 
     Attributes:
-        name: name of the way.
+        name: "unfolded", "folded", "oracle" or "authors".
         tower: how the vision tower runs.
         tokens: visual tokens that the language model reads, per video.
         cache_positions: length of the key-value cache after prefill.
@@ -64,6 +101,11 @@ class Way:
         samples = self.milliseconds.get(stage)
         return Spread.of(samples) if samples else None
 
+    def turns(self) -> list[float]:
+        """Milliseconds from the tower's tokens to the first token, one number for each turn of all ways."""
+        stages = [self.milliseconds[stage] for stage in FIRST_TOKEN if stage in self.milliseconds]
+        return [sum(turn) for turn in zip(*stages, strict=False)]
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -75,7 +117,7 @@ class Measured:
         tokens: visual tokens of a video before folding.
         text: other tokens of a prompt.
         read_ms: milliseconds of decoding and sampling the video file, once.
-        passes: passes of the vision tower over all frames, group by group.
+        passes: passes of the vision tower over the frames, group by group.
         tower_memory: how the tower runs -> peak bytes above the level before.
         tower_work: how the tower runs -> its work over all frames; for the tapped way, the work it adds.
         papers_prefill: way -> prefill operations as papers count them.
@@ -103,52 +145,43 @@ class Measured:
         """Most frames that ran through the tower in this way in one pass."""
         return max(sum(group.frames for group in run if kind in group.milliseconds) for run in self.passes)
 
-    def is_whole(self, kind: str) -> bool:
-        """Whether all frames ran through the tower in this way in at least one pass."""
-        return self.pictures(kind) == self.frames * self.batch
+    def a_frame(self) -> Spread:
+        """Milliseconds per frame of the untouched tower, over groups."""
+        return Spread.of([group.milliseconds[PLAIN] / group.frames for group in self._groups(PLAIN)])
 
     def tower(self) -> Spread:
-        """Milliseconds of the untouched tower over all frames, over passes."""
-        return Spread.of([sum(group.milliseconds[PLAIN] for group in run) for run in self.passes])
+        """Milliseconds of the untouched tower: the median frame times the number of frames.
 
-    def differences(self, kind: str) -> list[float]:
-        """Milliseconds per frame that another way of running the tower adds, paired within each group."""
-        pairs = [group for run in self.passes for group in run if kind in group.milliseconds]
-        return [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in pairs]
-
-    def added(self, kind: str) -> Spread | None:
-        """The same for all frames: median, smallest and largest over groups.
-
-        Unlike a sum, the median is robust when other programs slow down a single group. None unless all frames ran in
-        that way in at least one pass.
+        Unlike a sum of samples, this does not change when another program stalls a single group.
         """
-        if not self.is_whole(kind):
-            return None
-        return Spread.of([self.frames * self.batch * difference for difference in self.differences(kind)])
+        return self.a_frame().times(self.frames * self.batch)
 
-    def tower_a_frame(self) -> Spread:
-        """Milliseconds per frame of the untouched tower, over all groups."""
-        return Spread.of([group.milliseconds[PLAIN] / group.frames for run in self.passes for group in run])
+    def added(self, kind: str) -> Spread:
+        """Milliseconds that another way of running the tower adds over all frames, paired within each group."""
+        found = [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in self._groups(kind)]
+        return Spread.of(found).times(self.frames * self.batch)
 
     def tower_ratio(self, kind: str) -> Spread:
         """Time of the tower in this way divided by that of the untouched one, over groups."""
-        pairs = [group.milliseconds for run in self.passes for group in run if kind in group.milliseconds]
-        return Spread.of([pair[kind] / pair[PLAIN] for pair in pairs])
+        return Spread.of([group.milliseconds[kind] / group.milliseconds[PLAIN] for group in self._groups(kind)])
 
-    def first_token(self, way: Way) -> float | None:
-        """Milliseconds to the first token: the sum of the medians of its stages; None if a stage is incomplete.
-
-        A negative cost of observing attention, caused by noise, counts as 0.
-        """
-        total = self.tower().median
+    def first_token(self, way: Way) -> Spread:
+        """Milliseconds to the first token: the sum of its stages. Observing attention costs at least 0."""
+        total = self.tower()
         if way.tower != PLAIN:
-            added = self.added(way.tower)
-            if added is None:
-                return None
-            total += max(0.0, added.median)
-        return total + sum(
-            statistics.median(way.milliseconds[stage]) for stage in LANGUAGE_STAGES if stage in way.milliseconds
-        )
+            cost = self.added(way.tower)
+            total += Spread(max(0.0, cost.median), max(0.0, cost.low), max(0.0, cost.high), cost.count)
+        for spread in filter(None, map(way.spread, FIRST_TOKEN)):
+            total += spread
+        return total
+
+    def above(self, way: Way, other: Way) -> Spread:
+        """Milliseconds to the first token of one way above another whose tower is plain, paired by group and turn."""
+        later = Spread.of([mine - its for mine, its in zip(way.turns(), other.turns(), strict=False)])
+        return later if way.tower == PLAIN else later + self.added(way.tower)
+
+    def _groups(self, kind: str) -> list[Group]:
+        return [group for run in self.passes for group in run if kind in group.milliseconds]
 
 
 @dataclass(frozen=True)
@@ -185,19 +218,15 @@ class Results:
         return cls(**{**data, "cases": [_measured(case) for case in data["cases"]]})
 
 
+def read(path: str | Path) -> Results:
+    """Read the ``speed.json`` of a run."""
+    return Results.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
 def _measured(data: dict[str, Any]) -> Measured:
+    def works(given: dict[str, Any]) -> dict[str, Work]:
+        return {name: Work(**work) for name, work in given.items()}
+
+    ways = [Way(**{**way, "tokens": tuple(way["tokens"]), "work": works(way["work"])}) for way in data["ways"]]
     passes = [[Group(**group) for group in run] for run in data["passes"]]
-    return Measured(
-        **{
-            **data,
-            "passes": passes,
-            "tower_work": _works(data["tower_work"]),
-            "ways": [
-                Way(**{**way, "tokens": tuple(way["tokens"]), "work": _works(way["work"])}) for way in data["ways"]
-            ],
-        }
-    )
-
-
-def _works(data: dict[str, Any]) -> dict[str, Work]:
-    return {name: Work(**work) for name, work in data.items()}
+    return Measured(**{**data, "passes": passes, "tower_work": works(data["tower_work"]), "ways": ways})

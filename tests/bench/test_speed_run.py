@@ -1,0 +1,333 @@
+"""Complete runs with small models."""
+
+import dataclasses
+from collections import Counter
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import torch
+
+from tests.bench.speed_runs import subject
+from tests.conftest import make_video
+from tests.models import qwen2_5_vl_model
+from tests.models.builders import llava_onevision, shared
+from vidfold import AOT, Pooling, Random, models
+from vidfold.bench import random_inputs
+from vidfold.bench.speed import Plan, Results, Subject, measure, memory, overview, ways
+from vidfold.bench.speed.memory import Peak, Stopwatch, timed
+from vidfold.bench.speed.run import film
+from vidfold.bench.speed.ways import Clock, TowerTimes, joined, parts, rotated, spaced, stock
+from vidfold.reducers import FastV
+
+CPU = torch.device("cpu")
+WAYS = ["unfolded", "folded", "oracle", "authors"]
+
+
+@pytest.fixture(scope="module")
+def run() -> Results:
+    """The paper's AOT on three frames of two videos, on the grid of the authors' way."""
+    return measure(Plan(AOT.paper(), frames=(3,), batches=(2,), new_tokens=3, minutes=5), subject(shared(depth=3)))
+
+
+def test_all_stages_of_all_ways_are_measured(run):
+    (case,) = run.cases
+    assert [way.name for way in case.ways] == WAYS
+    assert [sorted(way.milliseconds) for way in case.ways] == [
+        ["prefill", "step"],
+        ["fold", "prefill", "splice", "step"],
+        ["prefill", "splice", "step"],
+        ["fold", "prefill", "splice", "step"],
+    ]
+    for way in case.ways:
+        assert {stage: len(times) for stage, times in way.milliseconds.items()} == {
+            stage: 9 if stage == "step" else 3 for stage in way.milliseconds
+        }
+        assert all(time > 0 for times in way.milliseconds.values() for time in times)
+        assert case.first_token(way).median > 0
+    assert case.read_ms > 0
+
+
+def test_tower_groups_cover_all_frames(run):
+    (case,) = run.cases
+    assert [[group.frames for group in each] for each in case.passes] == [[4, 2]] * 3
+    assert all(set(group.milliseconds) == {"plain", "tapped", "authors"} for each in case.passes for group in each)
+
+
+def test_tokens_and_cache(run):
+    unfolded, folded, oracle, authors = run.cases[0].ways
+    assert (run.cases[0].tokens, run.cases[0].text) == (588, 13)
+    assert unfolded.tokens == (588, 588)
+    assert folded.tokens == oracle.tokens == (59, 59)
+    assert authors.tokens[0] > 10
+    assert folded.cache_positions == oracle.cache_positions == 59 + 13
+    assert folded.cache_bytes == 2 * (2 * 2 * 8 * 4) * 2 * (59 + 13)  # layers, heads and channels of keys and values
+
+
+def test_json_round_trip(run):
+    assert Results.from_dict(run.as_dict()) == run
+    assert "authors' way" in overview(run)
+    assert run.provenance["threads"] == str(torch.get_num_threads())
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What a run does, in its order: ("memory", "") where memory is measured, ("time", name) for every time sample."""
+    seen = []
+
+    class Watched(Peak):
+        def __init__(self, device):
+            seen.append("memory")
+            super().__init__(device)
+
+    def watched(call, device):
+        seen.append("time")
+        return timed(call, device)
+
+    monkeypatch.setattr(ways, "Peak", Watched)
+    monkeypatch.setattr(ways, "timed", watched)
+    return seen
+
+
+def test_every_way_is_warmed_up_alike_before_any_sample_is_taken(events, monkeypatch):
+    warmed, timed_ways = Counter(), []
+    warm_up, again = ways.Stages.warm_up, ways.Stages.run
+    monkeypatch.setattr(ways.Stages, "warm_up", lambda self, route: warmed.update([route.name]) or warm_up(self, route))
+    monkeypatch.setattr(
+        ways.Stages,
+        "run",
+        lambda self, route, way: timed_ways.append((route.name, dict(warmed))) or again(self, route, way),
+    )
+    measure(Plan(AOT.paper(), frames=(2,), new_tokens=1), subject(shared(depth=2)))
+    assert warmed == dict.fromkeys(WAYS, 1)
+    assert all(before == dict.fromkeys(WAYS, 1) for _, before in timed_ways)
+    # Memory is trimmed before no time sample: once the first is taken, only the source of memory is asked for.
+    assert "memory" not in events[events.index("time") :]
+
+
+def test_ways_take_turns(monkeypatch):
+    order, again = [], ways.Stages.run
+    monkeypatch.setattr(
+        ways.Stages, "run", lambda self, route, way: order.append(route.name) or again(self, route, way)
+    )
+    measure(Plan(AOT.paper(), frames=(2,), runs=4, new_tokens=1), subject(shared(depth=2)))
+    turns = [order[first : first + 4] for first in (0, 4, 8, 12)]
+    assert [set(turn) for turn in turns] == [set(WAYS)] * 4
+    assert len({turn[0] for turn in turns}) == 4
+
+
+def test_three_samples_at_least_without_time():
+    plan = Plan(AOT.paper(), frames=(8,), runs=5, new_tokens=1, minutes=1e-6)
+    run = measure(plan, subject(shared(depth=2)))
+    (case,) = run.cases
+    assert [len(each) for each in case.passes] == [3]  # of four groups
+    assert all(len(way.milliseconds["prefill"]) == 3 for way in case.ways)
+    assert case.a_frame().count == case.added("authors").count == 3
+    assert "The tower (authors) was timed on 6 of 8 frames." in " ".join(overview(run).split())
+
+
+def test_one_group_a_pass_is_repeated():
+    (case,) = measure(Plan(AOT(), frames=(2,), new_tokens=1, minutes=1e-6), subject(shared(depth=2))).cases
+    assert [len(each) for each in case.passes] == [1, 1, 1]
+
+
+def test_methods_without_attention_have_no_saliency_cost():
+    run = measure(Plan(AOT(), frames=(3,), new_tokens=1), subject(shared(depth=2)))
+    (case,) = run.cases
+    assert not AOT().needs
+    assert case.way("folded").tower == "plain"
+    assert set(case.tower_work) == {"plain"}
+    assert case.way("authors").tokens[0] > 10  # folds by attention in the same run
+    assert "First token of the authors' way" in " ".join(overview(run).split())
+
+
+def test_model_is_unchanged():
+    model = llava_onevision(depth=2)
+    measure(Plan(AOT.paper(), frames=(2,), new_tokens=1), subject(model))
+    assert not model._forward_pre_hooks
+    assert model.base_model.vision_tower.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(("reducer", "side"), [(Random(), 27), (AOT(), 12)])
+def test_other_methods_and_grids_have_no_authors_way(reducer, side):
+    other = measure(Plan(reducer, frames=(2,), new_tokens=1), subject(shared(side=side, depth=2)))
+    assert [way.name for way in other.cases[0].ways] == WAYS[:3]
+
+
+def test_embedded_model_on_a_video(tiny):
+    results = measure(Plan(AOT(), frames=(4,), new_tokens=2), Subject.of(tiny))
+    assert results.cases[0].tokens == 144
+    assert not results.model["random_weights"]
+    assert "generated clip of 2 s, 640 x 360" in results.video
+
+
+def test_more_frames_than_the_video_has(tiny, tmp_path):
+    film(tmp_path / "clip.mp4", 1)
+    with pytest.raises(ValueError, match="frames must be at most 12, the number of frames in"):
+        measure(Plan(AOT(), frames=(4, 40)), Subject.of(tiny), video=tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize("minutes", [9.0, 1e-6])
+def test_progress_reaches_its_total(tiny, minutes):
+    seen: list[tuple[int, int]] = []
+    plan = Plan(AOT(), frames=(4, 8), runs=4, new_tokens=1, minutes=minutes)
+    measure(plan, Subject.of(tiny), watch=lambda *step: seen.append(step))
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1] == (4 * (2 + 3) + 4 * (4 + 3),) * 2
+
+
+def test_groups_equal_one_call_of_the_tower():
+    model = shared(depth=2)
+    inputs = subject(model).inputs(range(5), 2)
+    tower = TowerTimes({"plain": stock(model)}, list(parts(inputs, 5, 2, 2)), CPU)
+    family, needs = models.family(model), AOT.paper().needs
+    assert [frames for frames, _ in tower.parts] == [4, 4, 2]
+    for video, whole in zip(tower.encoded(family, needs), family.encode(inputs, needs), strict=True):
+        torch.testing.assert_close(video.features, whole.features)
+        torch.testing.assert_close(video.shallow, whole.shallow)
+
+
+def qwen() -> Subject:
+    """A small Qwen2.5-VL on frames of 40 x 40 pixels."""
+    model = qwen2_5_vl_model.build()
+    make = partial(random_inputs.inputs, model, text=12, side=40)
+    return dataclasses.replace(subject(model), inputs=lambda frames, batch: make(len(frames), batch))
+
+
+@pytest.mark.parametrize(("size", "frames"), [(1, [4, 4, 4, 2]), (2, [4, 4, 4, 2]), (4, [8, 6]), (None, [14])])
+def test_groups_of_temporal_patches_equal_one_call(size, frames):
+    under_test = qwen()
+    inputs = under_test.inputs(range(7), 2)
+    tower = TowerTimes({}, list(parts(inputs, 7, 2, size)), CPU)
+    assert [each for each, _ in tower.parts] == frames
+    needs = AOT.paper().needs
+    for video, whole in zip(
+        tower.encoded(under_test.family, needs), under_test.family.encode(inputs, needs), strict=True
+    ):
+        torch.testing.assert_close(video.features, whole.features, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(video.deep, whole.deep, rtol=1e-4, atol=1e-5)
+
+
+def test_other_families_have_no_tower_work():
+    run = measure(Plan(AOT.paper(retention=0.2), frames=(4,), new_tokens=2), qwen())
+    (case,) = run.cases
+    assert case.tokens == 2 * 25
+    assert [way.name for way in case.ways] == WAYS[:3]
+    assert case.way("folded").tokens == (10,)
+    assert case.tower_work == {}
+    assert "not counted for qwen2_5_vl" in " ".join(overview(run).split())
+
+
+def test_joined_videos_keep_shared_fields():
+    video = make_video(frames=2)
+    both = joined([video, video])
+    assert both.frames == 4
+    assert both.keys.shape[0] == 4
+    assert both.newline is None
+    side = dataclasses.replace(video, side=torch.randn(3, 2, 72, 5))
+    assert joined([side, side]).side.shape == (3, 4, 72, 5)
+
+
+def test_way_that_does_not_fit_into_memory_is_left_out():
+    def greedy(inputs):
+        raise torch.OutOfMemoryError("too much")
+
+    model = shared(depth=2)
+    groups = list(parts(subject(model).inputs(range(2), 1), 2, 1, 2))
+    tower = TowerTimes({"plain": stock(model), "authors": greedy}, groups, CPU)
+    assert tower.warm_up() == ["authors"]
+    assert set(tower.ways) == {"plain"}
+    tower.ways["plain"] = greedy
+    with pytest.raises(torch.OutOfMemoryError):
+        tower.warm_up()
+
+
+def test_oracle_keeps_side_features():
+    video = dataclasses.replace(make_video(frames=2, pooling=Pooling.NONE), side=torch.randn(3, 2, 72, 5))
+    reduction = spaced(video, 9)
+    index = reduction.frames * 72 + reduction.cells
+    assert torch.equal(reduction.side, video.side.flatten(1, 2)[:, index])
+
+
+@pytest.mark.parametrize("count", [1, 5, 12, 36, 40])
+def test_oracle_tokens_are_evenly_spaced(count):
+    video = make_video(frames=3, grid=(6, 4))
+    reduction = spaced(video, count)
+    places = (reduction.frames * video.cells + reduction.cells).tolist()
+    assert len(set(places)) == len(places) == min(count, 3 * video.cells)
+    gaps = {after - before for before, after in pairwise(places)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    torch.testing.assert_close(reduction.tokens, video.pooled()[reduction.frames, reduction.cells])
+
+
+def test_rotation_balances_the_order():
+    orders = [rotated(("a", "b", "c"), turn) for turn in range(6)]
+    assert {order[0] for order in orders} == set("abc")
+    assert len({pair for order in orders for pair in pairwise(order)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"frames": (0,)}, "frames must be a whole number of at least 1, got 0"),
+        ({"frames": ()}, "frames must hold at least one number"),
+        ({"batches": (0,)}, "batches must be a whole number of at least 1, got 0"),
+        ({"runs": 2}, "runs must be a whole number of at least 3, got 2"),
+        ({"new_tokens": 0}, "new_tokens must be a whole number of at least 1, got 0"),
+        ({"minutes": 0}, "minutes must be a positive number, got 0"),
+        ({"minutes": float("nan")}, "minutes must be a positive number, got nan"),
+        ({"reducer": FastV()}, "fastv works inside the language model"),
+    ],
+)
+def test_bad_plans(given, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**{"reducer": AOT(), **given})
+
+
+def test_clock():
+    assert 90 < Clock(100).left <= 100
+    assert Clock(0).left <= 0
+
+
+def test_laps_and_memory():
+    watch = Stopwatch(CPU)
+    watch.mark()
+    watch.mark()
+    first, second = watch.laps()
+    assert 0 <= first < 1000
+    assert 0 <= second < 1000
+    peak = Peak(CPU)
+    assert timed(lambda: torch.ones(20_000_000).sum().item(), CPU)[0] == 20_000_000
+    assert 70e6 < peak.above() < 200e6 or "ru_maxrss" in peak.source
+
+
+def test_gpu_times_are_read_from_events(monkeypatch):
+    now = iter((1.0, 4.0, 9.0))
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self, stream):
+            assert stream == "stream of cuda:1"
+            self.time = next(now)
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, later):
+            return later.time - self.time
+
+    used = iter((100, 350))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(used))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(used))
+    device = torch.device("cuda", 1)
+    watch = Stopwatch(device)
+    watch.mark()
+    watch.mark()
+    assert watch.laps() == [3.0, 5.0]
+    assert memory.Peak(device).above() == 250
