@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-import statistics
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidfold.app.asking import Answer
     from vidfold.reducers import Reducer
 
-STAGES = ("preprocess", "encode", "fold", "splice", "generate")
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3), ("bytes", 1))
 NARROWEST = 20
 """Columns are not made narrower than this many characters."""
@@ -73,31 +70,6 @@ def memory(count: int) -> str:
     return f"{count / size:.3g} {unit}"
 
 
-def side_by_side(answers: Mapping[str, Answer], decoding: float, *, texts: bool = True) -> str:
-    """Answers side by side, one column each."""
-    every = list(answers.values())
-    rows = [["", *answers]] if len(answers) > 1 else []
-    if texts:
-        rows.append(["answer", *(answer.text for answer in every)])
-        rows.append(["tokens", *(_tokens(answer) for answer in every)])
-    rows.append(["cache", *(f"{answer.cache_positions} positions, {memory(answer.cache_bytes)}" for answer in every)])
-    rows.append(["decode", *(duration(decoding) for _ in every)])
-    for stage in STAGES:
-        times = [answer.milliseconds.get(stage) for answer in every]
-        if any(time is not None for time in times):
-            rows.append([stage, *("-" if time is None else duration(time) for time in times)])
-    rows.append(["together", *(duration(decoding + answer.total) for answer in every)])
-    return table(rows)
-
-
-def _tokens(answer: Answer) -> str:
-    if answer.layer_retention == 1:
-        return str(answer.tokens_before)
-    if answer.layer_retention < answer.retention:
-        return f"{answer.tokens_before}, {100 * answer.layer_retention:.1f} % inside on average"
-    return f"{answer.tokens_before} -> {answer.tokens_after} ({100 * answer.retention:.1f} %)"
-
-
 def described(reducer: Reducer) -> str:
     """The method's name with its retention and all fields that differ from their defaults."""
     told = [
@@ -106,13 +78,3 @@ def described(reducer: Reducer) -> str:
         if field.name == "retention" or getattr(reducer, field.name) != field.default
     ]
     return f"{reducer.name}({', '.join(told)})"
-
-
-def typical(answers: Sequence[Answer]) -> Answer:
-    """The answer with the median cache size, with the median time of every stage."""
-    stages = {
-        stage: statistics.median(answer.milliseconds[stage] for answer in answers) for stage in answers[0].milliseconds
-    }
-    return dataclasses.replace(
-        sorted(answers, key=lambda each: each.cache_positions)[len(answers) // 2], milliseconds=stages
-    )

@@ -8,7 +8,8 @@ import json
 from typing import TYPE_CHECKING
 
 from vidfold.app.console import announced_if_slow, quiet_libraries
-from vidfold.app.tables import described, duration, side_by_side, table
+from vidfold.app.tables import described, duration, table
+from vidfold.cli.answers import side_by_side
 from vidfold.cli.files import decode
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from vidfold.app.console import announced_if_slow, quiet_libraries
-from vidfold.app.tables import side_by_side, table, typical
+from vidfold.app.tables import table
+from vidfold.cli.answers import side_by_side, typical
 from vidfold.cli.files import decode, film
 from vidfold.cli.options import Commands, command
 

@@ -7,9 +7,7 @@ import sys
 import pytest
 import torch
 
-from vidfold import extras
-from vidfold.app import torchvision
-from vidfold.cli import main
+from vidfold.cli import main, repair
 
 BROKEN = """
 import torch
@@ -37,8 +35,8 @@ def packages(tmp_path, monkeypatch):
     # The .pth files of a folder in PYTHONPATH are read only where a sitecustomize asks for it; this environment may be
     # repaired itself.
     (tmp_path / "sitecustomize.py").write_text(
-        f"import site, sys\nsys.modules.pop({torchvision.MODULE!r}, None)\n"
-        f"sys.meta_path[:] = [each for each in sys.meta_path if type(each).__module__ != {torchvision.MODULE!r}]\n"
+        f"import site, sys\nsys.modules.pop({repair.MODULE!r}, None)\n"
+        f"sys.meta_path[:] = [each for each in sys.meta_path if type(each).__module__ != {repair.MODULE!r}]\n"
         f"site.addsitedir({str(tmp_path)!r})\n"
     )
     before = os.environ.get("PYTHONPATH")
@@ -67,7 +65,7 @@ def test_repair_makes_torchvision_load(packages, tmp_path, capsys):
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch is built for CUDA")
 def test_repair_does_nothing_if_a_matching_build_is_installed_later(packages):
     packages(BROKEN)
-    torchvision.repair()
+    repair.repair()
     whole = 'import torch\ntorch.library.Library("torchvision", "FRAGMENT").define("nms(Tensor dets) -> Tensor")\n'
     packages(whole)
     assert not imported(), "the operator is declared twice: the check of the next lines would prove nothing"
@@ -79,17 +77,4 @@ def test_other_errors_are_not_repaired(packages, tmp_path, capsys):
     packages("raise RuntimeError('something else')")
     assert main(["repair"]) == 2
     assert "no repair for this: RuntimeError: something else" in capsys.readouterr().err
-    assert not (tmp_path / f"{torchvision.MODULE}.pth").exists()
-
-
-def test_error_names_the_cause_that_transformers_hides(monkeypatch, tmp_path):
-    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    with pytest.raises(extras.MissingExtra, match=r"torchvision::nms does not exist.*'vidfold repair'"):
-        extras.load("transformers", "models")
-
-
-def test_transformers_works_without_torchvision(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    assert extras.load("transformers", "models").__name__ == "transformers"
+    assert not (tmp_path / f"{repair.MODULE}.pth").exists()
