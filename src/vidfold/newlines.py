@@ -29,20 +29,23 @@ def full_rows(maps: Tensor, grid: Grid, newline: Tensor) -> Tensor:
     return torch.cat([rows, ends], dim=2).flatten(1, 2)
 
 
-def with_newlines(reduction: Reduction, newline: Tensor, frames: int | None = None) -> Reduction:
-    """The reduction in reading order with a newline vector after every row of the grid.
-
-    Waits for the device.
+def with_newlines(reduction: Reduction, newline: Tensor, lines: Tensor | None = None) -> Reduction:
+    """The reduction in reading order with a newline vector after rows of the grid.
 
     Args:
         reduction: of any order.
         newline: (D,).
-        frames: F, to end all rows of so many frames; None: only the rows that keep a token.
+        lines: (R,) int64, the rows that get one, ascending frame * h + row. None: all rows that keep a token, unless
+            the reduction has newlines already, for which the host waits for the device once.
     """
     height, width = reduction.grid
     cells, device = height * width, newline.device
-    row = reduction.frames * height + reduction.cells // width
-    lines = torch.unique(row) if frames is None else torch.arange(frames * height, device=device)
+    row = reduction.frames * height + (reduction.cells // width).clamp(max=height - 1)
+    if lines is None:
+        keep = torch.zeros(reduction.full // width, dtype=torch.bool, device=device).index_fill(0, row, True)
+        lines = (keep & (reduction.cells < cells).all()).nonzero()[:, 0]
+        if not len(lines):
+            return reduction
     order = torch.cat([row * 2, lines * 2 + 1]) * cells + functional.pad(reduction.cells, (0, len(lines)))
     order = order.argsort(stable=True)
 

@@ -545,10 +545,6 @@ def test_images_beside_videos_stay_whole(case, model):
 @pytest.mark.parametrize("frames", [((),), ((2,),)], ids=str)
 @pytest.mark.parametrize("images", [(1,), (2,)], ids=str)
 def test_images_folded_too(case, model, frames, images):
-    if not (case.IMAGES and FAMILIES[model.config.model_type].folds_images):
-        with pytest.raises(ValueError, match="cannot be folded"):
-            fold(model, Identity(), images=True)
-        return
     inputs = case.inputs(model, prompts=(4,), frames=frames, images=images)
     with torch.no_grad():
         stock = model(**inputs).logits

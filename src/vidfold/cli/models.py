@@ -27,7 +27,7 @@ def run(_: argparse.Namespace) -> None:
 
     rows = [("family", "class", "folds", "attention received", "cannot serve")]
     for name, family in sorted(FAMILIES.items()):
-        folds = ["videos"] + ["images"] * family.folds_images
+        folds = ["videos", "images"]
         folds += ["DeepStack"] * (family.side_levels is not Family.side_levels)
         lacking = sorted(each for each, method in METHODS.items() if method().needs - family.gives)
         rows.append((name, model_class(family), ", ".join(folds), family.saliency, ", ".join(lacking) or "-"))

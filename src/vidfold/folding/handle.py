@@ -132,8 +132,6 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
     if not callable(getattr(model, "generate", None)):
         raise ValueError(f"{type(model).__name__} has no generate: load the class with a language-model head")
     family.check_needs(frozenset(getattr(reducer, "needs", ())))
-    if images and not family.folds_images:
-        raise ValueError(f"images of {family.model_type} cannot be folded: leave images=True out")
     if images and isinstance(reducer, InnerReducer):
         raise ValueError(f"{reducer!r} works inside the language model and drops tokens of videos only: no images=True")
     folded = Folded(model, reducer, family, images=images)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vidfold.models.attention.observing import chosen_layers, collected
+from vidfold.models.builds import check_build
 from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Reduction, VideoTokens, check_values
 
@@ -24,18 +26,28 @@ class Family(ABC):
 
     A family subclasses this as a frozen dataclass in a file of its own, names itself in the class variables, implements
     the abstract methods, and is entered in ``models/__init__.py``. It reads the model and never changes it. Its other
-    fields are choices, such as which vision layers to observe.
+    fields are choices.
 
     Attributes:
         model: the transformers model, as loaded.
+        shallow_layer: of its vision tower, whose received attention is `VideoTokens.shallow`; None is as in
+            `vidfold.models.attention.observing.chosen_layers`.
+        deep_layer: the same for `VideoTokens.deep`.
+
+    Raises:
+        ValueError: a model of another build, or layers that its tower does not have.
     """
 
     model: Any
+    shallow_layer: int | None = None
+    deep_layer: int | None = None
 
     model_type: ClassVar[str]
     """``config.model_type`` of the models it serves."""
-    gives: ClassVar[frozenset[str]] = frozenset()
-    """Optional fields of `VideoTokens` that it can fill."""
+    reads: ClassVar[tuple[str, ...]]
+    """What a base model of another build lacks."""
+    gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
+    """Optional fields of `VideoTokens` that it can fill; these three are taken from its tower's attention."""
     saliency: ClassVar[str] = "none"
     """How it takes `VideoTokens.shallow` and ``deep`` from the attention of their layers, in a few words."""
     closing: ClassVar[int] = 0
@@ -44,8 +56,37 @@ class Family(ABC):
     """Names of the inputs whose place encoder outputs take."""
     said: ClassVar[frozenset[str]] = frozenset()
     """Names of inputs that a call gives for the family alone: the model is called without them."""
-    folds_images: ClassVar[bool] = False
-    """Whether images can be folded too."""
+
+    def __post_init__(self) -> None:
+        check_build(self.model, self.model_type, *self.reads)
+        self.observed_layers()
+
+    @property
+    def base(self) -> Any:
+        """The model without its language-model head."""
+        return self.model.base_model
+
+    @abstractmethod
+    def attentions(self, inputs: Inputs) -> list[nn.Module]:
+        """Attention modules of the layers of the tower that lead to the features."""
+
+    def observed_layers(self, inputs: Inputs | None = None) -> dict[str, int]:
+        """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""
+        return chosen_layers(self.shallow_layer, self.deep_layer, len(self.attentions(inputs or {})))
+
+    def _seen(self, encode: Callable[..., Any], inputs: Inputs, needs: frozenset[str]) -> tuple[Any, dict[str, Tensor]]:
+        """What a feature function of the model gives, and meanwhile the tower.
+
+        Returns:
+            The function's result; of the needs that are taken from attention, ``keys`` (patches, E) and attention
+            received (patches,), for all patches in the tower's order.
+        """
+        modules, layers = self.attentions(inputs), self.observed_layers(inputs)
+        # Keys are those of the last layer.
+        chosen = {name: modules[layers.get(name, -1)] for name in sorted(needs & Family.gives)}
+        with collected(chosen) as parts:
+            output = encode(**accepted(encode, inputs))
+        return output, {name: torch.cat(each) for name, each in parts.items()}
 
     def prepared(self, inputs: Inputs) -> Inputs:
         """The inputs of a call with what is read from its prompts, so that it is read once; idempotent."""
@@ -73,11 +114,10 @@ class Family(ABC):
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         """Encode inputs that hold video and needs that can be met; see `encode`, which also checks the values."""
 
-    def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
-        """Encode inputs that hold images, where the family folds them; see `encode_images`."""
-        raise NotImplementedError
-
     @abstractmethod
+    def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+        """Encode inputs that hold images; see `encode_images`."""
+
     def outputs(
         self, inputs: Inputs, videos: Sequence[Reduction], images: Sequence[Reduction] | None
     ) -> dict[str, Any]:
@@ -85,6 +125,21 @@ class Family(ABC):
 
         Tokens of every video and image come in the order of their `slots`.
         """
+        outputs = dict(inputs.get("mm_encoder_outputs") or {})
+        if images is not None:
+            outputs["image"] = self._packed(images, video=False)
+        elif self.has_images(inputs):
+            encode = self.base.get_image_features
+            outputs["image"] = encode(**accepted(encode, inputs))
+        if videos:
+            outputs["video"] = self._packed(videos, video=True)
+        return outputs
+
+    def _packed(self, reductions: Sequence[Reduction], *, video: bool) -> Any:
+        """Reduced videos, or images, in the form of the model's own encoder outputs: one tensor each, unless said."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(pooler_output=tuple(each.tokens[by_cell(each)] for each in reductions))
 
     def shown_frames(self, duration: float, most: int) -> int:
         """How many frames the model is shown of a video of ``duration`` seconds, where ``most`` are asked for."""
@@ -114,10 +169,10 @@ class Family(ABC):
     def slots(self, reduction: Reduction) -> Tensor:
         """Which of its placeholders every token takes, ascending, (tokens,) int64.
 
-        Unless a family says otherwise the first ones, which serves models that number positions one by one: there all
-        placeholders of a video are alike.
+        Unless a family says otherwise those of the cells that the tokens stand for: each has a position of its own, by
+        rotary axes or by text between frames.
         """
-        return torch.arange(len(reduction) + self.closing)
+        return cell_slots(reduction).sort().values
 
     def arranged_images(self, inputs: Inputs, images: Sequence[Reduction]) -> list[Reduction]:
         """Reduced images with what the model's layout adds to them, such as newlines after rows; idempotent."""
@@ -206,11 +261,7 @@ class Family(ABC):
         Raises:
             ValueError: no video, pixels of another shape than the model takes, or a need that the family cannot meet.
         """
-        self.check_needs(needs)
-        inputs = self.prepared(inputs)
-        if not self.has_video(inputs):
-            raise ValueError(f"inputs carry no video to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
-        return _checked(self._encode, inputs, needs, gradients)
+        return self._checked(self._encode, self.has_video, "video", inputs, needs, gradients)
 
     def encode_images(
         self, inputs: Inputs, needs: frozenset[str] = frozenset(), *, gradients: bool = False
@@ -220,15 +271,27 @@ class Family(ABC):
         An image that the model reads in two grids, as a whole and in crops, is two.
 
         Raises:
-            ValueError: a family that cannot fold images, no images, or what `encode` raises.
+            ValueError: no images, or what `encode` raises.
         """
+        return self._checked(self._encode_images, self.has_images, "image", inputs, needs, gradients)
+
+    def _checked(
+        self,
+        encode: Callable[[Inputs, frozenset[str]], list[VideoTokens]],
+        held: Callable[[Inputs], bool],
+        kind: str,
+        inputs: Inputs,
+        needs: frozenset[str],
+        gradients: bool,
+    ) -> list[VideoTokens]:
         self.check_needs(needs)
-        if not self.folds_images:
-            raise ValueError(f"images of {self.model_type} cannot be folded: leave images=True out")
         inputs = self.prepared(inputs)
-        if not self.has_images(inputs):
-            raise ValueError(f"inputs carry no image to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
-        return _checked(self._encode_images, inputs, needs, gradients)
+        if not held(inputs):
+            raise ValueError(f"inputs carry no {kind} to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
+        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+            videos = encode(inputs, needs)
+        check_values(videos)
+        return videos
 
     def check_needs(self, needs: frozenset[str]) -> None:
         """Raise a ValueError naming the first field of `VideoTokens` that this family cannot fill."""
@@ -239,18 +302,8 @@ class Family(ABC):
             )
 
 
-def _checked(encode: Any, inputs: Inputs, needs: frozenset[str], gradients: bool) -> list[VideoTokens]:
-    with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
-        videos: list[VideoTokens] = encode(inputs, needs)
-    check_values(videos)
-    return videos
-
-
 def cell_slots(reduction: Reduction) -> Tensor:
-    """The placeholder of the cell that each token stands for, (K,) int64 in the tokens' own order: frame * N + cell.
-
-    For models in which every placeholder has a position of its own, by rotary axes or by text between frames.
-    """
+    """The placeholder of the cell that each token stands for, (K,) int64 in the tokens' own order: frame * N + cell."""
     height, width = reduction.grid
     return reduction.frames * (height * width) + reduction.cells
 

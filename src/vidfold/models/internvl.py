@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidfold.models.attention.observing import Attended, Observer, chosen_layers, layer_index, observe
-from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots
-from vidfold.models.builds import check_build
+from vidfold.models.attention.observing import leading
+from vidfold.models.base import Family, Inputs, accepted, by_cell
 from vidfold.models.prompts.tiles import Visuals, visuals
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -34,35 +33,13 @@ class InternVL(Family):
     Frames that lose all tokens keep their text.
 
     Images are tiles one above the other: a video of one frame.
-
-    Attributes:
-        model: an ``InternVLForConditionalGeneration``.
-        shallow_layer: whose received attention is `VideoTokens.shallow`; None is as `observing.chosen_layers` says.
-        deep_layer: whose received attention is `VideoTokens.deep`; None as well.
-
-    Raises:
-        ValueError: a model of another build, or layers its tower does not have.
     """
 
-    shallow_layer: int | None = None
-    deep_layer: int | None = None
-
     model_type: ClassVar[str] = "internvl"
-    gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
+    reads: ClassVar[tuple[str, ...]] = ("get_image_features", "pixel_shuffle", "vision_tower", "multi_modal_projector")
     saliency: ClassVar[str] = "mean, CLS asks too"
     pixels: ClassVar[frozenset[str]] = frozenset({"pixel_values", "visuals"})
     said: ClassVar[frozenset[str]] = frozenset({"video_frames"})
-    folds_images: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_build(
-            self.model, self.model_type, "get_image_features", "pixel_shuffle", "vision_tower", "multi_modal_projector"
-        )
-        self.observed_layers()
-
-    @property
-    def _base(self) -> Any:
-        return self.model.base_model
 
     @property
     def _size(self) -> int:
@@ -74,18 +51,11 @@ class InternVL(Family):
         )
         return height * width
 
-    def _attentions(self, inputs: Inputs) -> list[nn.Module]:
+    def attentions(self, inputs: Inputs) -> list[nn.Module]:
         """Attention modules of the layers that lead to the features."""
-        modules = [layer.attention for layer in self._base.vision_tower.encoder.layer]
         chosen = inputs.get("vision_feature_layer")
-        chosen = self.model.config.vision_feature_layer if chosen is None else chosen
-        # Hidden state 0 is the embeddings, so hidden state n is the output of layer n.
-        depth = layer_index("vision_feature_layer", chosen, len(modules) + 1)
-        return modules[: max(1, depth)]
-
-    def observed_layers(self, inputs: Inputs | None = None) -> dict[str, int]:
-        """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""
-        return chosen_layers(self.shallow_layer, self.deep_layer, len(self._attentions(inputs or {})))
+        states = self.model.config.vision_feature_layer if chosen is None else chosen
+        return leading([layer.attention for layer in self.base.vision_tower.encoder.layer], states)
 
     def prepared(self, inputs: Inputs) -> Inputs:
         """The inputs with the `Visuals` of their prompts, where they have pixels and prompts."""
@@ -129,80 +99,60 @@ class InternVL(Family):
         """Where ``input_ids`` (B, L) are placeholders of an image, (B, L) bool."""
         return self._visuals(inputs).image_places.to(inputs["input_ids"].device)
 
-    def slots(self, reduction: Reduction) -> Tensor:
-        """The placeholders of the tokens' own frames and cells: between frames there is text."""
-        return cell_slots(reduction).sort().values
-
-    def _pictures(self, inputs: Inputs) -> tuple[Tensor, Visuals]:
-        """Pixels (pictures, 3, S, S), and to which videos and images they belong."""
+    def _pictures(self, inputs: Inputs, *, video: bool) -> tuple[Tensor, list[int]]:
+        """Pixels (pictures, 3, S, S) of the videos or of the images, and how many pictures each of those has."""
         pixels = inputs["pixel_values"]
         if not isinstance(pixels, Tensor) or pixels.ndim != 4 or 0 in pixels.shape:
             shape = tuple(pixels.shape) if isinstance(pixels, Tensor) else type(pixels).__name__
             raise ValueError(f"pixel_values must be (pictures, channels, height, width), got {shape}")
         if inputs.get("input_ids") is None:
-            count = torch.tensor([len(pixels)])
-            none = torch.zeros(0, 0, dtype=torch.bool)
-            return pixels, Visuals(count, torch.tensor([True]), none, none)
+            return pixels, [len(pixels)]
         found = self._visuals(inputs)
         if (total := int(found.tiles.sum())) != len(pixels):
             raise ValueError(
                 f"the prompts hold placeholders of {total} pictures, but pixel_values are {len(pixels)}: make both in "
                 "one call of the processor"
             )
-        return pixels, found
+        chosen = found.video == video
+        if not bool(chosen.all()):  # without waiting for the pixels' device
+            pixels = pixels[chosen.repeat_interleave(found.tiles).nonzero()[:, 0].to(pixels.device)]
+        return pixels, found.tiles[chosen].tolist()
 
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
-        pixels, found = self._pictures(inputs)
-        counts = found.tiles[found.video].tolist()
-        return self._tokens(inputs, _chosen(pixels, found.tile_video), counts, needs)
-
-    def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
-        pixels, found = self._pictures(inputs)
-        counts = found.tiles[~found.video].tolist()
-        tiles = self._tokens(inputs, _chosen(pixels, ~found.tile_video), counts, needs)
-        return [_stacked(each) for each in tiles]
-
-    def _tokens(
-        self, inputs: Inputs, pixels: Tensor, counts: Sequence[int], needs: frozenset[str]
-    ) -> list[VideoTokens]:
-        """Encode pictures (T, 3, S, S) of which ``counts`` belong together."""
-        modules, layers = self._attentions(inputs), self.observed_layers(inputs)
-        seen: dict[str, Tensor] = {}
-
-        def remember(name: str) -> Observer:
-            def observer(attended: Attended) -> None:
-                values = attended.key.mean(1) if name == "keys" else attended.received()[..., None]
-                seen[name] = self._shuffled(values[:, 1:])
-
-            return observer
-
-        with observe([(modules[layers.get(name, -1)], remember(name)) for name in sorted(needs)]):
-            features = self._features(inputs, pixels)
-        side = math.isqrt(features.shape[1])
-        seen["features"] = features
-        split: dict[str, Any] = {name: torch.split(values, list(counts)) for name, values in seen.items()}
+        maps, counts, side = self._maps(inputs, needs, video=True)
         return [
-            VideoTokens(check=False, grid=(side, side), **{name: parts[i] for name, parts in split.items()})
+            VideoTokens(check=False, grid=(side, side), **{name: parts[i] for name, parts in maps.items()})
             for i in range(len(counts))
         ]
 
-    def _features(self, inputs: Inputs, pixels: Tensor) -> Tensor:
-        """Tokens (T, N, D) of pictures."""
-        encode = self._base.get_image_features
-        output = encode(**accepted(encode, {**inputs, "pixel_values": pixels}))
-        features: Tensor = output.pooler_output
-        return features
+    def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+        maps, counts, side = self._maps(inputs, needs, video=False)
+        stacked: dict[str, Any] = {name: [tiles.flatten(0, 1)[None] for tiles in parts] for name, parts in maps.items()}
+        return [
+            VideoTokens(check=False, grid=(count * side, side), **{name: parts[i] for name, parts in stacked.items()})
+            for i, count in enumerate(counts)
+        ]
+
+    def _maps(self, inputs: Inputs, needs: frozenset[str], *, video: bool) -> tuple[dict[str, Any], list[int], int]:
+        """Encode the videos or the images: ``features`` (T, N, D) of each and the needs likewise, T of each, side."""
+        pixels, counts = self._pictures(inputs, video=video)
+        output, seen = self._seen(self.base.get_image_features, {**inputs, "pixel_values": pixels}, needs)
+        maps = {name: self._shuffled(values.view(len(pixels), -1, *values.shape[1:])) for name, values in seen.items()}
+        maps["features"] = output.pooler_output
+        side = math.isqrt(output.pooler_output.shape[1])
+        return {name: torch.split(values, counts) for name, values in maps.items()}, counts, side
 
     def _shuffled(self, values: Tensor) -> Tensor:
-        """Per-patch values (T, H*W, E) averaged over the patches of each token: (T, N, E), or (T, N) where E is 1."""
-        pictures, patches, width = values.shape
+        """Values (T, 1 + H*W, ...) of CLS and patches, averaged over the patches of each token: (T, N, ...)."""
+        maps = values[:, 1:].flatten(2) if values.ndim == 3 else values[:, 1:, None]
+        pictures, patches, width = maps.shape
         side = math.isqrt(patches)
         # The model's own shuffle puts the patches of a token next to each other, so the order is the same.
-        blocks: Tensor = self._base.pixel_shuffle(
-            values.view(pictures, side, side, width), scale_factor=self.model.config.downsample_ratio
+        blocks: Tensor = self.base.pixel_shuffle(
+            maps.view(pictures, side, side, width), scale_factor=self.model.config.downsample_ratio
         )
         mean = blocks.reshape(pictures, -1, blocks.shape[-1] // width, width).mean(2)
-        return mean[..., 0] if width == 1 else mean
+        return mean if values.ndim == 3 else mean[..., 0]
 
     def outputs(
         self, inputs: Inputs, videos: Sequence[Reduction], images: Sequence[Reduction] | None
@@ -215,34 +165,13 @@ class InternVL(Family):
         if images is not None:
             still = iter([each.tokens[by_cell(each)] for each in images])
         elif bool((~found.video).any()):
-            pixels, _ = self._pictures(inputs)
-            whole = self._features(inputs, _chosen(pixels, ~found.tile_video))
-            still = iter([part.flatten(0, 1) for part in torch.split(whole, found.tiles[~found.video].tolist())])
+            pixels, counts = self._pictures(inputs, video=False)
+            encode = self.base.get_image_features
+            whole = encode(**accepted(encode, {**inputs, "pixel_values": pixels})).pooler_output
+            still = iter([part.flatten(0, 1) for part in torch.split(whole, counts)])
         parts = [next(shown if video else still) for video in found.video.tolist()]
         outputs = dict(inputs.get("mm_encoder_outputs") or {})
         if parts:
             # One row per token: generate repeats rows for beams; (1, total, D) would go to the wrong prompts.
             outputs["image"] = BaseModelOutputWithPooling(pooler_output=torch.cat(parts)[:, None])
         return outputs
-
-
-def _chosen(pixels: Tensor, which: Tensor) -> Tensor:
-    """Pictures by a mask on the CPU, without waiting for the pixels' device; all of them without a copy."""
-    return pixels if bool(which.all()) else pixels[which.nonzero()[:, 0].to(pixels.device)]
-
-
-def _stacked(tiles: VideoTokens) -> VideoTokens:
-    """Tiles (T, N, D) of an image one above the other: a single frame."""
-    height, width = tiles.grid
-
-    def one(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values.flatten(0, 1)[None]
-
-    return VideoTokens(
-        check=False,
-        features=tiles.features.flatten(0, 1)[None],
-        grid=(len(tiles.features) * height, width),
-        shallow=one(tiles.shallow),
-        deep=one(tiles.deep),
-        keys=one(tiles.keys),
-    )

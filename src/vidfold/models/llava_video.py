@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from vidfold.checks import check_count
-from vidfold.models.llava_onevision import LlavaOnevision
+from vidfold.models.llava_onevision import LlavaOnevision, encoder_grid
 from vidfold.newlines import full_rows, with_newlines
-from vidfold.tokens import Grid, Pooling, Reduction
+from vidfold.tokens import Pooling, Reduction
 
 RECORD = "vidfold"
 """Field of a model's config, saved with it: ``{"family": ..., "pooling": ..., "force_sample": ..., ...}``."""
@@ -52,7 +52,7 @@ def dress(model: Any, processor: Any = None) -> None:
     base.apply_pooling = MethodType(_apply_pooling, base)
     if processor is None:
         return
-    height, width = _pooling(model.config).grid(_encoder_grid(model.config))
+    height, width = _pooling(model.config).grid(encoder_grid(model.config))
     frame = str(processor.video_token) * (height * (width + 1))
 
     def replace_video_token(video_inputs: Any, video_idx: int, **_: Any) -> str:
@@ -81,7 +81,7 @@ def _get_video_features(
 
 
 def _apply_pooling(base: Any, image_features: Tensor) -> Tensor:
-    pooling, grid = _pooling(base.config), _encoder_grid(base.config)
+    pooling, grid = _pooling(base.config), encoder_grid(base.config)
     return full_rows(pooling(image_features, grid), pooling.grid(grid), base.image_newline)
 
 
@@ -91,14 +91,8 @@ class LlavaVideo(LlavaOnevision):
 
     A row that keeps no token loses its newline too. Newlines that a method places itself are kept.
 
-    Attributes:
-        model: as `vidfold.models.load` gives it.
-        shallow_layer: as in `LlavaOnevision`.
-        deep_layer: as in `LlavaOnevision`.
-
     Raises:
-        ValueError: a model that transformers alone loaded, which would pool as LLaVA-OneVision does, or what
-            `LlavaOnevision` refuses.
+        ValueError: also a model that transformers alone loaded, which would pool as LLaVA-OneVision does.
     """
 
     model_type: ClassVar[str] = "llava_video"
@@ -106,7 +100,7 @@ class LlavaVideo(LlavaOnevision):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if "get_video_features" not in vars(self._base):
+        if "get_video_features" not in vars(self.base):
             raise ValueError(
                 "this LLaVA-Video was loaded without vidfold.models.load and pools as LLaVA-OneVision does: load it "
                 "with that, or call vidfold.models.llava_video.dress(model)"
@@ -120,7 +114,7 @@ class LlavaVideo(LlavaOnevision):
     @property
     def newline(self) -> Tensor:
         """The newline vector, (D,)."""
-        vector: Tensor = self._base.image_newline
+        vector: Tensor = self.base.image_newline
         return vector
 
     @property
@@ -150,13 +144,11 @@ class LlavaVideo(LlavaOnevision):
 
     def visual_tokens(self, ids: Tensor) -> int:
         """Of h * (w + 1) placeholders a frame, h * w."""
-        _, width = self.pooling.grid(self._grid)
+        _, width = self.pooling.grid(encoder_grid(self.model.config))
         return int(self.places({"input_ids": ids}).sum()) // (width + 1) * width
 
     def arranged(self, reduction: Reduction) -> Reduction:
         """The reduction with a newline after every row that keeps a token, unless it has newlines already."""
-        if reduction.newlines:
-            return reduction
         return with_newlines(reduction, self.newline.to(reduction.tokens))
 
 
@@ -176,8 +168,3 @@ def time_instruction(duration: float, timestamps: Sequence[float]) -> str:
 
 def _pooling(config: Any) -> Pooling:
     return Pooling(getattr(config, RECORD)["pooling"])
-
-
-def _encoder_grid(config: Any) -> Grid:
-    side = config.vision_config.image_size // config.vision_config.patch_size
-    return side, side

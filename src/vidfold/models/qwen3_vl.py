@@ -34,8 +34,8 @@ class Qwen3VL(QwenVL):
         levels = [level[number] for level in output.deepstack_features]
         return torch.stack([level.view(frames, -1, level.shape[-1]) for level in levels]) if levels else None
 
-    def _packed(self, reductions: Sequence[Reduction]) -> Any:
-        kind = sys.modules[type(self._base).__module__].BaseModelOutputWithDeepstackFeatures
+    def _packed(self, reductions: Sequence[Reduction], *, video: bool) -> Any:
+        kind = sys.modules[type(self.base).__module__].BaseModelOutputWithDeepstackFeatures
         tokens, sides = [], []
         for each in reductions:
             order = by_cell(each)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vidfold.models.attention.observing import Attended, Observer, chosen_layers, observe
-from vidfold.models.base import Family, Inputs, accepted, by_cell, cell_slots
-from vidfold.models.builds import check_build
+from vidfold.models.base import Family, Inputs
 from vidfold.models.prompts import mrope
 from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Pooling, Reduction, VideoTokens
@@ -28,42 +26,28 @@ class QwenVL(Family):
     A frame of `VideoTokens` is a temporal patch, its grid that of the merged cells; every video has its own. Attention
     received and keys of a cell are the mean over the patches merged into it. An image is a video of one frame.
 
-    Attributes:
-        model: the transformers model with a language-model head.
-        shallow_layer: whose received attention is `VideoTokens.shallow`; None is as in `observing.chosen_layers`, or
-            the nearest layer whose patches attend to their whole frame.
-        deep_layer: the same for `VideoTokens.deep`.
-
-    Raises:
-        ValueError: a model of another build, or layers that its tower does not have or that attend in windows.
+    Observed layers that are not chosen are the nearest whose patches attend to their whole frame; layers that attend in
+    windows cannot be chosen.
     """
 
-    shallow_layer: int | None = None
-    deep_layer: int | None = None
-
-    gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
+    reads: ClassVar[tuple[str, ...]] = ("get_video_features", "compute_3d_position_ids", "visual")
     saliency: ClassVar[str] = "mean of patches"
     pixels: ClassVar[frozenset[str]] = frozenset(
         {"pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts"}
     )
-    folds_images: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        check_build(self.model, self.model_type, "get_video_features", "compute_3d_position_ids", "visual")
-        self.observed_layers()
-
-    @property
-    def _base(self) -> Any:
-        return self.model.base_model
+    def attentions(self, inputs: Inputs) -> list[nn.Module]:
+        """Attention modules of all layers of the tower."""
+        return [block.attn for block in self.base.visual.blocks]
 
     def _full_layers(self) -> list[int]:
         """Layers of the tower whose patches attend to their whole frame."""
-        return list(range(len(self._base.visual.blocks)))
+        return list(range(len(self.base.visual.blocks)))
 
     def observed_layers(self, inputs: Inputs | None = None) -> dict[str, int]:
         """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""
         full = self._full_layers()
-        layers = chosen_layers(self.shallow_layer, self.deep_layer, len(self._base.visual.blocks))
+        layers = super().observed_layers(inputs)
         for name, layer in layers.items():
             if getattr(self, f"{name}_layer") is None:
                 distances = [abs(each - layer) for each in full]
@@ -74,11 +58,13 @@ class QwenVL(Family):
 
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         shapes = self._shapes(inputs, "pixel_values_videos", "video_grid_thw")
-        return self._seen(inputs, needs, shapes, self._base.get_video_features, self._timestamps(inputs, needs, shapes))
+        output, seen = self._seen(self.base.get_video_features, inputs, needs)
+        return self._tokens(output, seen, shapes, self._timestamps(inputs, needs, shapes))
 
     def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
         shapes = self._shapes(inputs, "pixel_values", "image_grid_thw")
-        return self._seen(inputs, needs, shapes, self._base.get_image_features, [None] * len(shapes))
+        output, seen = self._seen(self.base.get_image_features, inputs, needs)
+        return self._tokens(output, seen, shapes, [None] * len(shapes))
 
     def _shapes(self, inputs: Inputs, pixels: str, grids: str) -> list[Shape]:
         """The shape of every video or image, checked against its pixels."""
@@ -108,22 +94,10 @@ class QwenVL(Family):
         """When each frame of every video was sampled, where the inputs tell."""
         return [None] * len(shapes)
 
-    def _seen(
-        self,
-        inputs: Inputs,
-        needs: frozenset[str],
-        shapes: Sequence[Shape],
-        encode: Callable[..., Any],
-        timestamps: Sequence[Tensor | None],
+    def _tokens(
+        self, output: Any, seen: dict[str, Tensor], shapes: Sequence[Shape], timestamps: Sequence[Tensor | None]
     ) -> list[VideoTokens]:
-        blocks, layers = self._base.visual.blocks, self.observed_layers()
-        parts: dict[str, list[Tensor]] = {name: [] for name in sorted(needs & QwenVL.gives)}
-        observers: list[tuple[nn.Module, Observer]] = [
-            (blocks[layers.get(name, -1)].attn, _collect(name, parts[name])) for name in parts
-        ]
-        with observe(observers):
-            output = encode(**accepted(encode, inputs))
-        maps = {name: self._per_cell(torch.cat(each), shapes) for name, each in parts.items()}
+        maps = {name: self._per_cell(values, shapes) for name, values in seen.items()}
         return [
             VideoTokens(
                 check=False,
@@ -154,10 +128,6 @@ class QwenVL(Family):
         """Features for later layers of one video, (levels, F, N, E), where there are any."""
         return None
 
-    def slots(self, reduction: Reduction) -> Tensor:
-        """Each token takes the placeholder of the cell that it stands for, whose position is that of the cell."""
-        return cell_slots(reduction).sort().values
-
     def inferred(self, inputs: Inputs) -> dict[str, Tensor]:
         """All tokens are text where a call says nothing else."""
         given = inputs.get("mm_token_type_ids") is not None
@@ -165,7 +135,7 @@ class QwenVL(Family):
 
     def positions(self, inputs: Inputs, kept: Tensor) -> dict[str, Tensor]:
         """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own."""
-        return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self._base, inputs)}
+        return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self.base, inputs)}
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """``position_ids`` (4, B, M) as the model takes them.
@@ -178,34 +148,13 @@ class QwenVL(Family):
             return shortened | {"position_ids": torch.cat([mrope.counted(real)[None], positions[1:]])}
         if positions.ndim != 3 or len(positions) != 5:
             return shortened
-        positions, self._base.rope_deltas = mrope.renumber(positions, real)
+        positions, self.base.rope_deltas = mrope.renumber(positions, real)
         return shortened | {"position_ids": positions}
 
     def outputs(
         self, inputs: Inputs, videos: Sequence[Reduction], images: Sequence[Reduction] | None
     ) -> dict[str, Any]:
         """One tensor a video and an image, as the model's own encoders give them."""
-        outputs = dict(inputs.get("mm_encoder_outputs") or {})
-        if images is not None:
-            outputs["image"] = self._packed(images)
-        elif inputs.get("pixel_values") is not None:
+        if images is None and self.has_images(inputs):
             self._shapes(inputs, "pixel_values", "image_grid_thw")
-            outputs["image"] = self._base.get_image_features(**accepted(self._base.get_image_features, inputs))
-        if videos:
-            outputs["video"] = self._packed(videos)
-        return outputs
-
-    def _packed(self, reductions: Sequence[Reduction]) -> Any:
-        """Encoder outputs with the tokens of every reduction in the order of its slots."""
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-
-        return BaseModelOutputWithPooling(pooler_output=tuple(each.tokens[by_cell(each)] for each in reductions))
-
-
-def _collect(name: str, parts: list[Tensor]) -> Observer:
-    """An observer that notes keys (patches, E) or attention received (patches,), call after call."""
-
-    def observer(attended: Attended) -> None:
-        parts.append((attended.key.mean(1) if name == "keys" else attended.received()).flatten(0, 1))
-
-    return observer
+        return super().outputs(inputs, videos, images)

@@ -96,7 +96,9 @@ class VisionZip(BudgetedReducer):
         if tokens.newline is None:
             return reduction
         by_attention = torch.where(is_dominant, rank - cells, role).argsort(dim=1, stable=True)[:, : total // frames]
-        return with_newlines(dataclasses.replace(reduction, cells=by_attention.flatten()), tokens.newline, frames)
+        reduction = dataclasses.replace(reduction, cells=by_attention.flatten())
+        every = torch.arange(frames * tokens.language_grid[0], device=rank.device)
+        return with_newlines(reduction, tokens.newline, every)
 
 
 def _contextual(keys: Tensor, rest: Tensor, count: Tensor, most: int) -> Tensor:

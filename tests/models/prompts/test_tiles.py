@@ -12,8 +12,7 @@ def read(*rows, frames=None):
     found = visuals(ids, tiny.IMAGE, tiny.CELLS, frames)
     assert torch.equal(found.video_places | found.image_places, ids == tiny.IMAGE)
     assert not (found.video_places & found.image_places).any()
-    assert int(found.video_places.sum()) == tiny.CELLS * int(found.tile_video.sum())
-    assert len(found.tile_video) == int(found.tiles.sum())
+    assert int(found.video_places.sum()) == tiny.CELLS * int(found.tiles[found.video].sum())
     return list(zip(found.tiles.tolist(), found.video.tolist(), strict=True))
 
 

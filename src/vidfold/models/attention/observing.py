@@ -86,6 +86,29 @@ def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
 
 
 @contextmanager
+def collected(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
+    """What attention modules attend with while the block runs.
+
+    Args:
+        modules: name -> module.
+
+    Yields:
+        By the same names, of every call of the module: where the name is "keys" its keys (F * N, E), mean over heads,
+        else the attention that every key receives, (F * N,) float32.
+    """
+    parts: dict[str, list[Tensor]] = {name: [] for name in modules}
+
+    def collect(name: str) -> Observer:
+        def observer(attended: Attended) -> None:
+            parts[name].append((attended.key.mean(1) if name == "keys" else attended.received()).flatten(0, 1))
+
+        return observer
+
+    with observe([(module, collect(name)) for name, module in modules.items()]):
+        yield parts
+
+
+@contextmanager
 def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -188,6 +211,19 @@ def chosen_layers(shallow: int | None, deep: int | None, depth: int) -> dict[str
     if deep is None:
         deep = max(DEEP_LAYER, -depth)
     return {"shallow": layer_index("shallow_layer", shallow, depth), "deep": layer_index("deep_layer", deep, depth)}
+
+
+def leading(modules: Sequence[nn.Module], states: int | Sequence[int]) -> list[nn.Module]:
+    """The first of a tower's layers: as many as lead to hidden states of these numbers.
+
+    Hidden states are counted from the embeddings, number 0, so number n is what n layers made.
+
+    Raises:
+        ValueError: no such state.
+    """
+    numbers = states if isinstance(states, Sequence) else [states]
+    depth = max(layer_index("vision_feature_layer", number, len(modules) + 1) for number in numbers)
+    return list(modules[: max(1, depth)])
 
 
 def layer_index(name: str, index: int, depth: int) -> int:

@@ -29,11 +29,6 @@ class Visuals:
     video_places: Tensor
     image_places: Tensor
 
-    @property
-    def tile_video(self) -> Tensor:
-        """Whether each picture is a frame of a video, (pictures,) bool."""
-        return self.video.repeat_interleave(self.tiles)
-
 
 def visuals(ids: Tensor, place: int, size: int, frames: Sequence[int] | None = None) -> Visuals:
     """Read from prompts which placeholders are frames of a video and which are an image.
