@@ -3,7 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
 from numbers import Real
+from typing import Any, TypeVar, get_args
+
+T = TypeVar("T")
+
+
+def setting(default: T, check: Callable[..., Any], *, optional: bool = False, **limits: object) -> T:
+    """A field of `Settings` that is checked when it is set.
+
+    Args:
+        default: its default value.
+        check: one of the checks of this file.
+        optional: whether None is allowed, too.
+        limits: further arguments of the check.
+    """
+    return field(default=default, metadata={"check": partial(check, **limits), "optional": optional})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of frozen dataclasses that check those fields that are declared with `setting`."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if "check" in each.metadata and not (value is None and each.metadata["optional"]):
+                each.metadata["check"](each.name, value)
 
 
 def check_ratio(name: str, value: object, *, zero: bool = False) -> float:
@@ -52,3 +81,27 @@ def check_threshold(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not -1 <= float(value) <= 1:
         raise ValueError(f"{name} must be a cosine similarity in [-1, 1], got {value!r}")
     return float(value)
+
+
+def check_positive(name: str, value: object) -> float:
+    """``value`` as a finite float above 0.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be positive, got {value!r}; a finite number above 0 is right")
+    return float(value)
+
+
+def check_choice(name: str, value: object, of: object) -> object:
+    """``value`` as one of the choices of a ``Literal`` type.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    choices = get_args(of)
+    if value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+    return value

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.amp import is_autocast_available
 
-from vidfold.checks import check_ratio
+from vidfold.checks import Settings, check_ratio, setting
 from vidfold.linear import Mix
 from vidfold.ops.shares import kept_tokens, on_host
 from vidfold.tokens import Reduction, VideoTokens
@@ -24,7 +24,7 @@ _LARGEST = 2.0**40
 
 
 @dataclass(frozen=True)
-class Reducer(ABC):
+class Reducer(Settings, ABC):
     """One reduction method; its fields are its only configuration.
 
     A method is a frozen dataclass that subclasses this, sets the class variables, and implements `count` and
@@ -118,10 +118,7 @@ class BudgetedReducer(Reducer):
         retention: share of the tokens to keep, in (0, 1]; K = max(1, floor(retention * F * N + 0.5)).
     """
 
-    retention: float = 0.10
-
-    def __post_init__(self) -> None:
-        check_ratio("retention", self.retention)
+    retention: float = setting(0.10, check_ratio)
 
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count
+from vidfold.checks import check_count, setting
 from vidfold.linear import Mix
 from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer, Reducer, select
@@ -41,15 +41,11 @@ class Random(BudgetedReducer):
         seed: of its own generator: the same video keeps the same tokens, and the global generator is not changed.
     """
 
-    seed: int = 0
+    seed: int = setting(0, check_count, least=0)
 
     name = "random"
     published = "none: the baseline"
     idea = "keeps tokens drawn at random"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("seed", self.seed, least=0)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K pooled tokens in reading order."""
@@ -127,16 +123,11 @@ class SpacetimeGrid(BudgetedReducer):
         every: n. None: round(retention ** (-1/3)), which reduces time as much as height and width.
     """
 
-    every: int | None = None
+    every: int | None = setting(None, check_count, optional=True)
 
     name = "spacetime-grid"
     published = "none: a baseline"
     idea = "keeps evenly spaced cells of every n-th frame"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.every is not None:
-            check_count("every", self.every)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K pooled tokens in reading order."""

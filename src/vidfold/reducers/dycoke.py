@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_ratio
+from vidfold.checks import check_ratio, setting
 from vidfold.ops.ranks import descending_rank, reading_order
 from vidfold.ops.shares import evenly
 from vidfold.reducers.base import BudgetedReducer, select
@@ -35,15 +35,11 @@ class DyCoke(BudgetedReducer):
     """
 
     original: bool = False
-    drop: float = 0.7
+    drop: float = setting(0.7, check_ratio, zero=True)
 
     name = "dycoke"
     published = "DyCoke, CVPR 2025, arXiv 2411.15024 (temporal token merging)"
     idea = "windows of frames: the first whole, of the others the tokens that differ most from an earlier frame"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ratio("drop", self.drop, zero=True)
 
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import check_count, check_ratio, setting
 from vidfold.drops import Drop
 from vidfold.reducers.inner import InnerReducer
 
@@ -20,16 +20,12 @@ class FastV(InnerReducer):
         layer: number of layers that read all tokens; attention of the last of them ranks the tokens.
     """
 
-    retention: float = 0.5
-    layer: int = 2
+    retention: float = setting(0.5, check_ratio)
+    layer: int = setting(2, check_count)
 
     name = "fastv"
     published = "FastV, ECCV 2024, arXiv 2403.06764"
     idea = "after an early decoder layer, keeps the tokens the prompt's last token attends to most"
-
-    def __post_init__(self) -> None:
-        check_ratio("retention", self.retention)
-        check_count("layer", self.layer)
 
     def drops(self, depth: int) -> tuple[Drop, ...]:
         """One drop, ranked by the layer before it."""

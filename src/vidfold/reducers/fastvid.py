@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_ratio, check_threshold
+from vidfold.checks import check_choice, check_count, check_ratio, check_threshold, setting
 from vidfold.linear import Mix, counts
 from vidfold.ops.clusters import density_peaks
 from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
 from vidfold.ops.shares import host_bound
 from vidfold.reducers.base import BudgetedReducer
-from vidfold.reducers.fastvid_budgets import Quota, exact_quota, original_quota
+from vidfold.reducers.fastvid_budgets import Program, Quota, exact_quota, original_quota
 from vidfold.segments import DySeg
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -51,28 +50,17 @@ class FastVID(BudgetedReducer):
             0.95 as one, and caps the tokens of a frame, so its count depends on the content.
     """
 
-    clips: int = 8
-    threshold: float = 0.9
-    context: float = 0.4
-    stride: int = 4
-    beta: float = 0.6
-    neighbours: int = 4
-    original: Literal[False, "ov", "lv", "qwen"] = False
+    clips: int = setting(8, check_count)
+    threshold: float = setting(0.9, check_threshold)
+    context: float = setting(0.4, check_ratio, zero=True)
+    stride: int = setting(4, check_count)
+    beta: float = setting(0.6, check_ratio, zero=True)
+    neighbours: int = setting(4, check_count)
+    original: Program = setting(False, check_choice, of=Program)
 
     name = "fastvid"
     published = "FastVID, NeurIPS 2025, arXiv 2503.11187"
     idea = "dynamic segments; salient tokens of every frame, and density peaks that absorb their segment"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("clips", self.clips)
-        check_threshold("threshold", self.threshold)
-        check_ratio("context", self.context, zero=True)
-        check_count("stride", self.stride)
-        check_ratio("beta", self.beta, zero=True)
-        check_count("neighbours", self.neighbours)
-        if self.original not in (False, "ov", "lv", "qwen"):
-            raise ValueError(f"original must be False, 'ov', 'lv' or 'qwen', got {self.original!r}")
 
     @property
     def needs(self) -> frozenset[str]:

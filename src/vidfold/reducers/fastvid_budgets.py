@@ -12,6 +12,9 @@ from torch import Tensor
 from vidfold.clips import Clips
 from vidfold.ops.shares import host_bound
 
+Program = Literal[False, "ov", "lv", "qwen"]
+"""False, or one of the authors' programs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Quota:
@@ -42,9 +45,9 @@ def exact_quota(clips: Clips, total: int, cells: int, context: float, stride: in
     """
     frames, length = clips.frames, clips.length
     share = clips.shares(total)[clips.clip_of]
-    sites = _sites(length, stride)
+    sites = -(-length // stride)
     anchors = (share.double() * context).floor().long()
-    overflow = _ceil(share - anchors, length) + _ceil(anchors, sites) > cells
+    overflow = -(-(share - anchors) // length) + -(-anchors // sites) > cells
     # With as many anchors in each anchor frame, c / sites + (share - c) / length <= N can be solved for c.
     room = torch.where(length > sites, (length * cells - share) // (length - sites).clamp_min(1), cells)
     anchors = torch.where(overflow, sites * torch.minimum(anchors // sites, room), anchors)
@@ -59,7 +62,7 @@ def original_quota(
     cells: int,
     context: float,
     stride: int,
-    program: Literal["ov", "lv", "qwen"],
+    program: Program,
 ) -> Quota:
     """The authors' own budgets.
 
@@ -74,7 +77,7 @@ def original_quota(
     """
     length = clips.length
     if program == "ov":
-        anchors, sites = int(per_frame * context), _sites(length, stride)
+        anchors, sites = int(per_frame * context), -(-length // stride)
         each = length * (per_frame - anchors)
         return _spread(clips, ~repeated, each, sites * (anchors * length // sites), stride, cells)
     share = per_frame * length
@@ -105,7 +108,7 @@ def _spread(clips: Clips, receives: Tensor, salient: Tensor, anchors: Tensor, st
     before = one.cumsum(0) - one
     place = before - before[clips.first]
     users = torch.zeros_like(one).scatter_add_(0, clips.first, one)[clips.first]
-    sites = _sites(users, stride)
+    sites = -(-users // stride)
     from_last = users - 1 - place
     is_site = receives & (from_last % stride == 0)
     order = from_last // stride
@@ -117,12 +120,3 @@ def _spread(clips: Clips, receives: Tensor, salient: Tensor, anchors: Tensor, st
     frame = torch.arange(frames, device=one.device)
     table[clips.first, torch.where(is_site, order, width)] = frame
     return Quota(quota_salient, quota_anchors, most, table[clips.first, :width])
-
-
-def _sites(length: Tensor, stride: int) -> Tensor:
-    """Anchor frames of a segment."""
-    return _ceil(length, torch.full_like(length, stride))
-
-
-def _ceil(value: Tensor, divisor: Tensor) -> Tensor:
-    return (value + divisor - 1) // divisor

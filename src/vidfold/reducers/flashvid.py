@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count, check_ratio, check_threshold, check_weight
+from vidfold.checks import check_choice, check_count, check_positive, check_ratio, check_threshold, setting
 from vidfold.clips import Clips
 from vidfold.linear import Mix, counts, sum_rows
 from vidfold.ops.clusters import density_peaks
@@ -20,6 +20,8 @@ from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
 from vidfold.segments import DySeg
 from vidfold.tokens import Reduction, VideoTokens
+
+Selection = Literal["attn_div_v2", "attn_div"]
 
 
 @dataclass(frozen=True)
@@ -51,32 +53,19 @@ class FlashVID(BudgetedReducer):
         expansion: factor of the budget, with ``original``: the authors prune again inside the language model.
     """
 
-    alpha: float = 0.7
-    selection: Literal["attn_div_v2", "attn_div"] = "attn_div_v2"
-    temporal_threshold: float = 0.8
-    segment_threshold: float = 0.9
-    segments: int = 8
-    neighbours: int = 7
+    alpha: float = setting(0.7, check_ratio, zero=True)
+    selection: Selection = setting("attn_div_v2", check_choice, of=Selection)
+    temporal_threshold: float = setting(0.8, check_threshold)
+    segment_threshold: float = setting(0.9, check_threshold)
+    segments: int = setting(8, check_count)
+    neighbours: int = setting(7, check_count)
     original: bool = False
-    expansion: float = 1.25
+    expansion: float = setting(1.25, check_positive)
 
     name = "flashvid"
     published = "FlashVID, ICLR 2026 (stage before the language model)"
     idea = "diverse attended tokens of every frame; trees of alike tokens over time, clustered in each frame"
     needs = frozenset({"deep"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ratio("alpha", self.alpha, zero=True)
-        if self.selection not in ("attn_div_v2", "attn_div"):
-            raise ValueError(f"selection must be 'attn_div_v2' or 'attn_div', got {self.selection!r}")
-        check_threshold("temporal_threshold", self.temporal_threshold)
-        check_threshold("segment_threshold", self.segment_threshold)
-        check_count("segments", self.segments)
-        check_count("neighbours", self.neighbours)
-        check_weight("expansion", self.expansion)
-        if not self.expansion:
-            raise ValueError(f"expansion must be positive, got {self.expansion!r}")
 
     @property
     def exact(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import check_count, check_ratio, check_threshold, setting
 from vidfold.linear import Mix
 from vidfold.newlines import with_newlines
 from vidfold.ops.clusters import density_peaks
@@ -43,22 +43,16 @@ class HoliTom(BudgetedReducer):
             LLaVA-Video, output in reading order, a newline after every row that keeps a token.
     """
 
-    threshold: float = 0.8
-    window: int = 1024
-    beta: float = 0.6
-    neighbours: int = 7
+    threshold: float = setting(0.8, check_threshold)
+    window: int = setting(1024, check_count)
+    beta: float = setting(0.6, check_ratio, zero=True)
+    neighbours: int = setting(7, check_count)
     original: bool = False
 
     name = "holitom"
     published = "HoliTom, NeurIPS 2025, arXiv 2505.21334 (outer stage)"
     idea = "optimal segments; static cells merged over time and clustered, the most attended of the others"
     needs = frozenset({"deep"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        OptimalSeg(self.threshold, self.window)
-        check_ratio("beta", self.beta, zero=True)
-        check_count("neighbours", self.neighbours)
 
     @property
     def exact(self) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import check_count, check_positive, check_ratio, check_weight, setting
 from vidfold.linear import Mix, sum_rows
 from vidfold.ops import cover as coverage
 from vidfold.ops.ranks import by_first_member, descending_rank, gather_rows, inverse
@@ -50,12 +50,12 @@ class OTTVid(BudgetedReducer):
             takes (13, 13) for every video.
     """
 
-    temporal_share: float = 0.3
-    mass_temperature: float = 0.3
-    budget_temperature: float = 0.3
-    cost_threshold: float = 0.3
-    epsilon: float = 0.01
-    iterations: int = 200
+    temporal_share: float = setting(0.3, check_ratio, zero=True)
+    mass_temperature: float = setting(0.3, check_positive)
+    budget_temperature: float = setting(0.3, check_positive)
+    cost_threshold: float = setting(0.3, check_weight)
+    epsilon: float = setting(0.01, check_positive)
+    iterations: int = setting(200, check_count)
     original: bool = False
     position_grid: Grid | None = None
 
@@ -66,13 +66,6 @@ class OTTVid(BudgetedReducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ratio("temporal_share", self.temporal_share, zero=True)
-        check_count("iterations", self.iterations)
-        for name in ("mass_temperature", "budget_temperature", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        if not self.cost_threshold >= 0:
-            raise ValueError(f"cost_threshold must not be negative, got {self.cost_threshold!r}")
         if self.position_grid is not None and min(self.position_grid) < 1:
             raise ValueError(f"position_grid must have sides of at least 1, got {self.position_grid!r}")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_ratio, check_threshold
+from vidfold.checks import check_count, check_ratio, check_threshold, setting
 from vidfold.clips import Clips
 from vidfold.linear import Mix
 from vidfold.ops.clusters import density_peaks
@@ -40,22 +40,15 @@ class PruneVid(BudgetedReducer):
         cluster_ratio: clusters of a set as a share of its tokens, rounded down, in [0, 1], with ``original``.
     """
 
-    threshold: float = 0.8
-    segment_ratio: float = 0.25
-    neighbours: int = 7
+    threshold: float = setting(0.8, check_threshold)
+    segment_ratio: float = setting(0.25, check_ratio)
+    neighbours: int = setting(7, check_count)
     original: bool = False
-    cluster_ratio: float = 0.5
+    cluster_ratio: float = setting(0.5, check_ratio, zero=True)
 
     name = "prunevid"
     published = "PruneVid, ACL Findings 2025, arXiv 2412.16117 (merging stage)"
     idea = "scenes by clustering frames; static cells merged over time; clusters of every set of tokens"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_threshold("threshold", self.threshold)
-        check_ratio("segment_ratio", self.segment_ratio)
-        check_count("neighbours", self.neighbours)
-        check_ratio("cluster_ratio", self.cluster_ratio, zero=True)
 
     @property
     def exact(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import check_count, check_ratio, setting
 from vidfold.drops import Drop
 from vidfold.reducers.inner import InnerReducer
 
@@ -24,7 +24,7 @@ class PyramidDrop(InnerReducer):
             paper: 8, 16 and 24 of 32.
     """
 
-    ratio: float = 0.5
+    ratio: float = setting(0.5, check_ratio)
     layers: tuple[int, ...] | None = None
 
     name = "pyramiddrop"
@@ -32,7 +32,7 @@ class PyramidDrop(InnerReducer):
     idea = "halves the tokens at every quarter of the decoder, by attention of the prompt's last token"
 
     def __post_init__(self) -> None:
-        check_ratio("ratio", self.ratio)
+        super().__post_init__()
         if self.layers is not None:
             if not isinstance(self.layers, list | tuple) or not self.layers:
                 raise ValueError(f"layers must be None or layer numbers such as (8, 16, 24), got {self.layers!r}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_threshold
+from vidfold.checks import check_threshold, setting
 from vidfold.linear import Mix, counts
 from vidfold.ops.components import SpanningTree
 from vidfold.ops.ranks import by_first_member, first_members
@@ -44,15 +44,11 @@ class LLaVAScissor(BudgetedReducer):
     """
 
     original: bool = False
-    tau: float = 0.95
+    tau: float = setting(0.95, check_threshold)
 
     name = "llava-scissor"
     published = "LLaVA-Scissor, arXiv 2506.21862"
     idea = "one token a connected component of similar tokens, in the frame, then over time"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_threshold("tau", self.tau)
 
     @property
     def exact(self) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count
+from vidfold.checks import check_count, check_positive, setting
 from vidfold.linear import Mix, counts, sum_rows
 from vidfold.ops.cover import farthest_units
 from vidfold.ops.ranks import by_first_member, descending_rank
@@ -40,22 +40,14 @@ class SimpleCluster(BudgetedReducer):
             left empty.
     """
 
-    iterations: int = 10
-    theta: float = 10000.0
-    start: int | None = None
+    iterations: int = setting(10, check_count)
+    theta: float = setting(10000.0, check_positive)
+    start: int | None = setting(None, check_count, optional=True, least=0)
     original: bool = False
 
     name = "simplecluster"
     published = "SimpleCluster, arXiv 2609.35394"
     idea = "k-means over the whole video on tokens with rotary positions"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("iterations", self.iterations)
-        if not self.theta > 0:
-            raise ValueError(f"theta must be positive, got {self.theta!r}")
-        if self.start is not None:
-            check_count("start", self.start, least=0)
 
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to."""

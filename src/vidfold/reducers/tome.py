@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count
+from vidfold.checks import check_count, setting
 from vidfold.linear import Mix, sum_rows
 from vidfold.ops.ranks import by_first_member, first_members
 from vidfold.reducers.base import BudgetedReducer
@@ -38,16 +38,12 @@ class ToMe(BudgetedReducer):
     """
 
     original: bool = False
-    tokens_per_frame: int = 20
+    tokens_per_frame: int = setting(20, check_count)
 
     name = "tome"
     published = "ToMe, ICLR 2023, arXiv 2210.09461"
     idea = "merges the most similar pairs of every frame, half against half"
     needs = frozenset({"keys"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("tokens_per_frame", self.tokens_per_frame)
 
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to."""

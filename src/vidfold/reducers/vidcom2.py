@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.checks import check_choice, setting
 from vidfold.ops.ranks import descending_rank, first_true
 from vidfold.reducers.base import BudgetedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 _BANDWIDTHS = (1 / 8, 1 / 4, 1 / 2, 1, 2)
 _TEMPERATURE = 0.01
+
+Variant = Literal["upstream", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,11 @@ class VidCom2(BudgetedReducer):
     """
 
     original: bool = False
-    variant: Literal["upstream", "vllm"] = "upstream"
+    variant: Variant = setting("upstream", check_choice, of=Variant)
 
     name = "vidcom2"
     published = "VidCom2, EMNLP 2025, arXiv 2505.14454"
     idea = "keeps the tokens least like their frame and the video, more of the frames that stand out"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.variant not in ("upstream", "vllm"):
-            raise ValueError(f"variant must be 'upstream' or 'vllm', got {self.variant!r}")
 
     @property
     def exact(self) -> bool:

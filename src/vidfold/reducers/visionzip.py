@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import check_count, check_ratio, setting
 from vidfold.linear import Mix
 from vidfold.newlines import with_newlines
 from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
@@ -38,19 +38,14 @@ class VisionZip(BudgetedReducer):
         tokens_per_frame: T with ``original``. Official: 50, 40, 30, 20 for 25, 20, 15, 10 % of 196 tokens.
     """
 
-    dominant: float = 54 / 64
+    dominant: float = setting(54 / 64, check_ratio, zero=True)
     original: bool = False
-    tokens_per_frame: int = 20
+    tokens_per_frame: int = setting(20, check_count)
 
     name = "visionzip"
     published = "VisionZip, CVPR 2025, arXiv 2412.04467 (video port)"
     idea = "most attended tokens of each frame, and evenly spaced ones that absorb the rest by keys"
     needs = frozenset({"deep", "keys"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ratio("dominant", self.dominant, zero=True)
-        check_count("tokens_per_frame", self.tokens_per_frame)
 
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to."""

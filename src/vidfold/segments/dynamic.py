@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_threshold
+from vidfold.checks import Settings, check_count, check_threshold, setting
 from vidfold.clips import Clips
 from vidfold.ops.ranks import inverse
 from vidfold.tokens import VideoTokens
 
 
 @dataclass(frozen=True)
-class DySeg:
+class DySeg(Settings):
     """Dynamic temporal segmentation: cut where neighbouring frames differ (FastVID, section 3.2).
 
     The frame vector is `VideoTokens.frame_features` if the model family gives it, else the mean of the frame's
@@ -26,12 +26,8 @@ class DySeg:
             0.84 for Qwen2.5-VL.
     """
 
-    clips: int = 8
-    threshold: float = 0.9
-
-    def __post_init__(self) -> None:
-        check_count("clips", self.clips)
-        check_threshold("threshold", self.threshold)
+    clips: int = setting(8, check_count)
+    threshold: float = setting(0.9, check_threshold)
 
     def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video; the number of clips stays on the device."""

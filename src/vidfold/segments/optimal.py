@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count, check_threshold
+from vidfold.checks import Settings, check_count, check_threshold, setting
 from vidfold.clips import Clips
 from vidfold.tokens import VideoTokens
 
 
 @dataclass(frozen=True)
-class OptimalSeg:
+class OptimalSeg(Settings):
     """Temporal segments that save most tokens if static cells are merged within each segment (HoliTom, section 3.2).
 
     A cell is static over a transition if the similarity of its tokens before and after is above the threshold. A
@@ -26,12 +26,8 @@ class OptimalSeg:
         window: frames a segment at most.
     """
 
-    threshold: float = 0.8
-    window: int = 1024
-
-    def __post_init__(self) -> None:
-        check_threshold("threshold", self.threshold)
-        check_count("window", self.window)
+    threshold: float = setting(0.8, check_threshold)
+    window: int = setting(1024, check_count)
 
     def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video; the number of segments stays on the device."""

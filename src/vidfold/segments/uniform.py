@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vidfold.checks import check_count
+from vidfold.checks import Settings, check_count, setting
 from vidfold.clips import Clips
 from vidfold.tokens import VideoTokens
 
@@ -17,18 +17,14 @@ def default_clip(frames: int) -> int:
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Settings):
     """Clips of equal length.
 
     Attributes:
         clip: frames per clip; the last clip may be shorter. None: `default_clip`.
     """
 
-    clip: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.clip is not None:
-            check_count("clip", self.clip)
+    clip: int | None = setting(None, check_count, optional=True)
 
     def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video of F frames into ceil(F / clip) clips."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count, check_weight
+from vidfold.checks import check_count, check_positive, check_weight, setting
 from vidfold.clips import Clips, Segmenter
 from vidfold.ops import cover
 from vidfold.ops.ranks import gather_rows
@@ -63,14 +63,14 @@ class AOT(ClipwiseReducer):
         sketch: channels in which tokens are compared, see `vidfold.ops.sketch`; None: all.
     """
 
-    candidates: float | None = 4.0
+    candidates: float | None = setting(4.0, check_weight, optional=True)
     clip: int | None = None
     segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
-    epsilon: float = 1 / 6
-    intra_cap: float = 1 / 3
-    inter_cap: float = 1.0
-    attention_power: float = 0.0
-    sketch: int | None = 512
+    epsilon: float = setting(1 / 6, check_positive)
+    intra_cap: float = setting(1 / 3, check_weight)
+    inter_cap: float = setting(1.0, check_weight)
+    attention_power: float = setting(0.0, check_weight)
+    sketch: int | None = setting(512, check_count, optional=True)
 
     name = "aot"
     published = "vidfold, after AOT, CVPR 2026, arXiv 2603.01400"
@@ -83,14 +83,8 @@ class AOT(ClipwiseReducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("intra_cap", "inter_cap", "attention_power"):
-            check_weight(name, getattr(self, name))
-        if not check_weight("epsilon", self.epsilon):
-            raise ValueError(f"epsilon must be positive, got {self.epsilon!r}")
-        if self.candidates is not None and check_weight("candidates", self.candidates) < 1:
+        if self.candidates is not None and self.candidates < 1:
             raise ValueError(f"candidates must be None or at least 1, got {self.candidates!r}")
-        if self.sketch is not None:
-            check_count("sketch", self.sketch)
         self.cut(frames=1)
 
     @property

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count, check_ratio, check_weight
+from vidfold.checks import check_choice, check_count, check_positive, check_ratio, check_weight, setting
 from vidfold.clips import Clips, Segmenter
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
 from vidfold.reducers.aot.absorb import pooling_matrix, surviving
@@ -21,6 +21,8 @@ from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_fram
 from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import Transport, sinkhorn
+
+Stage = Literal["language", "encoder"]
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,20 @@ class AOTPaper(ClipwiseReducer):
         saliency_mass: marginals in proportion to deep attention, in place of uniform ones.
     """
 
-    keep: float | None = None
-    global_ratio: float = 0.5
-    windows: int = 3
+    keep: float | None = setting(None, check_ratio, optional=True, zero=True)
+    global_ratio: float = setting(0.5, check_ratio, zero=True)
+    windows: int = setting(3, check_count)
     clip: int | None = None
     segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
-    epsilon: float = 0.1
-    iterations: int = 100
+    epsilon: float = setting(0.1, check_positive)
+    iterations: int = setting(100, check_count)
     intra_scale: float | Literal["unit"] = "unit"
-    inter_scale: float = 1.0
-    distance: float = 0.0
-    nearest: float = 0.0
-    merge: Literal["language", "encoder"] = "language"
+    inter_scale: float = setting(1.0, check_weight)
+    distance: float = setting(0.0, check_weight)
+    nearest: float = setting(0.0, check_ratio, zero=True)
+    merge: Stage = setting("language", check_choice, of=Stage)
     repeat_key: bool = False
-    time_scale: float = 0.0
+    time_scale: float = setting(0.0, check_weight)
     carry_mass: bool = False
     saliency_mass: bool = False
 
@@ -83,20 +85,8 @@ class AOTPaper(ClipwiseReducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ratio("keep", self.kept_share, zero=True)
-        for name in ("global_ratio", "nearest"):
-            check_ratio(name, getattr(self, name), zero=True)
-        for name in ("windows", "iterations"):
-            check_count(name, getattr(self, name))
-        for name in ("inter_scale", "distance", "time_scale"):
-            check_weight(name, getattr(self, name))
         if self.intra_scale != "unit":
             check_weight("intra_scale", self.intra_scale)
-        check_weight("epsilon", self.epsilon)
-        if not self.epsilon:
-            raise ValueError(f"epsilon must be positive, got {self.epsilon!r}")
-        if self.merge not in ("language", "encoder"):
-            raise ValueError(f"merge must be 'language' or 'encoder', got {self.merge!r}")
         segmenter(self.segments, self.clip)
 
     @property

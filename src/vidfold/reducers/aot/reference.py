@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count, check_ratio, check_weight
+from vidfold.checks import check_count, check_ratio, check_weight, setting
 from vidfold.ops.ranks import descending_rank, window_rank
 from vidfold.reducers.aot.absorb import pooling_matrix, surviving
 from vidfold.reducers.aot.marks import matrix_of, spread
@@ -55,10 +55,10 @@ class AOTReference(Reducer):
         segments: clips in place of the uniform ones: "dynamic", "optimal", a segmenter, or (start, length) pairs.
     """
 
-    anchors: int = 126
-    keep: float = 0.3
-    global_ratio: float = 0.5
-    inter_scale: float = 1.0
+    anchors: int = setting(126, check_count)
+    keep: float = setting(0.3, check_ratio, zero=True)
+    global_ratio: float = setting(0.5, check_ratio, zero=True)
+    inter_scale: float = setting(1.0, check_weight)
     inter: bool = True
     clip: int | None = None
     segments: Segmenter | Sequence[tuple[int, int]] | str | None = None
@@ -69,10 +69,7 @@ class AOTReference(Reducer):
     needs = frozenset({"shallow", "deep"})
 
     def __post_init__(self) -> None:
-        check_count("anchors", self.anchors)
-        check_ratio("keep", self.keep, zero=True)
-        check_ratio("global_ratio", self.global_ratio, zero=True)
-        check_weight("inter_scale", self.inter_scale)
+        super().__post_init__()
         segmenter(self.segments, self.clip)
 
     @property
