@@ -19,6 +19,7 @@ from vidfold.ops.ranks import descending_rank, first_true, local_and_global
 from vidfold.reducers.aot import phases
 from vidfold.reducers.aot.method import POWER, PRICE
 from vidfold.reducers.aot.phases import Candidates, Support
+from vidfold.reducers.base import given
 from vidfold.transport import partial, sinkhorn
 
 _ROUNDS, _CAPACITY = 10, 0.1
@@ -32,9 +33,7 @@ class AttentionAnchors(AOT):
     needs = frozenset({"shallow", "deep"})
 
     def choose(self, tokens: VideoTokens, frames: slice, cost: Tensor, weight: Tensor, count: int) -> Tensor:
-        assert tokens.shallow is not None
-        assert tokens.deep is not None
-        shallow, deep = (tokens.pool(each[frames].float()) for each in (tokens.shallow, tokens.deep))
+        shallow, deep = given(tokens, "shallow", frames), given(tokens, "deep", frames)
         total = torch.full((len(cost),), count, device=cost.device)
         return first_true(local_and_global(shallow, deep, tokens.language_grid, total // 2, total), count)
 

@@ -89,8 +89,10 @@ def check_positive(name: str, value: object) -> float:
     Raises:
         ValueError: it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
-        raise ValueError(f"{name} must be positive, got {value!r}; a finite number above 0 is right")
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+    if value <= 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
     return float(value)
 
 

@@ -7,9 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +20,9 @@ from vidfold.ops.shares import kept_tokens, on_host
 from vidfold.tokens import Reduction, VideoTokens
 
 _LARGEST = 2.0**40
+
+Field = Literal["features", "shallow", "deep", "keys", "head_attention"]
+"""Fields of `VideoTokens` with one value or vector a patch."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,38 @@ class BudgetedReducer(Reducer):
     retention: float = setting(0.10, check_ratio)
 
     def count(self, frames: int, cells: int) -> int:
+        """Number of tokens K that F frames of N cells are folded to."""
+        return kept_tokens(self.retention, frames, cells)
+
+
+@dataclass(frozen=True)
+class PublishedReducer(BudgetedReducer):
+    """A method that can also do what its authors' program does, number for number.
+
+    Attributes:
+        original: whether to follow that program; every method says what it does differently.
+    """
+
+    original: bool | str = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is known from frames and cells alone: in the authors' program, where there is a formula."""
+        return not self.original or type(self).original_count is not PublishedReducer.original_count
+
+    def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to.
 
         Raises:
             ValueError: with these settings it depends on the content (`exact` is False).
         """
-        if not self.exact:
-            raise ValueError(
-                f"the count of {self!r} depends on the video's content; it is known beforehand with original=False"
-            )
-        return kept_tokens(self.retention, frames, cells)
+        return self.original_count(frames, cells) if self.original else super().count(frames, cells)
+
+    def original_count(self, frames: int, cells: int) -> int:
+        """The count in the authors' program, in methods where it does not depend on the content."""
+        raise ValueError(
+            f"the count of {self!r} depends on the video's content; it is known beforehand with original=False"
+        )
 
 
 def _restored(reduction: Reduction, side: Tensor | None, scale: Tensor | None, weights: bool) -> Reduction:
@@ -147,8 +171,9 @@ def _restored(reduction: Reduction, side: Tensor | None, scale: Tensor | None, w
 
 def _contiguous(tokens: VideoTokens) -> VideoTokens:
     """The video with every field contiguous, so that the same values are always summed in the same order."""
-    given = {name: value for name, value in vars(tokens).items() if isinstance(value, Tensor)}
-    return with_fields(tokens, {name: value.contiguous() for name, value in given.items() if not value.is_contiguous()})
+    tensors = {name: value for name, value in vars(tokens).items() if isinstance(value, Tensor)}
+    changes: dict[str, Any] = {name: value.contiguous() for name, value in tensors.items() if not value.is_contiguous()}
+    return dataclasses.replace(tokens, check=False, **changes) if changes else tokens
 
 
 def _in_range(tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
@@ -165,7 +190,7 @@ def _in_range(tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
         return tokens, None
     scale = torch.exp2((math.log2(_LARGEST) - peak.frexp().exponent).clamp_max(0).to(peak.dtype))
     newline = None if tokens.newline is None else tokens.newline * scale
-    return with_fields(tokens, {"features": features * scale, "newline": newline}), scale
+    return dataclasses.replace(tokens, check=False, features=features * scale, newline=newline), scale
 
 
 def _saturated(tokens: Tensor) -> Tensor:
@@ -174,12 +199,10 @@ def _saturated(tokens: Tensor) -> Tensor:
     return tokens.clamp_(-largest, largest)
 
 
-def with_fields(tokens: VideoTokens, fields: dict[str, Any]) -> VideoTokens:
-    """The video with other values in some fields, which need no check."""
-    changed = copy(tokens) if fields else tokens
-    for name, value in fields.items():
-        object.__setattr__(changed, name, value)
-    return changed
+def given(tokens: VideoTokens, name: Field, frames: slice = slice(None)) -> Tensor:
+    """A field that `Reducer.needs` has, of some frames, on the language grid: (F, N) or (F, N, E) float32."""
+    values: Tensor = getattr(tokens, name)
+    return tokens.pool(values[frames].float())
 
 
 def _folded(reduction: Reduction, side: Tensor) -> Tensor:

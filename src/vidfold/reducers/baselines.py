@@ -119,7 +119,6 @@ class SpacetimeGrid(BudgetedReducer):
     Where the chosen frames hold fewer than K tokens, more frames are taken: ceil(K / N) of them, evenly spaced.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         every: n. None: round(retention ** (-1/3)), which reduces time as much as height and width.
     """
 

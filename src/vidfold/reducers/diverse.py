@@ -19,9 +19,6 @@ class Diverse(BudgetedReducer):
     The first is the token least similar to the mean of all unit tokens; then always the one least similar to all
     chosen. Nothing is merged and no attention is read. Serial in the K choices; each costs one pass over the F*N
     tokens, so time grows with the square of the video's length.
-
-    Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
     """
 
     name = "diverse"

@@ -8,12 +8,12 @@ import torch
 from torch.nn import functional
 
 from vidfold.ops.cover import farthest_units, most_isolated
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 
 @dataclass(frozen=True)
-class DivPrune(BudgetedReducer):
+class DivPrune(PublishedReducer):
     """Keeps a diverse subset of the whole video (CVPR 2025, arXiv 2503.02175): max-min diversity by farthest-first.
 
     The first token is the one farthest from its nearest neighbour; then always the one farthest (1 - cosine) from
@@ -21,22 +21,17 @@ class DivPrune(BudgetedReducer):
     of the video's length.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         original: the authors' program: K = round(retention * F*N), halves to even, and a token may be chosen and
             emitted again where only copies of chosen tokens remain.
     """
-
-    original: bool = False
 
     name = "divprune"
     published = "DivPrune, CVPR 2025, arXiv 2503.02175"
     idea = "keeps the tokens farthest from one another, over the whole video"
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if self.original:
-            return max(1, round(self.retention * (frames * cells)))
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """The authors' rounding, halves to even."""
+        return max(1, round(self.retention * (frames * cells)))
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K pooled tokens in reading order."""

@@ -11,14 +11,14 @@ from torch import Tensor
 from vidfold.checks import check_ratio, setting
 from vidfold.ops.ranks import descending_rank, reading_order
 from vidfold.ops.shares import evenly
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 _WINDOW = 4
 
 
 @dataclass(frozen=True)
-class DyCoke(BudgetedReducer):
+class DyCoke(PublishedReducer):
     """DyCoke, temporal token merging (CVPR 2025, arXiv 2411.15024): its stage before the language model.
 
     In windows of four frames the second frame is compared with the first, the third with the first, the fourth with
@@ -34,17 +34,14 @@ class DyCoke(BudgetedReducer):
         drop: K, share of tokens that the later frames of a window lose, in [0, 1], with ``original``.
     """
 
-    original: bool = False
     drop: float = setting(0.7, check_ratio, zero=True)
 
     name = "dycoke"
     published = "DyCoke, CVPR 2025, arXiv 2411.15024 (temporal token merging)"
     idea = "windows of frames: the first whole, of the others the tokens that differ most from an earlier frame"
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if not self.original:
-            return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """The sum over the frames."""
         return sum(self._kept_by_the_original(frames, cells))
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, select
 from vidfold.reducers.baselines import spread_cells
 from vidfold.segments.optimal import similarities
 from vidfold.tokens import Reduction, VideoTokens
 
 
 @dataclass(frozen=True)
-class EVS(BudgetedReducer):
+class EVS(PublishedReducer):
     """Efficient Video Sampling (arXiv 2510.14624), as vLLM has it: drops what repeats the same cell a frame earlier.
 
     A token's score is 1 - cosine to the token of the same cell in the previous frame; the first frame always comes
@@ -23,23 +23,17 @@ class EVS(BudgetedReducer):
     for which there are no scores.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         original: vLLM's own budget max(N, floor(F*N*(1 - q))) for its pruning rate q = 1 - retention: never below a
             whole frame.
     """
-
-    original: bool = False
 
     name = "evs"
     published = "EVS, arXiv 2510.14624"
     idea = "keeps the tokens that differ most from the same cell a frame earlier, and the first frame"
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if self.original:
-            # In double precision and in this order, as vLLM counts its placeholders.
-            return max(cells, math.floor(frames * cells * (1 - (1 - self.retention))))
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """Never below a whole frame; in double precision and in this order, as vLLM counts its placeholders."""
+        return max(cells, math.floor(frames * cells * (1 - (1 - self.retention))))
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K pooled tokens in reading order."""

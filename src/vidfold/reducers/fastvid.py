@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from vidfold.linear import Mix, counts
 from vidfold.ops.clusters import density_peaks
 from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
 from vidfold.ops.shares import host_bound
-from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.base import PublishedReducer, given
 from vidfold.reducers.fastvid_budgets import Program, Quota, exact_quota, original_quota
 from vidfold.segments import DySeg
 from vidfold.tokens import Reduction, VideoTokens
@@ -23,7 +23,7 @@ _REPEATED = 0.95
 
 
 @dataclass(frozen=True)
-class FastVID(BudgetedReducer):
+class FastVID(PublishedReducer):
     """FastVID (NeurIPS 2025, arXiv 2503.11187): dynamic segments, salient tokens, density-based anchors.
 
     The video is cut where frames change (`vidfold.segments.DySeg`). A segment's budget goes to salient tokens, the most
@@ -67,11 +67,6 @@ class FastVID(BudgetedReducer):
         """Attention of the tower's pooling head for the programs that read no other, else received attention."""
         return frozenset({"head_attention"} if self.original in ("ov", "lv") else {"deep"})
 
-    @property
-    def exact(self) -> bool:
-        """Whether the count is known from frames and cells alone: not in the authors' program."""
-        return not self.original
-
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` or an original are asked for.
 
@@ -81,9 +76,8 @@ class FastVID(BudgetedReducer):
         total = None if self.original else self.count(frames, cells)
         pooled = tokens.pooled().float()
         quota = self._quota(tokens, pooled)
-        attention = tokens.deep if tokens.head_attention is None else tokens.head_attention
-        assert attention is not None  # `needs` was checked
-        salient = descending_rank(tokens.pool(attention.float())) < quota.salient[:, None]
+        attention = given(tokens, "deep" if tokens.head_attention is None else "head_attention")
+        salient = descending_rank(attention) < quota.salient[:, None]
         offers = ~salient & (quota.anchors > 0)[:, None]
         anchor = density_peaks(pooled, offers.long() - 1, quota.anchors[:, None], self.neighbours).centre
 
@@ -107,9 +101,8 @@ class FastVID(BudgetedReducer):
         """What each frame may keep."""
         frames, cells = tokens.frames, tokens.cells
         means = pooled.mean(1)
-        if self.original == "qwen":
-            tokens = replace(tokens, frame_features=means)
-        clips = DySeg(self.clips, self.threshold)(tokens)
+        segments = DySeg(self.clips, self.threshold)
+        clips = segments.cut(means) if self.original == "qwen" else segments(tokens)
         if not self.original:
             return exact_quota(clips, self.count(frames, cells), cells, self.context, self.stride)
         repeated = torch.zeros(frames, dtype=torch.bool, device=pooled.device)

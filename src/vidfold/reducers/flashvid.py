@@ -16,7 +16,7 @@ from vidfold.linear import Mix, counts, sum_rows
 from vidfold.ops.clusters import density_peaks
 from vidfold.ops.ranks import reading_order
 from vidfold.ops.shares import apportion, evenly
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, given, select
 from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
 from vidfold.segments import DySeg
 from vidfold.tokens import Reduction, VideoTokens
@@ -25,7 +25,7 @@ Selection = Literal["attn_div_v2", "attn_div"]
 
 
 @dataclass(frozen=True)
-class FlashVID(BudgetedReducer):
+class FlashVID(PublishedReducer):
     """FlashVID (ICLR 2026), its stage before the language model.
 
     The video is cut where frames change (`vidfold.segments.DySeg`). Attention- and diversity-based selection (ADTS)
@@ -59,18 +59,12 @@ class FlashVID(BudgetedReducer):
     segment_threshold: float = setting(0.9, check_threshold)
     segments: int = setting(8, check_count)
     neighbours: int = setting(7, check_count)
-    original: bool = False
     expansion: float = setting(1.25, check_positive)
 
     name = "flashvid"
     published = "FlashVID, ICLR 2026 (stage before the language model)"
     idea = "diverse attended tokens of every frame; trees of alike tokens over time, clustered in each frame"
     needs = frozenset({"deep"})
-
-    @property
-    def exact(self) -> bool:
-        """Whether the count is known from frames and cells alone: not in the authors' program."""
-        return not self.original
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for.
@@ -87,7 +81,8 @@ class FlashVID(BudgetedReducer):
         total = None if self.original else self.count(frames, cells)
         pooled = tokens.pooled().float()
         index = torch.arange(full, device=pooled.device).view(frames, cells)
-        clips = self._cut(tokens, pooled)
+        segments = DySeg(self.segments, self.segment_threshold)
+        clips = segments.cut(pooled.mean(1)) if self.original else segments(tokens)
         budget, most = self._budget(tokens, total)
         selecting = (budget.double() * self.alpha).ceil().long()
         repeats = self.original and self.selection == "attn_div_v2"
@@ -114,12 +109,6 @@ class FlashVID(BudgetedReducer):
             mix.keep(order).reduction(tokens, pooled, order, weights=False),
         )
 
-    def _cut(self, tokens: VideoTokens, pooled: Tensor) -> Clips:
-        """The segments."""
-        if self.original:
-            tokens = dataclasses.replace(tokens, frame_features=pooled.mean(1))
-        return DySeg(self.segments, self.segment_threshold)(tokens)
-
     def _budget(self, tokens: VideoTokens, total: int | None) -> tuple[Tensor, int]:
         """Tokens of each frame (F,), and the most that ADTS selects in one."""
         device = tokens.features.device
@@ -130,8 +119,7 @@ class FlashVID(BudgetedReducer):
 
     def _importance(self, tokens: VideoTokens, pooled: Tensor, clips: Clips) -> Tensor:
         """Weight (F, N) of every token in ADTS."""
-        assert tokens.deep is not None  # `needs` was checked
-        attention = tokens.pool(tokens.deep.float())
+        attention = given(tokens, "deep")
         if self.selection == "attn_div":
             return attention
         mean = _of_segments(pooled.mean(1), clips) / clips.length[:, None]

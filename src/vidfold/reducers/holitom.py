@@ -14,13 +14,13 @@ from vidfold.ops.clusters import density_peaks
 from vidfold.ops.ranks import descending_rank, reading_order
 from vidfold.ops.shares import apportion
 from vidfold.ops.still import Still
-from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.base import PublishedReducer, given
 from vidfold.segments.optimal import OptimalSeg, similarities
 from vidfold.tokens import Reduction, VideoTokens
 
 
 @dataclass(frozen=True)
-class HoliTom(BudgetedReducer):
+class HoliTom(PublishedReducer):
     """HoliTom (NeurIPS 2025, arXiv 2505.21334), its stage before the language model.
 
     The video is cut where merging static cells saves most tokens (`vidfold.segments.OptimalSeg`). Static cells of
@@ -47,21 +47,14 @@ class HoliTom(BudgetedReducer):
     window: int = setting(1024, check_count)
     beta: float = setting(0.6, check_ratio, zero=True)
     neighbours: int = setting(7, check_count)
-    original: bool = False
 
     name = "holitom"
     published = "HoliTom, NeurIPS 2025, arXiv 2505.21334 (outer stage)"
     idea = "optimal segments; static cells merged over time and clustered, the most attended of the others"
     needs = frozenset({"deep"})
 
-    @property
-    def exact(self) -> bool:
-        """Whether the count is known from frames and cells alone: not in the authors' program."""
-        return not self.original
-
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for."""
-        assert tokens.deep is not None  # `needs` was checked
         frames, cells = tokens.frames, tokens.cells
         full = frames * cells
         total = None if self.original else self.count(frames, cells)
@@ -75,7 +68,7 @@ class HoliTom(BudgetedReducer):
         clusters = density_peaks(
             pooled, lead.long() - 1, static_count[:, None], self.neighbours, capped=True, merge=over_time
         )
-        attention = tokens.pool(tokens.deep.float()).masked_fill(~dynamic, -torch.inf)
+        attention = given(tokens, "deep").masked_fill(~dynamic, -torch.inf)
         chosen = dynamic & (descending_rank(attention) < dynamic_count[:, None])
         index = torch.arange(full, device=lead.device).view(frames, cells)
         joined = torch.where(clusters.nearest < cells, clusters.nearest + index[:, :1], full)

@@ -13,7 +13,7 @@ from vidfold.linear import Mix, sum_rows
 from vidfold.ops import cover as coverage
 from vidfold.ops.ranks import by_first_member, descending_rank, gather_rows, inverse
 from vidfold.ops.shares import on_host
-from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.base import PublishedReducer, given
 from vidfold.tokens import Grid, Reduction, VideoTokens
 from vidfold.transport import grid_distance, sinkhorn
 
@@ -21,22 +21,21 @@ _ROUNDS = 16
 
 
 @dataclass(frozen=True)
-class OTTVid(BudgetedReducer):
+class OTTVid(PublishedReducer):
     """Optimal transport for temporal token compression (OTT-Vid).
 
     Space: of each frame, Ks = N * retention ** (1 - temporal_share) tokens that cover the attended content best
     (facility location; serial in the Ks choices, batched over frames). Time: between neighbouring frames transport
-    moves tokens, with more mass where others can replace them, at a cost of feature and grid distance; cheap pairs of
-    frames get more of the merges that remain. In a pair, the later tokens with the largest plan entries join
-    their earlier partners, over chains of any length; a match that costs more than ``cost_threshold`` drops the later
-    token with all tokens that joined it. A merged token is the plain mean and stands where the earliest stood. Tokens
-    that are neither chosen nor merged are dropped.
+    moves tokens, with more mass where others can replace them, at a cost of feature and grid distance; cheap pairs
+    of frames get more of the merges that remain. In a pair, the later tokens with the largest plan entries join
+    their earlier partners, over chains of any length; a match that costs more than ``cost_threshold`` drops the
+    later token with all tokens that joined it. A merged token is the plain mean and stands where the earliest
+    stood. Tokens that are neither chosen nor merged are dropped. One frame has no temporal stage and meets the
+    budget by the spatial one; with a budget below one token a frame some frames keep nothing.
 
     `VideoTokens.deep` is the saliency; the authors read the last used vision layer (``deep_layer=-1``).
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly. One frame has no temporal stage and meets it
-            by the spatial one; with a budget below one token a frame some frames keep nothing.
         temporal_share: gamma, how much of the reduction is made over time, in [0, 1].
         mass_temperature: of the softmax from a token's contribution to its mass.
         budget_temperature: of the softmax from a pair's transport cost to its share of the merges.
@@ -56,7 +55,6 @@ class OTTVid(BudgetedReducer):
     cost_threshold: float = setting(0.3, check_weight)
     epsilon: float = setting(0.01, check_positive)
     iterations: int = setting(200, check_count)
-    original: bool = False
     position_grid: Grid | None = None
 
     name = "ott-vid"
@@ -69,12 +67,10 @@ class OTTVid(BudgetedReducer):
         if self.position_grid is not None and min(self.position_grid) < 1:
             raise ValueError(f"position_grid must have sides of at least 1, got {self.position_grid!r}")
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if self.original:
-            chosen, merges, cap = self.plan(frames, cells)
-            return frames * chosen - min(merges, (frames - 1) * cap)
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """The tokens chosen of all frames without those that are merged."""
+        chosen, merges, cap = self.plan(frames, cells)
+        return frames * chosen - min(merges, (frames - 1) * cap)
 
     def plan(self, frames: int, cells: int) -> tuple[int, int, int]:
         """Tokens Ks chosen of each frame, merges to make over time, and the most that one pair of frames may make."""
@@ -89,11 +85,10 @@ class OTTVid(BudgetedReducer):
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K merged tokens in reading order."""
-        assert tokens.deep is not None  # `needs` was checked
         frames, cells, device = tokens.frames, tokens.cells, tokens.features.device
         chosen, merges, cap = self.plan(frames, cells)
         unit = functional.normalize(tokens.pooled().float(), dim=-1)
-        saliency = _distribution(tokens.pool(tokens.deep.float()))
+        saliency = _distribution(given(tokens, "deep"))
         similarity = unit @ unit.transpose(1, 2)
         places = torch.arange(cells, device=device).expand(frames, cells)
         if chosen < cells:

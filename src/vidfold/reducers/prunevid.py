@@ -15,14 +15,14 @@ from vidfold.ops.clusters import density_peaks
 from vidfold.ops.ranks import reading_order
 from vidfold.ops.shares import apportion
 from vidfold.ops.still import Still
-from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.base import PublishedReducer
 from vidfold.tokens import Reduction, VideoTokens
 
 _SMALL = 14
 
 
 @dataclass(frozen=True)
-class PruneVid(BudgetedReducer):
+class PruneVid(PublishedReducer):
     """PruneVid (ACL Findings 2025, arXiv 2412.16117), its merging before the language model.
 
     Frames are clustered by density peaks into scenes, made contiguous. Cells whose tokens stay alike over a scene are
@@ -43,17 +43,11 @@ class PruneVid(BudgetedReducer):
     threshold: float = setting(0.8, check_threshold)
     segment_ratio: float = setting(0.25, check_ratio)
     neighbours: int = setting(7, check_count)
-    original: bool = False
     cluster_ratio: float = setting(0.5, check_ratio, zero=True)
 
     name = "prunevid"
     published = "PruneVid, ACL Findings 2025, arXiv 2412.16117 (merging stage)"
     idea = "scenes by clustering frames; static cells merged over time; clusters of every set of tokens"
-
-    @property
-    def exact(self) -> bool:
-        """Whether the count is known from frames and cells alone: not in the authors' program."""
-        return not self.original
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for."""

@@ -12,7 +12,7 @@ from vidfold.checks import check_threshold, setting
 from vidfold.linear import Mix, counts
 from vidfold.ops.components import SpanningTree
 from vidfold.ops.ranks import by_first_member, first_members
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 _FIRST_GUESS = 1.6
@@ -22,7 +22,7 @@ _NEAR = 0.05
 
 
 @dataclass(frozen=True)
-class LLaVAScissor(BudgetedReducer):
+class LLaVAScissor(PublishedReducer):
     """Semantic connected components, in space and then in time (arXiv 2506.21862).
 
     In each frame, tokens joined by chains of cosine > tau become their mean; these means of all frames are joined
@@ -37,23 +37,16 @@ class LLaVAScissor(BudgetedReducer):
     depend on the content, so the host waits for the device. Time and memory grow with the square of K.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         original: threshold ``tau`` in both stages, whatever number of tokens results, and the authors' order:
             by frame, then by the most connected token.
         tau: the original's cosine threshold (0.95 in the authors' code, 0.9 in their README).
     """
 
-    original: bool = False
     tau: float = setting(0.95, check_threshold)
 
     name = "llava-scissor"
     published = "LLaVA-Scissor, arXiv 2506.21862"
     idea = "one token a connected component of similar tokens, in the frame, then over time"
-
-    @property
-    def exact(self) -> bool:
-        """Whether the count is known from frames and cells alone."""
-        return not self.original
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Merged tokens, in reading order unless ``original``."""

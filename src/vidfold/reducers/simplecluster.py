@@ -13,24 +13,23 @@ from vidfold.linear import Mix, counts, sum_rows
 from vidfold.ops.cover import farthest_units
 from vidfold.ops.ranks import by_first_member, descending_rank
 from vidfold.ops.shares import on_host
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 _CONVERGED = 1e-6
 
 
 @dataclass(frozen=True)
-class SimpleCluster(BudgetedReducer):
+class SimpleCluster(PublishedReducer):
     """Spherical k-means over the whole video (arXiv 2609.35394); every cluster becomes the mean of its raw tokens.
 
     Tokens are compared by cosine after rotary position embedding in three dimensions (frame, row, column), so that
     distance in space and time counts. Prototypes start farthest-first and are refined by at most ``iterations`` of
-    Lloyd's steps; an empty cluster takes the worst covered token. A merged token stands where its first member stood.
-    The start is serial in the K choices; a step is one matrix product. Time grows with the square of the length.
+    Lloyd's steps; an empty cluster takes the worst covered token. A cluster left empty at the end takes the worst
+    covered token that is not the best covered of its own. A merged token stands where its first member stood. The
+    start is serial in the K choices; a step is one matrix product. Time grows with the square of the length.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly: a cluster left empty at the end takes the
-            worst covered token that is not the best covered of its own.
         iterations: of Lloyd's algorithm at most; it stops when no prototype moves. (On a GPU it runs all of them, so
             that the host need not wait.)
         theta: base of the rotary frequencies.
@@ -43,17 +42,14 @@ class SimpleCluster(BudgetedReducer):
     iterations: int = setting(10, check_count)
     theta: float = setting(10000.0, check_positive)
     start: int | None = setting(None, check_count, optional=True, least=0)
-    original: bool = False
 
     name = "simplecluster"
     published = "SimpleCluster, arXiv 2609.35394"
     idea = "k-means over the whole video on tokens with rotary positions"
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if self.original:
-            return max(1, round(self.retention * (frames * cells)))
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """The authors' rounding, halves to even."""
+        return max(1, round(self.retention * (frames * cells)))
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K merged tokens in reading order."""

@@ -12,12 +12,12 @@ from torch.nn import functional
 from vidfold.checks import check_count, setting
 from vidfold.linear import Mix, sum_rows
 from vidfold.ops.ranks import by_first_member, first_members
-from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.base import PublishedReducer, given
 from vidfold.tokens import Reduction, VideoTokens
 
 
 @dataclass(frozen=True)
-class ToMe(BudgetedReducer):
+class ToMe(PublishedReducer):
     """Token Merging's bipartite matching (ICLR 2023, arXiv 2210.09461), applied to each frame's final tokens.
 
     A step puts the tokens of a frame alternately into two halves; each of the first finds its most similar partner
@@ -30,14 +30,12 @@ class ToMe(BudgetedReducer):
     without a share are dropped.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         original: the published order: ``tokens_per_frame`` of every frame, and after each step unmerged tokens come
             first, by descending similarity, which changes the halves of the next step; the output keeps that order.
             Otherwise tokens are put back into the order of their first members.
         tokens_per_frame: budget of the original, at most N.
     """
 
-    original: bool = False
     tokens_per_frame: int = setting(20, check_count)
 
     name = "tome"
@@ -45,18 +43,15 @@ class ToMe(BudgetedReducer):
     idea = "merges the most similar pairs of every frame, half against half"
     needs = frozenset({"keys"})
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if self.original:
-            return frames * min(self.tokens_per_frame, cells)
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """The same number in every frame."""
+        return frames * min(self.tokens_per_frame, cells)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """K merged tokens in reading order."""
-        assert tokens.keys is not None  # `needs` was checked
         frames, device = tokens.frames, tokens.features.device
         total = self.count(frames, tokens.cells)
-        keys = tokens.pool(tokens.keys.float())
+        keys = given(tokens, "keys")
         before = [total * frame // frames for frame in range(frames + 1)]
         shares = [after - start for start, after in pairwise(before)]
 

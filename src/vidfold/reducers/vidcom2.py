@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vidfold.checks import check_choice, setting
 from vidfold.ops.ranks import descending_rank, first_true
-from vidfold.reducers.base import BudgetedReducer, select
+from vidfold.reducers.base import PublishedReducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 _BANDWIDTHS = (1 / 8, 1 / 4, 1 / 2, 1, 2)
@@ -21,7 +21,7 @@ Variant = Literal["upstream", "vllm"]
 
 
 @dataclass(frozen=True)
-class VidCom2(BudgetedReducer):
+class VidCom2(PublishedReducer):
     """Video Compression Commander (EMNLP 2025, arXiv 2505.14454): keeps the least typical tokens of every frame.
 
     Tokens are compared on the half of the channels that varies least. A token's typicality is its Gaussian
@@ -30,13 +30,11 @@ class VidCom2(BudgetedReducer):
     exceeded, the most typical kept tokens are dropped; if tokens are missing, the least typical others are added.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         original: the budget of a published program instead.
         variant: which one: "upstream", the authors', where every frame keeps its own share and the count depends on
             the content; or "vllm", vLLM's max(F, floor(F*N*(1 - q))) for its pruning rate q = 1 - retention.
     """
 
-    original: bool = False
     variant: Variant = setting("upstream", check_choice, of=Variant)
 
     name = "vidcom2"
@@ -48,16 +46,12 @@ class VidCom2(BudgetedReducer):
         """Whether the count is known from frames and cells alone."""
         return not (self.original and self.variant == "upstream")
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to.
-
-        Raises:
-            ValueError: in the authors' program it depends on the content.
-        """
-        if self.original and self.exact:
-            full = frames * cells
-            return max(frames, min(int(full * (1 - (1 - self.retention))), full))
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """In vLLM at least one token a frame; in the authors' program it depends on the content."""
+        full = frames * cells
+        if not self.exact:
+            return super().original_count(frames, cells)
+        return max(frames, min(int(full * (1 - (1 - self.retention))), full))
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Kept pooled tokens in reading order."""

@@ -14,12 +14,12 @@ from vidfold.linear import Mix
 from vidfold.newlines import with_newlines
 from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
 from vidfold.ops.shares import evenly
-from vidfold.reducers.base import BudgetedReducer
+from vidfold.reducers.base import PublishedReducer, given
 from vidfold.tokens import Reduction, VideoTokens
 
 
 @dataclass(frozen=True)
-class VisionZip(BudgetedReducer):
+class VisionZip(PublishedReducer):
     """VisionZip (CVPR 2025, arXiv 2412.04467), in its port to video: frame by frame.
 
     Of a frame's T tokens the share ``dominant`` are the most attended ones, kept unchanged. The rest, in raster order,
@@ -39,7 +39,6 @@ class VisionZip(BudgetedReducer):
     """
 
     dominant: float = setting(54 / 64, check_ratio, zero=True)
-    original: bool = False
     tokens_per_frame: int = setting(20, check_count)
 
     name = "visionzip"
@@ -47,11 +46,9 @@ class VisionZip(BudgetedReducer):
     idea = "most attended tokens of each frame, and evenly spaced ones that absorb the rest by keys"
     needs = frozenset({"deep", "keys"})
 
-    def count(self, frames: int, cells: int) -> int:
-        """Number of tokens K that F frames of N cells are folded to."""
-        if self.original:
-            return frames * min(self.tokens_per_frame, cells)
-        return super().count(frames, cells)
+    def original_count(self, frames: int, cells: int) -> int:
+        """The same number in every frame."""
+        return frames * min(self.tokens_per_frame, cells)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold in float32; no step waits for the device unless ``weights`` are asked for.
@@ -63,16 +60,14 @@ class VisionZip(BudgetedReducer):
             raise ValueError(
                 "visionzip with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"
             )
-        assert tokens.deep is not None  # `needs` was checked
-        assert tokens.keys is not None
         frames, cells = tokens.frames, tokens.cells
         total = self.count(frames, cells)
         budget = evenly(total, frames, tokens.features.device)
         dominant = (budget.double() * self.dominant).floor().long()
-        rank = descending_rank(tokens.pool(tokens.deep.float()))
+        rank = descending_rank(given(tokens, "deep"))
         is_dominant = rank < dominant[:, None]
         most = -(-total // frames)
-        goes_to = _contextual(tokens.pool(tokens.keys.float()), ~is_dominant, budget - dominant, most)
+        goes_to = _contextual(given(tokens, "keys"), ~is_dominant, budget - dominant, most)
 
         index = torch.arange(frames * cells, device=rank.device).view(frames, cells)
         target = torch.where(is_dominant, index, torch.where(goes_to < cells, goes_to + index[:, :1], frames * cells))

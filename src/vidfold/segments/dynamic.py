@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import Settings, check_count, check_threshold, setting
@@ -31,10 +32,13 @@ class DySeg(Settings):
 
     def __call__(self, tokens: VideoTokens) -> Clips:
         """Cut a video; the number of clips stays on the device."""
-        vectors = tokens.features.float().mean(1) if tokens.frame_features is None else tokens.frame_features.float()
-        frames, device = tokens.frames, vectors.device
+        return self.cut(tokens.features.float().mean(1) if tokens.frame_features is None else tokens.frame_features)
+
+    def cut(self, vectors: Tensor) -> Clips:
+        """Cut, given one vector a frame, (F, E)."""
+        frames, device = len(vectors), vectors.device
         least = min(self.clips, frames)
-        unit = functional.normalize(vectors, dim=-1)
+        unit = functional.normalize(vectors.float(), dim=-1)
         similarity = (unit[:-1] * unit[1:]).sum(-1)
         rank = inverse(similarity.argsort(stable=True))
         first = torch.ones(frames, dtype=torch.bool, device=device)

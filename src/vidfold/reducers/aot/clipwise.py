@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidfold.clips import Clips
-from vidfold.reducers.base import BudgetedReducer, with_fields
+from vidfold.reducers.base import BudgetedReducer
 from vidfold.tokens import Reduction, VideoTokens
 
 CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
@@ -63,11 +63,12 @@ def _joined(videos: Sequence[VideoTokens]) -> VideoTokens:
     """The frames of videos of one shape one after the other, with what `AOT` and `AOTPaper` read of them."""
     if len(videos) == 1:
         return videos[0]
-    joined: dict[str, Tensor | None] = {}
+    joined: dict[str, Tensor] = {}
     for name in ("features", "shallow", "deep"):
         given = [getattr(video, name) for video in videos]
-        joined[name] = None if any(each is None for each in given) else torch.cat(given)
-    return with_fields(videos[0], joined)
+        if all(each is not None for each in given):
+            joined[name] = torch.cat(given)
+    return VideoTokens(**joined, grid=videos[0].grid, pooling=videos[0].pooling, check=False)
 
 
 def _split(whole: Reduction, videos: int) -> list[Reduction]:

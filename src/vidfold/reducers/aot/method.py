@@ -20,6 +20,7 @@ from vidfold.reducers.aot.paper import AOTPaper
 from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference
 from vidfold.reducers.aot.saliency import saliency
+from vidfold.reducers.base import given
 from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import partial
@@ -50,7 +51,6 @@ class AOT(ClipwiseReducer):
     number. A variant for an ablation is a subclass that overrides one step: `cut`, `choose`, `send` or `cover`.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         candidates: candidates a frame, as a multiple of K / F, at least 1; None: all tokens.
         clip: frames a clip, for uniform segments; the last clip takes what is left. None: about 1 / retention, so that
             a clip keeps one frame's worth of tokens, and all clips nearly alike.
@@ -160,9 +160,7 @@ class AOT(ClipwiseReducer):
         units = phases.unit_tokens(features, self.sketch)
         means, weight = units.mean(1), torch.ones_like(features[:, :, 0])
         if self.attention_power:
-            assert tokens.shallow is not None  # `needs` was checked
-            assert tokens.deep is not None
-            shallow, deep = (tokens.pool(each[frames].float()) for each in (tokens.shallow, tokens.deep))
+            shallow, deep = given(tokens, "shallow", frames), given(tokens, "deep", frames)
             weight = saliency(shallow, deep, tokens.language_grid) ** self.attention_power
         cells = features.shape[1]
         if count == cells:

@@ -37,7 +37,6 @@ class AOTPaper(ClipwiseReducer):
     ``AOT.reference(...)`` is the authors' own implementation instead, number for number.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; met exactly.
         keep: share of a later frame's anchors that is kept, in [0, 1]. The paper tunes a threshold instead; the scripts
             of its program take 0.3 at 10 % of the tokens, and 0.4 and 0.5 keep about 20 and 25 % of a video there.
             None: sqrt(retention), which gives 0.32, 0.45 and 0.5, and 1 where all is kept.
