@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import partial
 from numbers import Real
 from typing import Any, TypeVar, get_args
 
 T = TypeVar("T")
 
 
-def setting(default: T, check: Callable[..., Any], *, optional: bool = False, **limits: object) -> T:
+def setting(
+    default: T, check: Callable[..., Any], *, optional: bool = False, kw_only: bool = False, **limits: object
+) -> T:
     """A field of `Settings` that is checked when it is set.
 
     Args:
         default: its default value.
         check: one of the checks of this file.
         optional: whether None is allowed, too.
+        kw_only: whether the field can only be given by name.
         limits: further arguments of the check.
     """
-    return field(default=default, metadata={"check": partial(check, **limits), "optional": optional})
+    return field(default=default, kw_only=kw_only, metadata={"check": check, "optional": optional, "limits": limits})
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value = getattr(self, each.name)
-            if "check" in each.metadata and not (value is None and each.metadata["optional"]):
-                each.metadata["check"](each.name, value)
+            value, how = getattr(self, each.name), each.metadata
+            if "check" in how and not (value is None and how["optional"]):
+                how["check"](each.name, value, **how["limits"])
 
 
 def check_ratio(name: str, value: object, *, zero: bool = False) -> float:

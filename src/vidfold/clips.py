@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.linear import sum_rows
 from vidfold.ops.ranks import first_true
 from vidfold.ops.shares import host_bound
 from vidfold.tokens import VideoTokens
@@ -97,6 +98,11 @@ class Clips:
         members = self.members[part]
         picked = values.index_select(0, members.flatten())
         return picked.view(len(members), self.longest * values.shape[1], *values.shape[2:])
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Sums of values of the frames (F,) or (F, E) over the clip that each frame lies in, of the same shape."""
+        sums = sum_rows(values.view(len(values), -1), self.clip_of, self.most)
+        return sums[self.clip_of].view_as(values)
 
     def compact(self) -> Clips:
         """The same clips without empty ones, where their padding would cost more than one wait for the device."""

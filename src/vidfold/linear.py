@@ -93,14 +93,8 @@ class Mix:
             places: (K,) int64, flat index f*N + cell that each row stands for.
             weights: also give the (K, F*N) matrix.
         """
-        return Reduction(
-            tokens=self(pooled.flatten(0, 1)).to(tokens.features.dtype),
-            frames=places // tokens.cells,
-            cells=places % tokens.cells,
-            grid=tokens.language_grid,
-            full=tokens.frames * tokens.cells,
-            weights=self.matrix() if weights else None,
-        )
+        matrix = self.matrix() if weights else None
+        return Reduction.of(tokens, self(pooled.flatten(0, 1)), places // tokens.cells, places % tokens.cells, matrix)
 
     def _sources(self) -> Tensor:
         return torch.arange(self.sources, device=self.target.device) if self.source is None else self.source

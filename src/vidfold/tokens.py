@@ -196,6 +196,14 @@ class Reduction:
                 f"{tuple(self.tokens.shape)}, {tuple(self.frames.shape)}, {tuple(self.cells.shape)}"
             )
 
+    @classmethod
+    def of(
+        cls, video: VideoTokens, tokens: Tensor, frames: Tensor, cells: Tensor, weights: Tensor | None = None
+    ) -> Reduction:
+        """The reduction of a video to these tokens (K, D) of any float dtype."""
+        full = video.frames * video.cells
+        return cls(tokens.to(video.features.dtype), frames, cells, video.language_grid, full, weights)
+
     def __len__(self) -> int:
         return self.tokens.shape[0]
 

@@ -7,7 +7,7 @@ from tests.conftest import make_video
 from tests.peers import peer_cases, peer_video
 from vidfold import Pooling, VideoTokens
 from vidfold.ops.cover import farthest_units, most_isolated
-from vidfold.reducers.divprune import DivPrune
+from vidfold.reducers.diverse import DivPrune
 
 CASES = peer_cases("divprune")
 

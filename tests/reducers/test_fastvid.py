@@ -14,7 +14,7 @@ from tests.models import builders
 from tests.peers import peer_cases, peer_video
 from vidfold import VideoTokens
 from vidfold.reducers.fastvid import FastVID
-from vidfold.reducers.fastvid_budgets import exact_quota
+from vidfold.reducers.fastvid_budgets import Budget
 from vidfold.segments import DySeg, Fixed
 
 CASES = peer_cases("fastvid")
@@ -128,7 +128,7 @@ def test_quotas_sum_to_the_total_and_fit(lengths, cells, part, context, stride):
     total = max(1, round(part * frames * cells))
     spans = tuple((sum(lengths[:i]), length) for i, length in enumerate(lengths))
     cut = Fixed(spans)(VideoTokens(torch.ones(frames, cells, 1), (cells, 1)))
-    quota = exact_quota(cut, total, cells, context, stride)
+    quota = Budget(cut, cells, context, stride).exact(total)
     assert quota.salient.sum() + quota.anchors.sum() == total
     assert (quota.salient >= 0).all()
     assert (quota.salient + quota.anchors <= cells).all()

@@ -189,7 +189,7 @@ def test_budget_with_one_frame():
         ({"mass_temperature": 0.0}, "mass_temperature must be positive, got 0.0"),
         ({"budget_temperature": -1.0}, "budget_temperature must be positive"),
         ({"epsilon": 0}, "epsilon must be positive, got 0"),
-        ({"cost_threshold": -0.1}, "cost_threshold must not be negative, got -0.1"),
+        ({"cost_threshold": -0.1}, "cost_threshold must be a finite number of at least 0, got -0.1"),
         ({"iterations": 0}, "iterations must be a whole number"),
         ({"position_grid": (13, 0)}, r"position_grid must have sides of at least 1, got \(13, 0\)"),
     ],

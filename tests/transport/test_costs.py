@@ -50,7 +50,7 @@ def test_cosine_of_features_that_do_not_fit():
 
 
 def test_grid_distance():
-    positions = grid_positions((3, 2))
+    positions = grid_positions(torch.arange(6), (3, 2))
     assert positions.tolist() == [[0, 0], [1, 0], [0, 0.5], [1, 0.5], [0, 1], [1, 1]]
     assert grid_distance(positions, positions[:1])[5, 0] == pytest.approx(2**0.5)
-    assert grid_positions((1, 1)).tolist() == [[0, 0]]
+    assert grid_positions(torch.arange(1), (1, 1)).tolist() == [[0, 0]]

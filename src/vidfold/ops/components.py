@@ -61,7 +61,16 @@ class SpanningTree:
         It is the flat index of one of its nodes, so graphs have no component in common.
         """
         index = torch.arange(joined.numel(), device=joined.device).view_as(self.parents)
-        roots = torch.where(joined, self.parents + index[:, :1], index).flatten()
-        for _ in range((joined.shape[1] - 1).bit_length()):
-            roots = roots[roots]
-        return roots
+        return roots(torch.where(joined, self.parents + index[:, :1], index).flatten(), joined.shape[1] - 1)
+
+
+def roots(parents: Tensor, generations: int) -> Tensor:
+    """The root (n,) of each node's tree, given the nodes' parents (n,), of roots their own.
+
+    Args:
+        parents: (n,) int64.
+        generations: an upper bound of the steps from a node to its root.
+    """
+    for _ in range(generations.bit_length()):  # each round doubles the steps
+        parents = parents[parents]
+    return parents

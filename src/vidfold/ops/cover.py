@@ -79,20 +79,19 @@ def farthest_units(units: Tensor, start: Tensor, count: int, *, repeats: bool = 
 def _one_by_one(
     row_of: Callable[[Tensor, Tensor], Tensor], far: Tensor, best: Tensor, count: int, repeats: bool
 ) -> tuple[Tensor, Tensor]:
-    """The loop of both.
+    """The loop of all three.
 
     Args:
-        row_of: cost (B, n) of all tokens to the chosen one (B, 1), given how far (B, n) they are from those before it.
+        row_of: cost (B, n) of all tokens to the chosen one (B, 1), given how far (B, n) they are from those before it;
+            or another bound of what each would gain now.
         far: (B, n), infinite where a token may be chosen.
         best: (B, 1) int64, the first choice.
-        count: how many.
-        repeats: whether a token may be chosen again.
     """
     chosen, gains = [best], [torch.full_like(far[:, :1], torch.inf)]
     for _ in range(count - 1):
-        far = torch.minimum(far, row_of(best, far))
         if not repeats:
-            far.scatter_(1, best, -torch.inf)
+            far = far.scatter(1, best, -torch.inf)
+        far = torch.minimum(far, row_of(best, far))
         gain, best = far.max(1, keepdim=True)
         chosen.append(best)
         gains.append(gain)
@@ -147,20 +146,18 @@ def facility(cost: Tensor, weight: Tensor, members: Tensor, count: int) -> tuple
     mass = (weight * members)[:, None, :].to(torch.float32 if cost.device.type == "mps" else torch.float64)
     worst = cost.amax((1, 2), keepdim=True).expand_as(mass).to(mass.dtype)
     best = _gains(worst, cost, mass).masked_fill(~members, -torch.inf).argmax(1, keepdim=True)
-    nearest = gather_rows(cost, best).to(mass.dtype)
-    gains = _gains(nearest, cost, mass).masked_fill(~members, -torch.inf)
-    chosen, found = [best], [torch.full_like(gains[:, :1], torch.inf)]
-    for _ in range(count - 1):
-        gains = gains.scatter(1, best, -torch.inf)
-        if on_host(cost):
-            gains = _renewed(gains, nearest, cost, mass)
-        else:
-            gains = torch.minimum(gains, _gains(nearest, cost, mass))
-        most, best = gains.max(1, keepdim=True)
-        chosen.append(best)
-        found.append(most)
-        nearest = torch.minimum(nearest, gather_rows(cost, best))
-    return torch.cat(chosen, dim=1), torch.cat(found, dim=1).to(cost.dtype)
+    nearest: Tensor | None = None
+
+    def gains_after(best: Tensor, gains: Tensor) -> Tensor:
+        nonlocal nearest
+        row = gather_rows(cost, best).to(mass.dtype)
+        lazy = nearest is not None and on_host(cost)
+        nearest = row if nearest is None else torch.minimum(nearest, row)
+        return _renewed(gains, nearest, cost, mass) if lazy else _gains(nearest, cost, mass)
+
+    unknown = torch.full_like(mass[:, 0], torch.inf).masked_fill_(~members, -torch.inf)
+    chosen, gains = _one_by_one(gains_after, unknown, best, count, repeats=False)
+    return chosen, gains.to(cost.dtype)
 
 
 def _gains(nearest: Tensor, rows: Tensor, mass: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.linear import counts
 from vidfold.tokens import Grid
 
 
@@ -26,6 +27,12 @@ def inverse(order: Tensor) -> Tensor:
 def descending_rank(values: Tensor) -> Tensor:
     """Rank of each entry along the last axis, 0 for the largest; of equal ones the lower index comes first. int64."""
     return inverse(values.argsort(dim=-1, descending=True, stable=True))
+
+
+def order_within(groups: Tensor, values: Tensor) -> Tensor:
+    """Order (..., n) by ascending group (..., n), and within a group by descending value (..., n)."""
+    by_value = values.argsort(dim=-1, descending=True, stable=True)
+    return by_value.gather(-1, groups.expand_as(values).gather(-1, by_value).argsort(dim=-1, stable=True))
 
 
 def first_true(mask: Tensor, count: int) -> Tensor:
@@ -78,13 +85,8 @@ def window_rank(values: Tensor, grid: Grid, windows: int) -> Tensor:
         (F, H*W) int64.
     """
     ids = window_ids(grid, windows, values.device)
-    sizes = torch.zeros(windows * windows, dtype=torch.int64, device=ids.device).scatter_add_(
-        0, ids, torch.ones_like(ids)
-    )
-    firsts = sizes.cumsum(0) - sizes
-    by_value = values.argsort(dim=-1, descending=True, stable=True)
-    by_window = by_value.gather(-1, ids[by_value].argsort(dim=-1, stable=True))
-    return inverse(by_window) - firsts[ids]
+    sizes = counts(ids, windows * windows)
+    return inverse(order_within(ids, values)) - (sizes.cumsum(0) - sizes)[ids]
 
 
 def local_and_global(
@@ -107,9 +109,6 @@ def local_and_global(
         (F, N) bool, exactly ``total`` of them True in each frame.
     """
     turn = window_rank(shallow, grid, windows)
-    # One sort by turn, then by attention within the turn.
-    by_attention = shallow.argsort(dim=-1, descending=True, stable=True)
-    order = by_attention.gather(-1, turn.gather(-1, by_attention).argsort(dim=-1, stable=True))
-    is_local = inverse(order) < local[:, None]
+    is_local = inverse(order_within(turn, shallow)) < local[:, None]
     is_global = descending_rank(deep.masked_fill(is_local, -torch.inf)) < (total - local)[:, None]
     return is_local | is_global

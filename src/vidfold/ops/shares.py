@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vidfold.ops.ranks import descending_rank, inverse
+
 
 def kept_tokens(retention: float, frames: int, cells: int) -> int:
     """Number of tokens K = max(1, floor(retention * F * N + 0.5)) kept of F frames with N tokens each."""
@@ -37,17 +39,14 @@ def apportion(total: Tensor | int, sizes: Tensor, least: Tensor | int = 0) -> Te
     wanted = sizes.clamp_max(least) if isinstance(least, int) else torch.minimum(least, sizes)
     by_size = sizes.argsort(dim=-1, descending=True, stable=True)
     before = wanted.gather(-1, by_size).cumsum(-1) - wanted.gather(-1, by_size)
-    sure = torch.empty_like(sizes).scatter_(-1, by_size, (whole - before).clamp_min(0))
-    sure = torch.minimum(sure, wanted)
+    sure = torch.minimum((whole - before).clamp_min(0).gather(-1, inverse(by_size)), wanted)
 
     rest = whole - sure.sum(-1, keepdim=True)
     room = sizes - sure
     everything = room.sum(-1, keepdim=True).clamp_min(1)
     share, remainder = rest * room // everything, rest * room % everything
     left = rest - share.sum(-1, keepdim=True)
-    order = remainder.argsort(dim=-1, descending=True, stable=True)
-    extra = torch.arange(sizes.shape[-1], device=sizes.device) < left
-    return sure + share + torch.empty_like(sizes).scatter_(-1, order, extra.to(sizes.dtype).expand_as(sizes))
+    return sure + share + (descending_rank(remainder) < left)
 
 
 def on_host(values: Tensor) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import fields
+from inspect import isabstract
 
 from vidfold.reducers.aot import AOT, AOTPaper, AOTReference
-from vidfold.reducers.base import BudgetedReducer, Reducer, select
+from vidfold.reducers.base import BudgetedReducer, PublishedReducer, Reducer, select
 from vidfold.reducers.baselines import AveragePool, Identity, Random, SpacetimeGrid, UniformGrid
-from vidfold.reducers.diverse import Diverse
-from vidfold.reducers.divprune import DivPrune
+from vidfold.reducers.diverse import Diverse, DivPrune
 from vidfold.reducers.dycoke import DyCoke
 from vidfold.reducers.evs import EVS
 from vidfold.reducers.fastv import FastV
@@ -27,35 +27,11 @@ from vidfold.reducers.vidcom2 import VidCom2
 from vidfold.reducers.visionzip import VisionZip
 
 METHODS: dict[str, type[Reducer]] = {
-    method.name: method
-    for method in (
-        AOT,
-        AOTPaper,
-        AOTReference,
-        AveragePool,
-        Diverse,
-        DivPrune,
-        DyCoke,
-        EVS,
-        FastV,
-        FastVID,
-        FlashVID,
-        UniformGrid,
-        HoliTom,
-        Identity,
-        OTTVid,
-        PruneVid,
-        PyramidDrop,
-        Random,
-        LLaVAScissor,
-        SimpleCluster,
-        SpacetimeGrid,
-        ToMe,
-        VidCom2,
-        VisionZip,
-    )
+    each.name: each
+    for each in list(globals().values())
+    if isinstance(each, type) and issubclass(each, Reducer) and not isabstract(each)
 }
-"""Name -> class of every method."""
+"""Name -> class of every method, of those imported above."""
 
 
 def get(name: str, **settings: object) -> Reducer:
@@ -95,6 +71,7 @@ __all__ = [
     "LLaVAScissor",
     "OTTVid",
     "PruneVid",
+    "PublishedReducer",
     "PyramidDrop",
     "Random",
     "Reducer",

@@ -135,7 +135,7 @@ class PublishedReducer(BudgetedReducer):
         original: whether to follow that program; every method says what it does differently.
     """
 
-    original: bool | str = False
+    original: bool = dataclasses.field(default=False, kw_only=True)
 
     @property
     def exact(self) -> bool:
@@ -159,14 +159,12 @@ class PublishedReducer(BudgetedReducer):
 
 def _restored(reduction: Reduction, side: Tensor | None, scale: Tensor | None, weights: bool) -> Reduction:
     """The reduction of a video that was folded ``scale`` times as large, with its side features folded as well."""
-    changes: dict[str, Any] = {}
-    if scale is not None:
-        changes["tokens"] = _saturated(reduction.tokens / scale)
-    if side is not None:
-        changes["side"] = _folded(reduction, side)
-    if not weights and reduction.weights is not None:
-        changes["weights"] = None
-    return dataclasses.replace(reduction, **changes) if changes else reduction
+    return dataclasses.replace(
+        reduction,
+        tokens=reduction.tokens if scale is None else _saturated(reduction.tokens / scale),
+        side=None if side is None else _folded(reduction, side),
+        weights=reduction.weights if weights else None,
+    )
 
 
 def _contiguous(tokens: VideoTokens) -> VideoTokens:
@@ -226,12 +224,6 @@ def select(tokens: VideoTokens, index: Tensor, *, weights: bool) -> Reduction:
         index: (K,) int64 flat indices f*N + cell, ascending.
         weights: also give the one-hot (K, F*N) matrix.
     """
-    full = tokens.frames * tokens.cells
-    return Reduction(
-        tokens=tokens.pooled().flatten(0, 1)[index],
-        frames=index // tokens.cells,
-        cells=index % tokens.cells,
-        grid=tokens.language_grid,
-        full=full,
-        weights=Mix.selection(index, full).matrix() if weights else None,
-    )
+    matrix = Mix.selection(index, tokens.frames * tokens.cells).matrix() if weights else None
+    kept = tokens.pooled().flatten(0, 1)[index]
+    return Reduction.of(tokens, kept, index // tokens.cells, index % tokens.cells, matrix)

@@ -15,7 +15,7 @@ from vidfold.ops.clusters import density_peaks
 from vidfold.ops.ranks import descending_rank, first_true, gather_rows, reading_order
 from vidfold.ops.shares import host_bound
 from vidfold.reducers.base import PublishedReducer, given
-from vidfold.reducers.fastvid_budgets import Program, Quota, exact_quota, original_quota
+from vidfold.reducers.fastvid_budgets import Budget, Program, Quota
 from vidfold.segments import DySeg
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -56,7 +56,7 @@ class FastVID(PublishedReducer):
     stride: int = setting(4, check_count)
     beta: float = setting(0.6, check_ratio, zero=True)
     neighbours: int = setting(4, check_count)
-    original: Program = setting(False, check_choice, of=Program)
+    original: Program = setting(False, check_choice, kw_only=True, of=Program)  # type: ignore[assignment]
 
     name = "fastvid"
     published = "FastVID, NeurIPS 2025, arXiv 2503.11187"
@@ -103,14 +103,14 @@ class FastVID(PublishedReducer):
         means = pooled.mean(1)
         segments = DySeg(self.clips, self.threshold)
         clips = segments.cut(means) if self.original == "qwen" else segments(tokens)
+        budget = Budget(clips, cells, self.context, self.stride)
         if not self.original:
-            return exact_quota(clips, self.count(frames, cells), cells, self.context, self.stride)
+            return budget.exact(self.count(frames, cells))
         repeated = torch.zeros(frames, dtype=torch.bool, device=pooled.device)
         if self.original == "qwen":
             alike = functional.cosine_similarity(means[:-1], means[1:], dim=-1) >= _REPEATED
             repeated[:-1] = alike & (clips.clip_of[1:] == clips.clip_of[:-1])
-        each = math.floor(cells * self.retention)
-        return original_quota(clips, repeated, each, cells, self.context, self.stride, self.original)
+        return budget.original(self.original, math.floor(cells * self.retention), repeated)
 
     def _joins(self, pooled: Tensor, salient: Tensor, anchor: Tensor, quota: Quota) -> Tensor:
         """Which anchor of each anchor frame of its segment, counted from the last, a token joins.

@@ -33,90 +33,81 @@ class Quota:
     sources: Tensor
 
 
-def exact_quota(clips: Clips, total: int, cells: int, context: float, stride: int) -> Quota:
-    """Share K tokens over the segments by their frames, and within each as the authors do for LLaVA-Video.
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """How the tokens of a video are divided.
 
-    Args:
+    Attributes:
         clips: the segments.
-        total: K.
         cells: N, tokens a frame; no frame gets more.
         context: d, share of the anchors.
         stride: p, frames from one anchor frame to the next.
     """
-    frames, length = clips.frames, clips.length
-    share = clips.shares(total)[clips.clip_of]
-    sites = -(-length // stride)
-    anchors = (share.double() * context).floor().long()
-    overflow = -(-(share - anchors) // length) + -(-anchors // sites) > cells
-    # With as many anchors in each anchor frame, c / sites + (share - c) / length <= N can be solved for c.
-    room = torch.where(length > sites, (length * cells - share) // (length - sites).clamp_min(1), cells)
-    anchors = torch.where(overflow, sites * torch.minimum(anchors // sites, room), anchors)
-    most = min(cells, math.floor(context * (stride * total / frames + 1)) + 1)
-    return _spread(clips, length > 0, share - anchors, anchors, stride, most)
 
+    clips: Clips
+    cells: int
+    context: float
+    stride: int
 
-def original_quota(
-    clips: Clips,
-    repeated: Tensor,
-    per_frame: int,
-    cells: int,
-    context: float,
-    stride: int,
-    program: Program,
-) -> Quota:
-    """The authors' own budgets.
+    def exact(self, total: int) -> Quota:
+        """Share K tokens over the segments by their frames, and within each as the authors do for LLaVA-Video."""
+        frames, length = self.clips.frames, self.clips.length
+        share = self.clips.shares(total)[self.clips.clip_of]
+        sites = -(-length // self.stride)
+        anchors = (share.double() * self.context).floor().long()
+        overflow = -(-(share - anchors) // length) + -(-anchors // sites) > self.cells
+        # With as many anchors in each anchor frame, c / sites + (share - c) / length <= N can be solved for c.
+        room = torch.where(length > sites, (length * self.cells - share) // (length - sites).clamp_min(1), self.cells)
+        anchors = torch.where(overflow, sites * torch.minimum(anchors // sites, room), anchors)
+        most = min(self.cells, math.floor(self.context * (self.stride * total / frames + 1)) + 1)
+        return self._spread(length > 0, share - anchors, anchors, most)
 
-    Args:
-        clips: the segments.
-        repeated: (F,) bool, frames that get nothing because the next frame of the segment is almost equal.
-        per_frame: n, tokens a frame.
-        cells: N.
-        context: d.
-        stride: p.
-        program: which of the three.
-    """
-    length = clips.length
-    if program == "ov":
-        anchors, sites = int(per_frame * context), -(-length // stride)
-        each = length * (per_frame - anchors)
-        return _spread(clips, ~repeated, each, sites * (anchors * length // sites), stride, cells)
-    share = per_frame * length
-    total = (share.double() * context).floor().long()
-    if program == "lv":
-        return _spread(clips, ~repeated, share - total, total, stride, cells)
-    total = total.clamp_min(1)
-    quota = _spread(clips, ~repeated, share - total, total, stride, cells)
-    single = length == 1
-    capped = torch.where(single, quota.anchors, quota.anchors.clamp_max(cells // 2))
-    salient = torch.where(single, quota.salient, torch.minimum(quota.salient, cells - capped))
-    return Quota(salient, capped, cells, quota.sources)
+    def original(self, program: Program, per_frame: int, repeated: Tensor) -> Quota:
+        """What one of the authors' programs divides.
 
+        Args:
+            program: which one.
+            per_frame: n, tokens a frame.
+            repeated: (F,) bool, frames that get nothing because the next frame of the segment is almost equal.
+        """
+        length, cells = self.clips.length, self.cells
+        if program == "ov":
+            anchors, sites = int(per_frame * self.context), -(-length // self.stride)
+            each = length * (per_frame - anchors)
+            return self._spread(~repeated, each, sites * (anchors * length // sites), cells)
+        share = per_frame * length
+        total = (share.double() * self.context).floor().long()
+        if program == "lv":
+            return self._spread(~repeated, share - total, total, cells)
+        total = total.clamp_min(1)
+        quota = self._spread(~repeated, share - total, total, cells)
+        single = length == 1
+        capped = torch.where(single, quota.anchors, quota.anchors.clamp_max(cells // 2))
+        salient = torch.where(single, quota.salient, torch.minimum(quota.salient, cells - capped))
+        return Quota(salient, capped, cells, quota.sources)
 
-def _spread(clips: Clips, receives: Tensor, salient: Tensor, anchors: Tensor, stride: int, most: int) -> Quota:
-    """Share each segment's salient tokens and anchors over those of its frames that receive any.
+    def _spread(self, receives: Tensor, salient: Tensor, anchors: Tensor, most: int) -> Quota:
+        """Share each segment's salient tokens and anchors over those of its frames that receive any.
 
-    Args:
-        clips: the segments.
-        receives: (F,) bool, at least one frame of every segment.
-        salient: (F,) int64, salient tokens of the segment that the frame lies in; the first frames get one more.
-        anchors: (F,) int64, its anchors; the last anchor frames get one more.
-        stride: p.
-        most: an upper bound of a frame's anchors.
-    """
-    frames = len(receives)
-    one = receives.long()
-    before = one.cumsum(0) - one
-    place = before - before[clips.first]
-    users = torch.zeros_like(one).scatter_add_(0, clips.first, one)[clips.first]
-    sites = -(-users // stride)
-    from_last = users - 1 - place
-    is_site = receives & (from_last % stride == 0)
-    order = from_last // stride
-    quota_salient = torch.where(receives, salient // users + (place < salient % users), 0)
-    quota_anchors = torch.where(is_site, anchors // sites + (order < anchors % sites), 0)
+        Args:
+            receives: (F,) bool, at least one frame of every segment.
+            salient: (F,) int64, salient tokens of the segment that the frame lies in; the first frames get one more.
+            anchors: (F,) int64, its anchors; the last anchor frames get one more.
+            most: an upper bound of a frame's anchors.
+        """
+        frames, first = self.clips.frames, self.clips.first
+        one = receives.long()
+        before = one.cumsum(0) - one
+        place = before - before[first]
+        users = self.clips.sums(one)
+        sites = -(-users // self.stride)
+        from_last = users - 1 - place
+        is_site = receives & (from_last % self.stride == 0)
+        order = from_last // self.stride
+        quota_salient = torch.where(receives, salient // users + (place < salient % users), 0)
+        quota_anchors = torch.where(is_site, anchors // sites + (order < anchors % sites), 0)
 
-    width = host_bound(sites, -(-frames // stride))
-    table = torch.full((frames, width + 1), frames, device=one.device)
-    frame = torch.arange(frames, device=one.device)
-    table[clips.first, torch.where(is_site, order, width)] = frame
-    return Quota(quota_salient, quota_anchors, most, table[clips.first, :width])
+        width = host_bound(sites, -(-frames // self.stride))
+        table = torch.full((frames, width + 1), frames, device=one.device)
+        table[first, torch.where(is_site, order, width)] = torch.arange(frames, device=one.device)
+        return Quota(quota_salient, quota_anchors, most, table[first, :width])

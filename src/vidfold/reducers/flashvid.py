@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -12,12 +11,13 @@ from torch import Tensor
 
 from vidfold.checks import check_choice, check_count, check_positive, check_ratio, check_threshold, setting
 from vidfold.clips import Clips
-from vidfold.linear import Mix, counts, sum_rows
+from vidfold.linear import Mix, counts
 from vidfold.ops.clusters import density_peaks
+from vidfold.ops.components import roots
 from vidfold.ops.ranks import reading_order
 from vidfold.ops.shares import apportion, evenly
-from vidfold.reducers.base import PublishedReducer, given, select
-from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments, roots
+from vidfold.reducers.base import PublishedReducer, given
+from vidfold.reducers.flashvid_stages import diverse, likest_before, ranks_in_segments
 from vidfold.segments import DySeg
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -104,10 +104,11 @@ class FlashVID(PublishedReducer):
             order = reading_order(selected | clusters.centre, total)
             return mix.keep(order).reduction(tokens, pooled, order, weights=weights)
         again, order = reading_order(selected, None), reading_order(clusters.centre, None)
-        return _layers(
-            select(tokens, again.repeat_interleave(chosen.flatten()[again]), weights=False),
-            mix.keep(order).reduction(tokens, pooled, order, weights=False),
-        )
+        again = again.repeat_interleave(chosen.flatten()[again])
+        # Tokens of both may stand on the same cell.
+        rows = torch.cat([pooled.flatten(0, 1)[again], mix.keep(order)(pooled.flatten(0, 1))])
+        places, by_place = torch.cat([again, order]).sort(stable=True)
+        return Reduction.of(tokens, rows[by_place], places // cells, places % cells)
 
     def _budget(self, tokens: VideoTokens, total: int | None) -> tuple[Tensor, int]:
         """Tokens of each frame (F,), and the most that ADTS selects in one."""
@@ -122,7 +123,7 @@ class FlashVID(PublishedReducer):
         attention = given(tokens, "deep")
         if self.selection == "attn_div":
             return attention
-        mean = _of_segments(pooled.mean(1), clips) / clips.length[:, None]
+        mean = clips.sums(pooled.mean(1)) / clips.length[:, None]
         relevance = (pooled @ mean[:, :, None])[:, :, 0]
         return attention * (relevance if self.original else relevance.clamp_min(0))
 
@@ -131,9 +132,11 @@ class FlashVID(PublishedReducer):
         similarity, cell = likest_before(pooled, free, clips)
         joins = similarity > self._threshold(similarity, budget, clips)
         if not self.original:
-            room = _of_segments(free.sum(1) - left, clips)
+            room = clips.sums(free.sum(1) - left)
             joins &= ranks_in_segments(similarity, clips)[0] < room[:, None]
-        parent, root = roots(joins, cell)
+        index = torch.arange(joins.numel(), device=joins.device).view_as(joins)
+        parent = torch.where(joins, cell + index[:, :1] - joins.shape[1], index).flatten()
+        root = roots(parent, len(joins) - 1)
         if not self.original:
             return Mix.means(root, len(root)), free & ~joins
         # Of a root's occurrences as a parent one is its own.
@@ -146,7 +149,7 @@ class FlashVID(PublishedReducer):
             return self.temporal_threshold
         cells = similarity.shape[1]
         spare = clips.length * (cells - budget)
-        joining = _of_segments((similarity > self.temporal_threshold).sum(1), clips)
+        joining = clips.sums((similarity > self.temporal_threshold).sum(1))
         by_segment = ranks_in_segments(similarity, clips)[1]
         edge = by_segment[clips.first * cells + (spare - 1).clamp_min(0)].clamp_min(self.temporal_threshold)
         return torch.where(joining > spare, edge, self.temporal_threshold)[:, None]
@@ -157,24 +160,5 @@ class FlashVID(PublishedReducer):
         if not self.original:
             totals = torch.zeros_like(left).scatter_add_(0, clips.first, left)
             return apportion(totals, torch.where(clips.first == frame[:, None], trees, 0)).sum(0)
-        ratio = _of_segments(left, clips) / _of_segments(trees, clips).double()
+        ratio = clips.sums(left) / clips.sums(trees).double()
         return torch.where(ratio < 1, (trees * ratio).ceil().long(), trees)
-
-
-def _of_segments(values: Tensor, clips: Clips) -> Tensor:
-    """Sums of per-frame values (F,) or (F, E) over the segment that each frame lies in, of the same shape."""
-    sums = sum_rows(values.view(len(values), -1), clips.clip_of, clips.most)
-    return sums[clips.clip_of].view_as(values)
-
-
-def _layers(chosen: Reduction, clusters: Reduction) -> Reduction:
-    """Two reductions of one video as one, in reading order; tokens of both may stand on the same cell."""
-    cells = chosen.grid[0] * chosen.grid[1]
-    frame, cell = torch.cat([chosen.frames, clusters.frames]), torch.cat([chosen.cells, clusters.cells])
-    order = (frame * cells + cell).argsort(stable=True)
-    return dataclasses.replace(
-        chosen,
-        tokens=torch.cat([chosen.tokens, clusters.tokens])[order],
-        frames=frame[order],
-        cells=cell[order],
-    )

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from vidfold.clips import Clips
 from vidfold.ops.cover import farthest
-from vidfold.ops.ranks import inverse
+from vidfold.ops.ranks import inverse, order_within
 
 
 def diverse(pooled: Tensor, weight: Tensor, count: Tensor, most: int, *, repeats: bool = False) -> Tensor:
@@ -72,25 +72,5 @@ def ranks_in_segments(similarity: Tensor, clips: Clips) -> tuple[Tensor, Tensor]
     """
     flat = similarity.flatten()
     segment = clips.first[:, None].expand_as(similarity).flatten()
-    order = flat.argsort(descending=True, stable=True)
-    order = order[segment[order].argsort(stable=True)]
+    order = order_within(segment, flat)
     return inverse(order).view_as(similarity) - clips.first[:, None] * similarity.shape[1], flat[order]
-
-
-def roots(joins: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """The trees that tokens make by joining one of the frame before.
-
-    Args:
-        joins: (F, N) bool, tokens that join another; none in the first frame.
-        cell: (F, N) int64, the cell of the frame before that they join.
-
-    Returns:
-        Flat indices (F*N,) of each token's parent and of the root of its tree, its own where it joins none.
-    """
-    frames, cells = joins.shape
-    index = torch.arange(frames * cells, device=joins.device).view(frames, cells)
-    parent = torch.where(joins, cell + index[:, :1] - cells, index).flatten()
-    root = parent
-    for _ in range((frames - 1).bit_length()):  # each round doubles the generations
-        root = root[root]
-    return parent, root

@@ -11,11 +11,12 @@ from torch.nn import functional
 from vidfold.checks import check_count, check_positive, check_ratio, check_weight, setting
 from vidfold.linear import Mix, sum_rows
 from vidfold.ops import cover as coverage
+from vidfold.ops.components import roots
 from vidfold.ops.ranks import by_first_member, descending_rank, gather_rows, inverse
 from vidfold.ops.shares import on_host
 from vidfold.reducers.base import PublishedReducer, given
 from vidfold.tokens import Grid, Reduction, VideoTokens
-from vidfold.transport import grid_distance, sinkhorn
+from vidfold.transport import grid_distance, grid_positions, sinkhorn
 
 _ROUNDS = 16
 
@@ -105,14 +106,12 @@ class OTTVid(PublishedReducer):
             parents = own.clone()
             parents[1:] = torch.where(joins & ~too_dear, own[:-1].gather(1, partner), own[1:])
             dropped[1:] = joins & too_dear
-        roots = parents.flatten()
-        for _ in range((frames - 1).bit_length()):
-            roots = roots[roots]
+        root = roots(parents.flatten(), frames - 1)
 
         groups, total = frames * chosen, self.count(frames, cells)
         labels = torch.full((frames * cells,), groups, device=device)
         flat = (places + cells * torch.arange(frames, device=device)[:, None]).flatten()
-        labels[flat] = torch.where(dropped.flatten()[roots], groups, roots)
+        labels[flat] = torch.where(dropped.flatten()[root], groups, root)
         labels, first = by_first_member(labels, groups)
         mix = Mix.means(labels.clamp_max(total), total)
         return mix.reduction(tokens, tokens.pooled().float(), first[:total], weights=weights)
@@ -137,7 +136,7 @@ class OTTVid(PublishedReducer):
         cosine = chosen[:-1] @ chosen[1:].transpose(1, 2)
         stillness = (unit[:-1] * unit[1:]).sum(2).mean(1)
         feature_weight = (0.5 + 0.5 * (1 - stillness).clamp(0, 1))[:, None, None]
-        positions = _positions(places, grid)
+        positions = grid_positions(places, grid)
         distance = grid_distance(positions[:-1], positions[1:]) / 2**0.5
         return feature_weight * (1 - cosine.clamp_min(0)) + (1 - feature_weight) * distance
 
@@ -197,10 +196,3 @@ def _distribution(weight: Tensor) -> Tensor:
     """Weights (F, N) that sum to 1 in each frame; equal ones where all are 0."""
     total = weight.sum(1, keepdim=True)
     return torch.where(total > 0, weight / total, 1 / weight.shape[1])
-
-
-def _positions(places: Tensor, grid: Grid) -> Tensor:
-    """Positions (F, Ks, 2) of cells read as those of ``grid``, which may be smaller than their own."""
-    height, width = grid
-    column, row = (places % width).float(), (places // width).float()
-    return torch.stack([column / max(width - 1, 1), row / max(height - 1, 1)], dim=-1)

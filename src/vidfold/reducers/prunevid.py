@@ -98,7 +98,7 @@ def contiguous(labels: Tensor) -> Clips:
     """
     frames, device = len(labels), labels.device
     index = torch.arange(frames, device=device)
-    length = _run_lengths(labels)
+    length = _runs(labels).length
     longest = torch.zeros_like(labels).scatter_reduce_(0, labels, length, "amax")[labels]
     stays = (length == longest) & (length > 1)
 
@@ -114,18 +114,12 @@ def contiguous(labels: Tensor) -> Clips:
         label = torch.where(stays[frame], labels[frame], torch.where(goes_right, right[frame], before))
         result[frame] = label
         run = torch.where(label == before, run + 1, 1)
-    return Clips.beginning(_changes(result))
+    return _runs(result)
 
 
-def _changes(labels: Tensor) -> Tensor:
-    """Whether each frame (F,) begins a run of equal labels."""
-    return functional.pad(labels[1:] != labels[:-1], (1, 0), value=True)
-
-
-def _run_lengths(labels: Tensor) -> Tensor:
-    """Length (F,) of the run of equal labels that each frame lies in."""
-    run = _changes(labels).cumsum(0) - 1
-    return torch.zeros_like(labels).scatter_add_(0, run, torch.ones_like(labels))[run]
+def _runs(labels: Tensor) -> Clips:
+    """The runs of equal labels of frames (F,)."""
+    return Clips.beginning(functional.pad(labels[1:] != labels[:-1], (1, 0), value=True))
 
 
 def _steadiness(pooled: Tensor, clips: Clips) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,7 +10,8 @@ from torch.nn import functional
 
 from vidfold.checks import check_count, setting
 from vidfold.linear import Mix, sum_rows
-from vidfold.ops.ranks import by_first_member, first_members
+from vidfold.ops.ranks import by_first_member, first_members, inverse
+from vidfold.ops.shares import evenly
 from vidfold.reducers.base import PublishedReducer, given
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -52,14 +52,13 @@ class ToMe(PublishedReducer):
         frames, device = tokens.frames, tokens.features.device
         total = self.count(frames, tokens.cells)
         keys = given(tokens, "keys")
-        before = [total * frame // frames for frame in range(frames + 1)]
-        shares = [after - start for start, after in pairwise(before)]
+        shares = evenly(total, frames)
+        before = shares.cumsum(0) - shares
 
         labels = torch.full((frames, tokens.cells), total, device=device)
-        for share in sorted(set(shares) - {0}):
-            own = [frame for frame in range(frames) if shares[frame] == share]
-            offset = torch.tensor([before[frame] for frame in own], device=device)
-            index = torch.tensor(own, device=device)
+        for share in {total // frames, -(-total // frames)} - {0}:
+            frame = (shares == share).nonzero()[:, 0]
+            index, offset = frame.to(device), before[frame].to(device)
             labels[index] = merge_pairs(keys[index], share, by_similarity=self.original) + offset[:, None]
         flat = labels.flatten()
         if self.original:
@@ -101,15 +100,12 @@ def _step(sums: Tensor, merges: int, by_similarity: bool) -> tuple[Tensor, Tenso
     founder = torch.arange(left, device=sums.device).repeat(batch, 1).scatter_(1, 2 * merging, partner)
     if by_similarity:
         odd = torch.arange(1, left, 2, device=sums.device).expand(batch, -1)
-        founders = torch.cat([2 * order[:, merges:], odd], dim=1)
+        founders = torch.cat([2 * order[:, merges:], odd, 2 * merging], dim=1)
     else:
         place = torch.arange(left, device=sums.device).expand(batch, -1)
         first = torch.full_like(founder, left).scatter_reduce_(1, founder, place, "amin")
-        founders = first.argsort(dim=1, stable=True)[:, : left - merges]
-    slots = torch.empty_like(founder).scatter_(
-        1, founders, torch.arange(left - merges, device=sums.device).expand(batch, -1)
-    )
-    slots = slots.gather(1, founder)
+        founders = first.argsort(dim=1, stable=True)
+    slots = inverse(founders).gather(1, founder)
     rows = slots + (left - merges) * torch.arange(batch, device=sums.device)[:, None]
     merged = sum_rows(sums.flatten(0, 1), rows.flatten(), batch * (left - merges))
     return merged.view(batch, left - merges, width), slots

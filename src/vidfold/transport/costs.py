@@ -40,12 +40,11 @@ def cosine(tokens: Tensor, anchors: Tensor) -> Tensor:
     return (1 - products / lengths).clamp_min(0)
 
 
-def grid_positions(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:
-    """Positions (x, y) in [0, 1] of a row-major grid, (H*W, 2) float32; a side of one cell lies at 0."""
+def grid_positions(cells: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Positions (x, y) in [0, 1] of cells (...) int64 of a row-major grid, (..., 2) float32; 0 on a side of one."""
     height, width = grid
-    y = torch.arange(height, device=device, dtype=torch.float32) / max(height - 1, 1)
-    x = torch.arange(width, device=device, dtype=torch.float32) / max(width - 1, 1)
-    return torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=-1)
+    column, row = (cells % width).float(), (cells // width).float()
+    return torch.stack([column / max(width - 1, 1), row / max(height - 1, 1)], dim=-1)
 
 
 def grid_distance(positions: Tensor, others: Tensor) -> Tensor:

@@ -246,20 +246,7 @@ def solve(
 
 
 @solve.register_fake
-def _(
-    cost: Tensor,
-    row_mass: Tensor,
-    column_mass: Tensor,
-    epsilon: float,
-    log_domain: bool,
-    iterations: int,
-    tolerance: float,
-    relaxation: float | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _outputs(cost)
-
-
-def _outputs(cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _outputs(cost: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
     batch = cost.shape[0]
     plan = torch.empty(cost.shape, dtype=torch.float32, device=cost.device)
     return plan, plan.new_empty(batch), plan.new_empty(batch, dtype=torch.int64)

@@ -25,7 +25,6 @@ def solve(
     cost: Tensor,
     row_mass: Tensor,
     column_mass: Tensor,
-    *,
     epsilon: float,
     log_domain: bool,
     iterations: int,

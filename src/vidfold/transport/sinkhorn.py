@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vidfold.checks import check_count, check_positive, check_weight
 from vidfold.transport import scaling
 from vidfold.transport.scaling import MOST_RELAXED
 
@@ -98,21 +99,13 @@ def sinkhorn(
     if span is None:
         span = _span(cost, a, b)
     log_domain = not span / epsilon <= _SAFE_EXPONENT
+    problem = cost, a, b, epsilon, log_domain, iterations, tolerance, relaxation
     if fused:
         from vidfold.transport import kernels
 
-        plan, error, used = kernels.solve(cost, a, b, epsilon, log_domain, iterations, tolerance, relaxation)
+        plan, error, used = kernels.solve(*problem)
     else:
-        plan, error, used = scaling.solve(
-            cost,
-            a,
-            b,
-            epsilon=epsilon,
-            log_domain=log_domain,
-            iterations=iterations,
-            tolerance=tolerance,
-            relaxation=relaxation,
-        )
+        plan, error, used = scaling.solve(*problem)
     return Transport(plan, error, used, error <= tolerance)
 
 
@@ -174,12 +167,9 @@ def _check(
         raise ValueError(
             f"cost must be a floating point (B, M, N) tensor, none of them 0, got {tuple(cost.shape)} {cost.dtype}"
         )
-    if not epsilon > 0:
-        raise ValueError(f"epsilon must be positive, got {epsilon!r}")
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations!r}")
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance must not be negative, got {tolerance!r}")
+    check_positive("epsilon", epsilon)
+    check_count("iterations", iterations)
+    check_weight("tolerance", tolerance)
     if relaxation is not None and not 1 <= relaxation <= MOST_RELAXED:
         raise ValueError(f"relaxation must be None or in [1, {MOST_RELAXED}], got {relaxation!r}")
     batch, rows, columns = cost.shape

@@ -196,7 +196,7 @@ def test_no_host_sync(settings):
         ({"keep": -0.1}, r"keep must be in \[0, 1\], got -0.1"),
         ({"windows": 0}, "windows must be a whole number"),
         ({"epsilon": 0.0}, "epsilon must be positive"),
-        ({"epsilon": "x"}, "epsilon must be a finite number of at least 0, got 'x'"),
+        ({"epsilon": "x"}, "epsilon must be a finite number above 0, got 'x'"),
         ({"merge": "pixels"}, "merge must be 'language' or 'encoder', got 'pixels'"),
         ({"intra_scale": -1.0}, "intra_scale must be a finite number"),
         ({"intra_scale": "all"}, "intra_scale must be .*got 'all'"),

@@ -57,19 +57,20 @@ def uniform_mass(members: Tensor, weight: Tensor | None = None) -> Tensor:
     return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
 
 
-def absorbing(sent: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted means of each anchor and what is sent to it, as a matrix (AOT, eq. 7 with anchors of mass 1).
+def absorbing(sent: Tensor, anchors: Tensor, own: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    """Weighted means of each anchor and what is sent to it, as a matrix (AOT, eq. 7).
 
     Args:
         sent: (F, S, n), mass that each token sends to each anchor, not negative; anchors send nothing.
         anchors: (F, n) int64, the token each anchor is.
+        own: (F, n) or a number, what each anchor weighs itself, positive.
 
     Returns:
         The matrix (F, n, S) with rows of sum 1, and the mass (F, n) of each anchor afterwards.
     """
-    mass = 1 + sent.sum(1)
+    mass = own + sent.sum(1)
     mix = (sent / mass[:, None]).transpose(1, 2)
-    return mix.scatter(2, anchors[:, :, None], (1 / mass)[:, :, None]), mass
+    return mix.scatter(2, anchors[:, :, None], (own / mass)[:, :, None]), mass
 
 
 def pooling_matrix(tokens: VideoTokens) -> Tensor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from vidfold.clips import Clips
+from vidfold.clips import Clips, Segmenter
 from vidfold.reducers.base import BudgetedReducer
+from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
 
 CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
@@ -19,11 +20,23 @@ CPU_BLOCK, DEVICE_BLOCK = 1 << 23, 1 << 28
 
 @dataclass(frozen=True)
 class ClipwiseReducer(BudgetedReducer):
-    """A method that keeps tokens in proportion to frames and in which no clip depends on another."""
+    """A method that keeps tokens in proportion to frames and in which no clip depends on another.
 
-    @abstractmethod
-    def clips(self, tokens: VideoTokens) -> Clips:
-        """The clips of one video."""
+    Attributes:
+        clip: frames a clip, for uniform segments; the last clip takes what is left. None: the method's own choice.
+        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs.
+    """
+
+    clip: int | None = field(default=None, kw_only=True)
+    segments: Segmenter | Sequence[tuple[int, int]] | str = field(default="uniform", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.cut(frames=1)
+
+    def cut(self, frames: int) -> Segmenter:
+        """What cuts a video of F frames into clips."""
+        return segmenter(self.segments, self.clip)
 
     @abstractmethod
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
@@ -47,7 +60,7 @@ class ClipwiseReducer(BudgetedReducer):
             for at in range(0, len(indices), size):
                 part = indices[at : at + size]
                 same = [videos[index] for index in part]
-                clips = Clips.joined([self.clips(video) for video in same])
+                clips = Clips.joined([self.cut(video.frames)(video) for video in same])
                 total = len(same) * self.count(first.frames, first.cells)
                 whole = self.fold(_joined(same), clips, total, weights=weights)
                 folded.update(zip(part, _split(whole, len(same)), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from vidfold.checks import check_count, check_positive, check_weight, setting
 from vidfold.clips import Clips, Segmenter
 from vidfold.ops import cover
 from vidfold.ops.ranks import gather_rows
+from vidfold.ops.shares import kept_tokens
 from vidfold.reducers.aot import phases
 from vidfold.reducers.aot.absorb import absorbing
 from vidfold.reducers.aot.clipwise import ClipwiseReducer, block_size
@@ -21,7 +21,7 @@ from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference
 from vidfold.reducers.aot.saliency import saliency
 from vidfold.reducers.base import given
-from vidfold.segments import segmenter
+from vidfold.segments import Uniform
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import partial
 
@@ -52,10 +52,10 @@ class AOT(ClipwiseReducer):
 
     Attributes:
         candidates: candidates a frame, as a multiple of K / F, at least 1; None: all tokens.
-        clip: frames a clip, for uniform segments; the last clip takes what is left. None: about 1 / retention, so that
-            a clip keeps one frame's worth of tokens, and all clips nearly alike.
-        segments: "uniform", "dynamic", "optimal", a segmenter, or (start, length) pairs. Where clips have very unequal
-            lengths, as those found in the content do, the device is asked once how many there are.
+        clip: frames a clip; None: about 1 / retention, so that a clip keeps one frame's worth of tokens, and all clips
+            nearly alike.
+        segments: see `ClipwiseReducer`. Where clips have very unequal lengths, as those found in the content do, the
+            device is asked once how many there are.
         epsilon: entropic regularisation of both phases, in units of the mean cost, as are the caps.
         intra_cap: largest cost at which phase I moves anything.
         inter_cap: the same in phase II.
@@ -64,8 +64,6 @@ class AOT(ClipwiseReducer):
     """
 
     candidates: float | None = setting(4.0, check_weight, optional=True)
-    clip: int | None = None
-    segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
     epsilon: float = setting(1 / 6, check_positive)
     intra_cap: float = setting(1 / 3, check_weight)
     inter_cap: float = setting(1.0, check_weight)
@@ -85,7 +83,6 @@ class AOT(ClipwiseReducer):
         super().__post_init__()
         if self.candidates is not None and self.candidates < 1:
             raise ValueError(f"candidates must be None or at least 1, got {self.candidates!r}")
-        self.cut(frames=1)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -94,10 +91,9 @@ class AOT(ClipwiseReducer):
 
     def cut(self, frames: int) -> Segmenter:
         """What cuts a video of F frames into clips."""
-        clip = self.clip
-        if clip is None and self.segments == "uniform":
-            clip = math.ceil(frames / max(1, math.floor(self.retention * frames + 0.5)))
-        return segmenter(self.segments, clip)
+        if self.clip is None and self.segments == "uniform":
+            return Uniform(math.ceil(frames / kept_tokens(self.retention, frames, 1)))
+        return super().cut(frames)
 
     def choose(self, tokens: VideoTokens, frames: slice, cost: Tensor, weight: Tensor, count: int) -> Tensor:
         """Candidates of some frames of a video.
@@ -130,21 +126,18 @@ class AOT(ClipwiseReducer):
         """Mass (B, M, N) that each token sends to each receiver; the arguments are those of `partial`."""
         return partial(cost, mass, receivers, epsilon=self.epsilon, price=PRICE, cap=cap).plan
 
-    def clips(self, tokens: VideoTokens) -> Clips:
-        """The clips of one video."""
-        return self.cut(tokens.frames)(tokens)
-
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
         """Fold one or more videos, given as one, to ``total`` tokens."""
         clips = clips.compact()
         found = self._candidates(tokens, total, weights)
         support = self._support(found, clips, total)
-        mass = clips.rows(found.mass) * phases.rows_there(clips, found.cells.shape[1])
+        mass = clips.rows(found.mass)
+        present = phases.rows_there(clips, found.cells.shape[1])
         # Where a clip has fewer rows than are chosen, the order names some of them again: these do not count.
         kept = torch.zeros_like(mass).scatter_add_(1, support.order, support.take.to(mass.dtype))
-        sent = self.send(support.columns, mass * (kept == 0), support.take, self.inter_cap)
-        rows, mix = phases.merged(found, clips, support, sent)
-        return phases.emitted(tokens, found, clips, support, rows, mix, total)
+        sent = self.send(support.columns, mass * (present & (kept == 0)), support.take, self.inter_cap)
+        mix, _ = absorbing(sent, support.order, mass.gather(1, support.order))
+        return phases.emitted(tokens, found, clips, support, mix, total)
 
     def _candidates(self, tokens: VideoTokens, total: int, weights: bool) -> Candidates:
         """Phase I, some frames at a time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,14 +10,13 @@ import torch
 from torch import Tensor
 
 from vidfold.checks import check_choice, check_count, check_positive, check_ratio, check_weight, setting
-from vidfold.clips import Clips, Segmenter
+from vidfold.clips import Clips
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
 from vidfold.reducers.aot.absorb import pooling_matrix, surviving
 from vidfold.reducers.aot.clipwise import ClipwiseReducer, block_size
 from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
 from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_frames, strongest_cells
-from vidfold.segments import segmenter
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import Transport, sinkhorn
 
@@ -42,8 +40,8 @@ class AOTPaper(ClipwiseReducer):
             None: sqrt(retention), which gives 0.32, 0.45 and 0.5, and 1 where all is kept.
         global_ratio: share of the anchors chosen by deep attention, in [0, 1] (paper: equal quotas).
         windows: windows along each axis for the local anchors.
-        clip: frames a clip, for uniform segments; None: 4 to 8, see `vidfold.segments.default_clip`.
-        segments: "uniform", "dynamic" (the paper's "w Dyn"), "optimal", a segmenter, or (start, length) pairs.
+        clip: frames a clip; None: 4 to 8, see `vidfold.segments.default_clip`.
+        segments: "dynamic" is the paper's "w Dyn".
         epsilon: entropic regularisation of both transports.
         iterations: of the solver at most, as in the paper; it stops when converged.
         intra_scale: mass each absorbed token brings to its anchor in phase I, the anchor's own being 1; "unit": all
@@ -63,8 +61,6 @@ class AOTPaper(ClipwiseReducer):
     keep: float | None = setting(None, check_ratio, optional=True, zero=True)
     global_ratio: float = setting(0.5, check_ratio, zero=True)
     windows: int = setting(3, check_count)
-    clip: int | None = None
-    segments: Segmenter | Sequence[tuple[int, int]] | str = "uniform"
     epsilon: float = setting(0.1, check_positive)
     iterations: int = setting(100, check_count)
     intra_scale: float | Literal["unit"] = "unit"
@@ -86,16 +82,11 @@ class AOTPaper(ClipwiseReducer):
         super().__post_init__()
         if self.intra_scale != "unit":
             check_weight("intra_scale", self.intra_scale)
-        segmenter(self.segments, self.clip)
 
     @property
     def kept_share(self) -> float:
         """`keep`, or what it is by default."""
         return math.sqrt(self.retention) if self.keep is None else self.keep
-
-    def clips(self, tokens: VideoTokens) -> Clips:
-        """The clips of one video."""
-        return segmenter(self.segments, self.clip)(tokens)
 
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
         """Fold one or more videos, given as one, to ``total`` tokens."""
@@ -209,11 +200,4 @@ class AOTPaper(ClipwiseReducer):
         if folded.shape[1] > found.width:
             marks = folded[:, found.width :]
             matrix = matrix_of(marks, start, marks.shape[1] // clips.longest, frames)
-        return Reduction(
-            tokens=folded[:, : found.width].to(tokens.features.dtype),
-            frames=frame,
-            cells=found.cells[frame, row],
-            grid=tokens.language_grid,
-            full=frames * tokens.cells,
-            weights=matrix,
-        )
+        return Reduction.of(tokens, folded[:, : found.width], frame, found.cells[frame, row], matrix)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidfold.clips import Clips
-from vidfold.ops.ranks import descending_rank, gather_rows, inverse
+from vidfold.ops.ranks import descending_rank, gather_rows, inverse, order_within
 from vidfold.reducers.aot.absorb import absorb, absorbing, nearest_shares, row_shares, uniform_mass
 from vidfold.reducers.aot.paper_budget import ClipBudget
 from vidfold.tokens import Grid
@@ -76,8 +76,8 @@ def mix_frames(
     """
     cost, span = cosine(features, gather_rows(features, anchors)), _SPAN
     if distance:
-        positions = grid_positions(grid, cost.device)
-        cost = cost + distance * grid_distance(positions, positions[anchors])
+        everywhere = torch.arange(cost.shape[1], device=cost.device)
+        cost = cost + distance * grid_distance(grid_positions(everywhere, grid), grid_positions(anchors, grid))
         span += distance * math.sqrt(2)
     has_both = (~mask).any(1, keepdim=True) & mask.any(1, keepdim=True)
     senders = uniform_mass(~mask & has_both, saliency)
@@ -93,9 +93,7 @@ def mix_frames(
 
 def strongest_cells(share: Tensor, saliency: Tensor, count: Tensor) -> Tensor:
     """The ``count`` (F,) cells of largest anchor share (F, N), of equal ones the most salient: (F, N) bool."""
-    by_saliency = saliency.argsort(dim=1, descending=True, stable=True)
-    by_share = share.gather(1, by_saliency).argsort(dim=1, descending=True, stable=True)
-    return inverse(by_saliency.gather(1, by_share)) < count[:, None]
+    return inverse(order_within(-share, saliency)) < count[:, None]
 
 
 def absorb_clips(
@@ -110,14 +108,7 @@ def absorb_clips(
 ) -> tuple[Tensor, Tensor]:
     """Phase II: the key frames' anchors absorb what later frames repeat, one step of all clips after the other.
 
-    Args:
-        found: the anchors of every frame.
-        clips: of the video.
-        budget: of each clip.
-        solve: the transport.
-        scale: mass that each absorbed token brings (lambda), times its own.
-        time_scale: sigma, in frames, of the factor 1 - exp(-gap^2 / 2 sigma^2) on the cost; 0 disables it.
-        carry_mass: whether an anchor weighs as much as it has absorbed.
+    Each absorbed token brings ``scale`` (lambda) times its own mass; the other numbers are those of `AOTPaper`.
 
     Returns:
         The merged anchors (C, n, D + marks) of each clip, and the rows (F, n) bool kept of the later frames.

@@ -94,40 +94,12 @@ def rows_there(clips: Clips, count: int) -> Tensor:
     return clips.there[:, :, None].expand(-1, -1, count).flatten(1)
 
 
-def merged(found: Candidates, clips: Clips, support: Support, sent: Tensor) -> tuple[Tensor, Tensor]:
-    """The chosen rows of each clip after they absorbed what was sent to them (AOT, eq. 7 with masses).
-
-    Args:
-        found: the candidates.
-        clips: of the video.
-        support: the chosen rows.
-        sent: (C, L * m, k) float32, mass that each row sends to each chosen one.
-
-    Returns:
-        The merged rows (C, k, D), and what they are made of, (C, k, L * m).
-    """
-    own = clips.rows(found.mass).gather(1, support.order)
-    total = (own + sent.sum(1)).clamp_min(_SHORTEST)
-    mix = (sent / total[:, None]).transpose(1, 2).scatter(2, support.order[:, :, None], (own / total)[:, :, None])
-    return mix @ clips.rows(found.values), mix
-
-
 def emitted(
-    tokens: VideoTokens, found: Candidates, clips: Clips, support: Support, rows: Tensor, mix: Tensor, total: int
+    tokens: VideoTokens, found: Candidates, clips: Clips, support: Support, mix: Tensor, total: int
 ) -> Reduction:
-    """The K tokens in order of time, then raster.
-
-    Args:
-        tokens: the video.
-        found: the candidates.
-        clips: of the video.
-        support: the chosen rows.
-        rows: (C, k, D) and
-        mix: (C, k, L * m), see `merged`.
-        total: K.
-    """
+    """The K tokens in order of time, then raster; ``mix`` (C, k, L * m) says what the chosen rows are made of."""
     count = found.cells.shape[1]
-    slot = support.order + clips.longest * count * torch.arange(len(rows), device=rows.device)[:, None]
+    slot = support.order + clips.longest * count * torch.arange(len(mix), device=mix.device)[:, None]
     first = slot.masked_fill(~support.take, _LAST).flatten().argsort(stable=True)[:total]
     slot = slot.flatten()[first]
     frame = clips.members.flatten()[slot // count]
@@ -136,11 +108,5 @@ def emitted(
         by_frame = mix.view(*mix.shape[:2], clips.longest, count)
         marks = torch.einsum("cklm,clmn->ckln", by_frame, found.mix[clips.members]).flatten(2)
         matrix = matrix_of(marks.flatten(0, 1)[first], clips.first[frame], tokens.cells, tokens.frames)
-    return Reduction(
-        tokens=rows.flatten(0, 1).index_select(0, first).to(tokens.features.dtype),
-        frames=frame,
-        cells=found.cells[frame, slot % count],
-        grid=tokens.language_grid,
-        full=tokens.frames * tokens.cells,
-        weights=matrix,
-    )
+    rows = (mix @ clips.rows(found.values)).flatten(0, 1).index_select(0, first)
+    return Reduction.of(tokens, rows, frame, found.cells[frame, slot % count], matrix)

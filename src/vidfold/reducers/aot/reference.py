@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio, check_weight, setting
-from vidfold.ops.ranks import descending_rank, window_rank
+from vidfold.ops.ranks import descending_rank, first_true, window_rank
 from vidfold.reducers.aot.absorb import pooling_matrix, surviving
 from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.reference_phases import inter_merge, intra_mix
@@ -96,7 +96,7 @@ class AOTReference(Reducer):
         index_mask = self.index_mask(shallow.float(), deep.float(), tokens.grid)
         pooled_mask = tokens.pool(index_mask.float()) >= 0.5
         most = int(pooled_mask.sum(1).max())
-        cells = pooled_mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        cells = first_true(pooled_mask, most)
         mix = surviving(pooling_matrix(tokens), cells, *intra_mix(features, index_mask, tokens.grid))
         merged = mix @ features
         if weights:
@@ -109,14 +109,7 @@ class AOTReference(Reducer):
             newline = tokens.newline is not None
             sources = tokens.features.shape[1] + newline
             matrix = matrix_of(rows.values[:, width:], rows.starts, sources, tokens.frames, newline=newline)
-        return Reduction(
-            tokens=rows.values[:, :width].to(tokens.features.dtype),
-            frames=rows.frames,
-            cells=rows.cells,
-            grid=tokens.language_grid,
-            full=tokens.frames * tokens.cells,
-            weights=matrix,
-        )
+        return Reduction.of(tokens, rows.values[:, :width], rows.frames, rows.cells, matrix)
 
     def index_mask(self, shallow: Tensor, deep: Tensor, grid: tuple[int, int]) -> Tensor:
         """Anchors of each frame on the encoder grid.

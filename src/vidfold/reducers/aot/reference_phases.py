@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.ops.ranks import gather_rows
+from vidfold.ops.ranks import first_true, gather_rows
+from vidfold.reducers.aot.absorb import absorb, absorbing, nearest_shares
 from vidfold.transport import cosine, grid_distance, grid_positions
 
 _EPSILON = 0.1
@@ -60,23 +61,17 @@ def intra_mix(features: Tensor, mask: Tensor, grid: tuple[int, int]) -> tuple[Te
         The anchors (F, T) int64 in raster order, and what each is made of when merged, (F, T, S).
     """
     total = int(mask[0].sum())
-    order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)
-    anchors, others = order[:, :total], order[:, total:]
-    mix = features.new_zeros(*anchors.shape, mask.shape[1])
+    anchors, others = first_true(mask, mask.shape[1]).tensor_split([total], dim=1)
     if total == 0 or total == mask.shape[1]:
-        return anchors, mix.scatter_(2, anchors[:, :, None], 1.0)
-    similarity = 1 - gather_rows(cosine(features, gather_rows(features, anchors)), others)
-    positions = grid_positions(grid, features.device)
-    cost = (1 - similarity) + _DISTANCE_WEIGHT * grid_distance(positions[others], positions[anchors])
-    plan, _ = sinkhorn_official((-cost / _EPSILON).exp())
-    nearest = torch.zeros_like(plan).scatter_(2, similarity.argmax(2, keepdim=True), 1.0)
-
-    # The blend of both merged anchors, (x_j + sum_i s_ij x_i) / (1 + sum_i s_ij) each.
-    moved = (1 - _NEAREST_SHARE) / (1 + plan.sum(1).clamp_min(1e-9))[:, :, None]
-    means = _NEAREST_SHARE / (1 + nearest.sum(1))[:, :, None]
-    absorbed = moved * plan.transpose(1, 2) + means * nearest.transpose(1, 2)
-    mix.scatter_(2, others[:, None, :].expand_as(absorbed), absorbed)
-    return anchors, mix.scatter_(2, anchors[:, :, None], moved + means)
+        return anchors, absorbing(features.new_zeros(*mask.shape, total), anchors)[0]
+    cost = gather_rows(cosine(features, gather_rows(features, anchors)), others)
+    distance = grid_distance(grid_positions(others, grid), grid_positions(anchors, grid))
+    plan, _ = sinkhorn_official((-(cost + _DISTANCE_WEIGHT * distance) / _EPSILON).exp())
+    nearest = nearest_shares(cost, torch.ones_like(anchors, dtype=torch.bool))
+    place = others[:, :, None].expand_as(plan)
+    sent = (features.new_zeros(*mask.shape, total).scatter_(1, place, each) for each in (plan, nearest))
+    by_plan, by_nearest = (absorbing(each, anchors)[0] for each in sent)
+    return anchors, torch.lerp(by_plan, by_nearest, _NEAREST_SHARE)
 
 
 def inter_merge(
@@ -102,9 +97,8 @@ def inter_merge(
     strongest = share.amax(1)
     # Less than the interpolated quantile is less than the value above it: no value lies between the two.
     kept = strongest < strongest.sort().values[math.ceil(keep * (len(strongest) - 1))]
-    share = share * ~kept[:, None]
-    merged = (anchors + scale * share.T @ tokens) / (1 + scale * share.sum(0)[:, None])
-    return kept, merged
+    merged, _ = absorb(anchors[None], tokens[None], (scale * share * ~kept[:, None])[None])
+    return kept, merged[0]
 
 
 def _inter_plan(anchors: Tensor, tokens: Tensor, gap: int) -> Tensor:
