@@ -6,7 +6,7 @@ from vidfold import fold, models
 from vidfold.bench import Reference, Scenes, quality
 from vidfold.bench.pictures import draw
 from vidfold.reducers import METHODS
-from vidfold.reducers.fastv import FastV
+from vidfold.reducers.inner import FastV
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from transformers import CompileConfig, DynamicCache, StaticCache
 from tests.folding.test_handle import FULL, image, row, shape_of, two_rows
 from tests.models import builders, oracles
 from vidfold import Identity, Random, fold
-from vidfold.reducers.fastv import FastV
-from vidfold.reducers.pyramiddrop import PyramidDrop
+from vidfold.reducers.inner import FastV, PyramidDrop
 
 # Without a cache, whole prompts are read at every step: an answer must not hold places of a video.
 PLAIN = {"min_new_tokens": 5, "max_new_tokens": 5, "suppress_tokens": oracles.NEVER}

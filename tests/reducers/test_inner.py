@@ -2,8 +2,7 @@ import pytest
 
 from tests.conftest import make_video
 from vidfold.drops import Drop
-from vidfold.reducers.fastv import FastV
-from vidfold.reducers.pyramiddrop import PyramidDrop
+from vidfold.reducers.inner import FastV, PyramidDrop
 
 
 def test_fastv_ranks_with_the_layer_before_the_drop():

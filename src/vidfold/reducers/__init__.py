@@ -12,14 +12,12 @@ from vidfold.reducers.baselines import AveragePool, Identity, Random, SpacetimeG
 from vidfold.reducers.diverse import Diverse, DivPrune
 from vidfold.reducers.dycoke import DyCoke
 from vidfold.reducers.evs import EVS
-from vidfold.reducers.fastv import FastV
 from vidfold.reducers.fastvid import FastVID
 from vidfold.reducers.flashvid import FlashVID
 from vidfold.reducers.holitom import HoliTom
-from vidfold.reducers.inner import InnerReducer
+from vidfold.reducers.inner import FastV, InnerReducer, PyramidDrop
 from vidfold.reducers.ottvid import OTTVid
 from vidfold.reducers.prunevid import PruneVid
-from vidfold.reducers.pyramiddrop import PyramidDrop
 from vidfold.reducers.scissor import LLaVAScissor
 from vidfold.reducers.simplecluster import SimpleCluster
 from vidfold.reducers.tome import ToMe

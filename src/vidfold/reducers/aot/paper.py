@@ -9,22 +9,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_choice, check_count, check_positive, check_ratio, check_weight, setting
+from vidfold.checks import check_choice, check_count, check_ratio, setting
 from vidfold.clips import Clips
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
 from vidfold.reducers.aot.absorb import pooling_matrix, surviving
-from vidfold.reducers.aot.clipwise import ClipwiseReducer, block_size
+from vidfold.reducers.aot.clipwise import block_size
 from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
-from vidfold.reducers.aot.paper_phases import Candidates, absorb_clips, mix_frames, strongest_cells
+from vidfold.reducers.aot.paper_phases import Candidates, PaperPhases, strongest_cells
 from vidfold.tokens import Reduction, VideoTokens
-from vidfold.transport import Transport, sinkhorn
 
 Stage = Literal["language", "encoder"]
 
 
 @dataclass(frozen=True)
-class AOTPaper(ClipwiseReducer):
+class AOTPaper(PaperPhases):
     """Anchors + Optimal Transport (CVPR 2026, arXiv 2603.01400) with an exact budget, for any video.
 
     Phase I: in each frame, local anchors (most attended of each window in a shallow layer) and global ones (most
@@ -61,27 +60,13 @@ class AOTPaper(ClipwiseReducer):
     keep: float | None = setting(None, check_ratio, optional=True, zero=True)
     global_ratio: float = setting(0.5, check_ratio, zero=True)
     windows: int = setting(3, check_count)
-    epsilon: float = setting(0.1, check_positive)
-    iterations: int = setting(100, check_count)
-    intra_scale: float | Literal["unit"] = "unit"
-    inter_scale: float = setting(1.0, check_weight)
-    distance: float = setting(0.0, check_weight)
-    nearest: float = setting(0.0, check_ratio, zero=True)
     merge: Stage = setting("language", check_choice, of=Stage)
     repeat_key: bool = False
-    time_scale: float = setting(0.0, check_weight)
-    carry_mass: bool = False
-    saliency_mass: bool = False
 
     name = "aot-paper"
     published = "AOT, CVPR 2026, arXiv 2603.01400"
     idea = "attention anchors absorb the rest by transport, in the frame, then along the clip; exact count"
     needs = frozenset({"shallow", "deep"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.intra_scale != "unit":
-            check_weight("intra_scale", self.intra_scale)
 
     @property
     def kept_share(self) -> float:
@@ -92,19 +77,8 @@ class AOTPaper(ClipwiseReducer):
         """Fold one or more videos, given as one, to ``total`` tokens."""
         budget = clip_budget(total, tokens.cells, clips, self.kept_share, self.repeat_key)
         found = self._candidates(tokens, clips, budget, weights)
-        merged, kept = absorb_clips(
-            found,
-            clips,
-            budget,
-            self._solve,
-            scale=self.inter_scale,
-            time_scale=self.time_scale,
-            carry_mass=self.carry_mass,
-        )
+        merged, kept = self.absorb_clips(found, clips, budget)
         return self._emitted(tokens, clips, budget, found, merged, kept, total)
-
-    def _solve(self, cost: Tensor, senders: Tensor, receivers: Tensor, *, span: float) -> Transport:
-        return sinkhorn(cost, senders, receivers, epsilon=self.epsilon, span=span, iterations=self.iterations)
 
     def _candidates(self, tokens: VideoTokens, clips: Clips, budget: ClipBudget, weights: bool) -> Candidates:
         """Phase I, some frames at a time."""
@@ -118,7 +92,7 @@ class AOTPaper(ClipwiseReducer):
         mix, merged, valid, cells, mass, saliency = (torch.cat(parts) for parts in zip(*found, strict=True))
         if weights:
             merged = torch.cat([merged, spread(mix, clips.position, clips.longest)], dim=2)
-        return Candidates(merged, width, valid, cells, mass, saliency if self.saliency_mass else None)
+        return Candidates(merged, width, valid, cells, mass, saliency)
 
     def _merged(
         self, tokens: VideoTokens, frames: slice, per_frame: Tensor, most: int
@@ -143,18 +117,7 @@ class AOTPaper(ClipwiseReducer):
         mask = local_and_global(shallow, deep, grid, local, chosen, self.windows)
         anchors = first_true(mask, bound)
         valid = mask.gather(1, anchors)
-        mix, mass = mix_frames(
-            features,
-            mask,
-            anchors,
-            valid,
-            grid,
-            self._solve,
-            scale=None if self.intra_scale == "unit" else self.intra_scale,
-            distance=self.distance,
-            nearest=self.nearest,
-            saliency=deep if self.saliency_mass else None,
-        )
+        mix, mass = self.mix_frames(features, mask, anchors, valid, grid, deep)
         mass = mass if self.carry_mass else torch.ones_like(mass)
         if before_pooling:
             full_mass = torch.ones_like(deep).scatter(1, anchors, mass.masked_fill(~valid, 1.0))
