@@ -1,6 +1,9 @@
+from dataclasses import dataclass
+from typing import Literal
+
 import pytest
 
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import Settings, check_choice, check_count, check_positive, check_ratio, setting
 from vidfold.ops.shares import kept_tokens
 
 
@@ -21,3 +24,42 @@ def test_errors_quote_bad_ratios(value):
 def test_errors_quote_bad_counts(value):
     with pytest.raises(ValueError, match=f"clip must be a whole number of at least 1, got {value!r}"):
         check_count("clip", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "epsilon must be positive, got 0"),
+        (-1.5, "epsilon must be positive, got -1.5"),
+        (float("inf"), "epsilon must be a finite number above 0, got inf"),
+        ("x", "epsilon must be a finite number above 0, got 'x'"),
+        (True, "epsilon must be a finite number above 0, got True"),
+    ],
+)
+def test_errors_quote_numbers_that_are_not_positive(value, message):
+    with pytest.raises(ValueError, match=message):
+        check_positive("epsilon", value)
+
+
+def test_errors_name_all_choices():
+    assert check_choice("program", "ov", Literal[False, "ov", "lv"]) == "ov"
+    with pytest.raises(ValueError, match="program must be False, 'ov' or 'lv', got 'qwen'"):
+        check_choice("program", "qwen", Literal[False, "ov", "lv"])
+
+
+@dataclass(frozen=True)
+class Few(Settings):
+    share: float = setting(0.5, check_ratio, zero=True)
+    clip: int | None = setting(4, check_count, optional=True, kw_only=True, least=2)
+    free: str = "anything"
+
+
+def test_fields_are_checked_where_they_are_set():
+    assert Few() == Few(0.5, "anything", clip=4)
+    assert (Few(0).share, Few(clip=None).clip) == (0, None)
+    with pytest.raises(ValueError, match=r"share must be in .* got 2"):
+        Few(share=2)
+    with pytest.raises(ValueError, match=r"share must be a number .* got None"):
+        Few(share=None)
+    with pytest.raises(ValueError, match="clip must be a whole number of at least 2, got 1"):
+        Few(clip=1)
