@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from numbers import Real
 from typing import Any, TypeVar, get_args
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def setting(
-    default: T, check: Callable[..., Any], *, optional: bool = False, kw_only: bool = False, **limits: object
+    default: T, check: Callable[..., Any], *, optional: bool = False, kw_only: Any = MISSING, **limits: object
 ) -> T:
     """A field of `Settings` that is checked when it is set.
 
@@ -20,7 +20,7 @@ def setting(
         default: its default value.
         check: one of the checks of this file.
         optional: whether None is allowed, too.
-        kw_only: whether the field can only be given by name.
+        kw_only: whether the field can only be given by name; as the class has it by default.
         limits: further arguments of the check.
     """
     return field(default=default, kw_only=kw_only, metadata={"check": check, "optional": optional, "limits": limits})
@@ -91,9 +91,9 @@ def check_positive(name: str, value: object) -> float:
     Raises:
         ValueError: it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not -math.inf < float(value) < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
-    if value <= 0:
+    if float(value) <= 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
     return float(value)
 

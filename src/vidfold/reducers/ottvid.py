@@ -89,7 +89,9 @@ class OTTVid(PublishedReducer):
         frames, cells, device = tokens.frames, tokens.cells, tokens.features.device
         chosen, merges, cap = self.plan(frames, cells)
         unit = functional.normalize(tokens.pooled().float(), dim=-1)
-        saliency = _distribution(given(tokens, "deep"))
+        saliency = given(tokens, "deep")
+        attended = saliency.sum(1, keepdim=True)
+        saliency = torch.where(attended > 0, saliency / attended, 1 / cells)
         similarity = unit @ unit.transpose(1, 2)
         places = torch.arange(cells, device=device).expand(frames, cells)
         if chosen < cells:
@@ -190,9 +192,3 @@ def merge_budgets(cost: Tensor, merges: int, cap: int, temperature: float) -> Te
     room = (cap - budget)[order]
     rest = (left - (room.cumsum(0) - room)).clamp_min(0)
     return budget + torch.minimum(room, rest)[inverse(order)]
-
-
-def _distribution(weight: Tensor) -> Tensor:
-    """Weights (F, N) that sum to 1 in each frame; equal ones where all are 0."""
-    total = weight.sum(1, keepdim=True)
-    return torch.where(total > 0, weight / total, 1 / weight.shape[1])

@@ -99,13 +99,8 @@ def rotated(features: Tensor, grid: tuple[int, int], theta: float) -> Tensor:
     channel of a part is not rotated. Pairs are interleaved, coordinates are plain indices.
     """
     frames, cells, width = features.shape
-    device = features.device
-    cell = torch.arange(cells, device=device)
-    coordinates = (
-        torch.arange(frames, device=device)[:, None].expand(frames, cells),
-        (cell // grid[1]).expand(frames, cells),
-        (cell % grid[1]).expand(frames, cells),
-    )
+    frame, cell = (torch.arange(count, device=features.device) for count in (frames, cells))
+    coordinates = frame[:, None], cell // grid[1], cell % grid[1]
     second = width - 2 * (width // 3)
     third = second + width // 3
     parts = features[:, :, :second], features[:, :, second:third], features[:, :, third:]
@@ -117,7 +112,7 @@ def _rotate(part: Tensor, place: Tensor, theta: float) -> Tensor:
     if pairs == 0:
         return part
     frequency = theta ** (-torch.arange(pairs, dtype=torch.float32, device=part.device) / pairs)
-    angle = place[:, :, None] * frequency
+    angle = place[..., None] * frequency
     even, odd = part[:, :, 0 : 2 * pairs : 2], part[:, :, 1 : 2 * pairs : 2]
     turned = torch.stack([even * angle.cos() - odd * angle.sin(), even * angle.sin() + odd * angle.cos()], dim=3)
     return torch.cat([turned.flatten(2), part[:, :, 2 * pairs :]], dim=2)

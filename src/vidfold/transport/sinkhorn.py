@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidfold.checks import check_count, check_positive, check_weight
 from vidfold.transport import scaling
 from vidfold.transport.scaling import MOST_RELAXED
 
@@ -91,7 +90,8 @@ def sinkhorn(
         ValueError: a shape, device, setting or, where ``span`` is None, a cost that does not fit.
         ImportError: backend "triton" without Triton.
     """
-    batch, rows, columns = _check(cost, epsilon, iterations, tolerance, relaxation)
+    _check(cost, epsilon, iterations, tolerance, relaxation)
+    batch, rows, columns = cost.shape
     cost = cost.detach()
     a = _marginal("row_mass", row_mass, (batch, rows), cost.device)
     b = _marginal("column_mass", column_mass, (batch, columns), cost.device)
@@ -160,17 +160,16 @@ def _marginal(name: str, mass: Tensor | None, shape: tuple[int, int], device: to
     return mass.detach().float().expand(shape)
 
 
-def _check(
-    cost: Tensor, epsilon: float, iterations: int, tolerance: float, relaxation: float | None
-) -> tuple[int, int, int]:
+def _check(cost: Tensor, epsilon: float, iterations: int, tolerance: float, relaxation: float | None) -> None:
     if cost.ndim != 3 or 0 in cost.shape or not cost.is_floating_point():
         raise ValueError(
             f"cost must be a floating point (B, M, N) tensor, none of them 0, got {tuple(cost.shape)} {cost.dtype}"
         )
-    check_positive("epsilon", epsilon)
-    check_count("iterations", iterations)
-    check_weight("tolerance", tolerance)
+    if not epsilon > 0:
+        raise ValueError(f"epsilon must be positive, got {epsilon!r}")
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, got {iterations!r}")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance!r}")
     if relaxation is not None and not 1 <= relaxation <= MOST_RELAXED:
         raise ValueError(f"relaxation must be None or in [1, {MOST_RELAXED}], got {relaxation!r}")
-    batch, rows, columns = cost.shape
-    return batch, rows, columns

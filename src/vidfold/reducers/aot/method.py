@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vidfold.checks import check_count, check_positive, check_weight, setting
 from vidfold.clips import Clips, Segmenter
+from vidfold.linear import sum_rows
 from vidfold.ops import cover
 from vidfold.ops.ranks import gather_rows
 from vidfold.ops.shares import kept_tokens
@@ -170,7 +171,8 @@ class AOT(ClipwiseReducer):
 
     def _support(self, found: Candidates, clips: Clips, total: int) -> Support:
         """The choice of phase II, some clips at a time."""
-        scale = phases.mean_cost(phases.clip_means(found.means, clips))
+        sums = sum_rows(found.means, clips.clip_of, len(clips.starts))
+        scale = phases.mean_cost(sums / clips.lengths.clamp_min(1)[:, None])
         present = phases.rows_there(clips, found.cells.shape[1])
         slots = present.shape[1]
         most = min(slots, total * clips.longest // clips.frames + 1)

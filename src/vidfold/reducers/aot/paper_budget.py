@@ -51,14 +51,11 @@ def clip_budget(total: int, cells: int, clips: Clips, keep: float, repeat: bool)
     fewest = -(-share // (copies + lengths - 1).clamp_min(1))
     anchors = torch.minimum(torch.maximum((share / units + 0.5).floor().long(), fewest), share).clamp_max(cells)
     repeated = torch.minimum((copies - 1) * anchors, share - anchors)
+    of_length = {length: -(-total * length // clips.frames) for length in range(1, clips.longest + 1)}
+    most = max(int(share / (1 + (length - 1) * keep)) + 1 for length, share in of_length.items())
     return ClipBudget(
         anchors=anchors,
         repeated=repeated,
         kept=share - anchors - repeated,
-        most=max(_anchor_bound(total, clips.frames, cells, length, keep) for length in range(1, clips.longest + 1)),
+        most=min(cells, most),
     )
-
-
-def _anchor_bound(total: int, frames: int, cells: int, length: int, keep: float) -> int:
-    share = -(-total * length // frames)
-    return min(cells, int(share / (1 + (length - 1) * keep)) + 1)

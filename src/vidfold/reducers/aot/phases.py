@@ -78,12 +78,6 @@ def mean_cost(means: Tensor) -> Tensor:
     return (1 - means.square().sum(1)).clamp_min(_SMALLEST_SCALE)
 
 
-def clip_means(means: Tensor, clips: Clips) -> Tensor:
-    """Means (C, E) over the frames of each clip of values (F, E)."""
-    there = clips.there
-    return (means[clips.members] * there[:, :, None]).sum(1) / there.sum(1, keepdim=True).clamp_min(1)
-
-
 def columns_of(cost: Tensor, index: Tensor) -> Tensor:
     """Columns ``index`` (B, k) of each matrix (B, n, n): (B, n, k)."""
     return cost.gather(2, index[:, None, :].expand(-1, cost.shape[1], -1))
