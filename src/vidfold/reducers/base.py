@@ -135,6 +135,9 @@ class PublishedReducer(BudgetedReducer):
         original: whether to follow that program; every method says what it does differently.
     """
 
+    adds_up: ClassVar[bool] = False
+    """Whether that program adds tokens up, so that its weights do not sum to 1 and none are given."""
+
     original: bool = dataclasses.field(default=False, kw_only=True)
 
     @property
@@ -150,6 +153,18 @@ class PublishedReducer(BudgetedReducer):
         """
         return self.original_count(frames, cells) if self.original else super().count(frames, cells)
 
+    def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
+        """`Reducer.reduce_all`.
+
+        Raises:
+            ValueError: weights of a program that adds tokens up.
+        """
+        if self.original and self.adds_up and weights:
+            raise ValueError(
+                f"{self.name} with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"
+            )
+        return super().reduce_all(videos, weights=weights)
+
     def original_count(self, frames: int, cells: int) -> int:
         """The count in the authors' program, in methods where it does not depend on the content."""
         raise ValueError(
@@ -159,9 +174,11 @@ class PublishedReducer(BudgetedReducer):
 
 def _restored(reduction: Reduction, side: Tensor | None, scale: Tensor | None, weights: bool) -> Reduction:
     """The reduction of a video that was folded ``scale`` times as large, with its side features folded as well."""
+    largest = torch.finfo(reduction.tokens.dtype).max
     return dataclasses.replace(
         reduction,
-        tokens=reduction.tokens if scale is None else _saturated(reduction.tokens / scale),
+        # A mean of the largest numbers may round up.
+        tokens=reduction.tokens if scale is None else (reduction.tokens / scale).clamp_(-largest, largest),
         side=None if side is None else _folded(reduction, side),
         weights=reduction.weights if weights else None,
     )
@@ -189,12 +206,6 @@ def _in_range(tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
     scale = torch.exp2((math.log2(_LARGEST) - peak.frexp().exponent).clamp_max(0).to(peak.dtype))
     newline = None if tokens.newline is None else tokens.newline * scale
     return dataclasses.replace(tokens, check=False, features=features * scale, newline=newline), scale
-
-
-def _saturated(tokens: Tensor) -> Tensor:
-    """The tokens, infinite ones as the largest number of their dtype: a mean of such numbers may round up."""
-    largest = torch.finfo(tokens.dtype).max
-    return tokens.clamp_(-largest, largest)
 
 
 def given(tokens: VideoTokens, name: Field, frames: slice = slice(None)) -> Tensor:

@@ -63,14 +63,9 @@ class DivPrune(PublishedReducer):
 def farthest_first(
     tokens: VideoTokens, start: Callable[[Tensor], Tensor], total: int, *, weights: bool, repeats: bool = False
 ) -> Reduction:
-    """Keep the first token and always the one farthest (1 - cosine) from all chosen.
+    """Keep K tokens: the one that ``start`` gives of all unit tokens (S, D), then always the one farthest from those.
 
-    Args:
-        tokens: the video.
-        start: the first token, a scalar int64, of unit tokens (S, D).
-        total: K.
-        weights: also give the (K, F*N) matrix.
-        repeats: whether a token may be kept again, as happens where only copies of kept ones are left.
+    With ``repeats`` a token may be kept again, as happens where only copies of kept ones are left.
     """
     full = tokens.frames * tokens.cells
     if total == full and not repeats:

@@ -64,18 +64,11 @@ class FlashVID(PublishedReducer):
     name = "flashvid"
     published = "FlashVID, ICLR 2026 (stage before the language model)"
     idea = "diverse attended tokens of every frame; trees of alike tokens over time, clustered in each frame"
+    adds_up = True
     needs = frozenset({"deep"})
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for.
-
-        Raises:
-            ValueError: weights of the original's sums.
-        """
-        if self.original and weights:
-            raise ValueError(
-                "flashvid with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"
-            )
+        """Fold in float32; no step waits for the device unless ``weights`` or the original are asked for."""
         frames, cells = tokens.frames, tokens.cells
         full = frames * cells
         total = None if self.original else self.count(frames, cells)

@@ -68,11 +68,7 @@ class VidCom2(PublishedReducer):
 
 
 def typicality(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Similarity (F, N) of every token to the mean of the video, and to the mean of its frame.
-
-    Args:
-        features: (F, N, D) float32.
-    """
+    """Similarity (F, N) of every token (F, N, D) float32 to the mean of the video, and to the mean of its frame."""
     channels = max(1, features.shape[2] // 2)
     steady = features.flatten(0, 1).var(0, correction=0).argsort(stable=True)[:channels]
     unit = functional.normalize(features[:, :, steady], dim=-1)
@@ -85,9 +81,7 @@ def typicality(features: Tensor) -> tuple[Tensor, Tensor]:
 def frame_shares(of_video: Tensor, retention: float) -> Tensor:
     """Share (F,) of its tokens that each frame keeps, at most 1, on average about ``retention``.
 
-    Args:
-        of_video: (F, N) similarity of every token to the mean of the video.
-        retention: r.
+    ``of_video`` (F, N) is the similarity of every token to the mean of the video.
     """
     unlike = -of_video.mean(1)
     weight = ((unlike - unlike.max()) / _TEMPERATURE).softmax(0)

@@ -44,6 +44,7 @@ class VisionZip(PublishedReducer):
     name = "visionzip"
     published = "VisionZip, CVPR 2025, arXiv 2412.04467 (video port)"
     idea = "most attended tokens of each frame, and evenly spaced ones that absorb the rest by keys"
+    adds_up = True
     needs = frozenset({"deep", "keys"})
 
     def original_count(self, frames: int, cells: int) -> int:
@@ -51,15 +52,7 @@ class VisionZip(PublishedReducer):
         return frames * min(self.tokens_per_frame, cells)
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
-        """Fold in float32; no step waits for the device unless ``weights`` are asked for.
-
-        Raises:
-            ValueError: weights of the original's sums.
-        """
-        if self.original and weights:
-            raise ValueError(
-                "visionzip with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"
-            )
+        """Fold in float32; no step waits for the device unless ``weights`` are asked for."""
         frames, cells = tokens.frames, tokens.cells
         total = self.count(frames, cells)
         budget = evenly(total, frames, tokens.features.device)

@@ -167,13 +167,9 @@ class _Found:
 
     def store(self, stops: Tensor, u: Tensor, v: Tensor, used: int) -> None:
         """Keep u and v of the problems that stop (b, 1, 1)."""
-        if self.places is None:
-            self.u, self.v = torch.where(stops, u, self.u), torch.where(stops, v, self.v)
-            self.used = torch.where(stops, used, self.used)
-        else:
-            now = stops.flatten().nonzero()[:, 0]
-            places = self.places[now]
-            self.u[places], self.v[places], self.used[places] = u[now], v[now], used
+        places = slice(None) if self.places is None else self.places
+        for kept, new in ((self.u, u), (self.v, v), (self.used, used)):
+            kept[places] = torch.where(stops, new, kept[places])
 
 
 def _iterate(

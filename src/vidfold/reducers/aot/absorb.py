@@ -1,7 +1,8 @@
 """How anchors absorb tokens, once transport has decided which token goes to which anchor.
 
 Merging, blending and pooling are linear in the tokens of a frame. Their small matrices are composed first, so that one
-product with the features remains, for the rows that are kept only.
+product with the features remains, for the rows that are kept only. What folded tokens are made of can ride along as
+marks: columns beside the features, one for each source.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.linear import Mix
 from vidfold.tokens import VideoTokens
 
 
@@ -94,3 +96,31 @@ def surviving(pooling: Tensor, cells: Tensor, anchors: Tensor, mix: Tensor) -> T
     rows = pooling[cells]
     columns = anchors[:, None, :].expand(-1, cells.shape[1], -1)
     return torch.baddbmm(rows.scatter(2, columns, 0.0), rows.gather(2, columns), mix)
+
+
+def spread(marks: Tensor, position: Tensor, longest: int) -> Tensor:
+    """Move each frame's marks (F, n, S) to its position (F,) in the clip: (F, n, longest * S)."""
+    frames, rows, sources = marks.shape
+    columns = position[:, None] * sources + torch.arange(sources, device=marks.device)
+    target = marks.new_zeros(frames, rows, longest * sources)
+    return target.scatter_(2, columns[:, None, :].expand(frames, rows, sources), marks)
+
+
+def matrix_of(marks: Tensor, starts: Tensor, sources: int, frames: int, *, newline: bool = False) -> Tensor:
+    """The matrix of a fold; waits for the device.
+
+    Args:
+        marks: (K, longest * S) of each folded token, relative to the first frame of its clip.
+        starts: (K,) int64, that first frame.
+        sources: S, marked sources a frame.
+        frames: F.
+        newline: whether the last source of each frame is the newline, one and the same in all.
+
+    Returns:
+        sparse (K, F*S), or (K, F*(S-1) + 1) with the newline last.
+    """
+    rows, columns = marks.nonzero(as_tuple=True)
+    frame, source = starts[rows] + columns // sources, columns % sources
+    own = sources - newline
+    source = torch.where(source < own, frame * own + source, frames * own)
+    return Mix(rows, marks[rows, columns], frames * own + newline, len(marks), source).matrix()

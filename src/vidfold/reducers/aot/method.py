@@ -20,7 +20,6 @@ from vidfold.reducers.aot.clipwise import ClipwiseReducer, block_size
 from vidfold.reducers.aot.paper import AOTPaper
 from vidfold.reducers.aot.phases import Candidates, Support
 from vidfold.reducers.aot.reference import AOTReference
-from vidfold.reducers.aot.saliency import saliency
 from vidfold.reducers.base import given
 from vidfold.segments import Uniform
 from vidfold.tokens import Reduction, VideoTokens
@@ -155,7 +154,7 @@ class AOT(ClipwiseReducer):
         means, weight = units.mean(1), torch.ones_like(features[:, :, 0])
         if self.attention_power:
             shallow, deep = given(tokens, "shallow", frames), given(tokens, "deep", frames)
-            weight = saliency(shallow, deep, tokens.language_grid) ** self.attention_power
+            weight = phases.saliency(shallow, deep, tokens.language_grid) ** self.attention_power
         cells = features.shape[1]
         if count == cells:
             chosen = torch.arange(cells, device=units.device).expand(len(units), -1)

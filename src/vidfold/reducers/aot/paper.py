@@ -12,9 +12,8 @@ from torch import Tensor
 from vidfold.checks import check_choice, check_count, check_ratio, setting
 from vidfold.clips import Clips
 from vidfold.ops.ranks import first_true, local_and_global, reading_order
-from vidfold.reducers.aot.absorb import pooling_matrix, surviving
+from vidfold.reducers.aot.absorb import matrix_of, pooling_matrix, spread, surviving
 from vidfold.reducers.aot.clipwise import block_size
-from vidfold.reducers.aot.marks import matrix_of, spread
 from vidfold.reducers.aot.paper_budget import ClipBudget, clip_budget
 from vidfold.reducers.aot.paper_phases import Candidates, PaperPhases, strongest_cells
 from vidfold.tokens import Reduction, VideoTokens
@@ -98,10 +97,8 @@ class AOTPaper(PaperPhases):
         self, tokens: VideoTokens, frames: slice, per_frame: Tensor, most: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Anchors of some frames: what they are made of, merged; and valid, cells, mass, saliency of `Candidates`."""
-        assert tokens.shallow is not None  # `needs` was checked
-        assert tokens.deep is not None
         features, grid, chosen, bound = tokens.features[frames], tokens.grid, per_frame, most
-        shallow, deep = tokens.shallow[frames].float(), tokens.deep[frames].float()
+        shallow, deep = (getattr(tokens, name)[frames].float() for name in ("shallow", "deep"))
         pooled_deep = tokens.pool(deep)
         before_pooling = self.merge == "encoder"
         if before_pooling:

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vidfold.clips import Clips
+from vidfold.ops.ranks import window_ids
 from vidfold.ops.sketch import sketch
-from vidfold.reducers.aot.marks import matrix_of
-from vidfold.tokens import Reduction, VideoTokens
+from vidfold.reducers.aot.absorb import matrix_of
+from vidfold.tokens import Grid, Reduction, VideoTokens
 
 _SHORTEST = 1e-12
 _SMALLEST_SCALE = 1e-6
+_LEAST_MEAN, _LEAST_SALIENCY = 1e-9, 1e-6
+_WINDOWS = 3
+"""Windows along each axis of the frame, as in the paper."""
 _LAST = torch.iinfo(torch.int64).max
 
 
@@ -104,3 +109,21 @@ def emitted(
         matrix = matrix_of(marks.flatten(0, 1)[first], clips.first[frame], tokens.cells, tokens.frames)
     rows = (mix @ clips.rows(found.values)).flatten(0, 1).index_select(0, first)
     return Reduction.of(tokens, rows, frame, found.cells[frame, slot % count], matrix)
+
+
+def saliency(shallow: Tensor, deep: Tensor, grid: Grid) -> Tensor:
+    """The paper's local and global anchors as one number: half shallow attention over its mean in the window, half deep
+    attention over its mean in the frame.
+
+    Args:
+        shallow: (F, N) float32, attention received in a shallow layer, on ``grid``.
+        deep: (F, N) float32, the same in a deep layer.
+        grid: (h, w), N = h * w.
+
+    Returns:
+        (F, N) float32, positive, mean about 1.
+    """
+    window = functional.one_hot(window_ids(grid, _WINDOWS, shallow.device), _WINDOWS**2).to(shallow.dtype)
+    local = (shallow @ window / window.sum(0).clamp_min(1)) @ window.T
+    shares = deep / deep.mean(1, keepdim=True).clamp_min(_LEAST_MEAN) + shallow / local.clamp_min(_LEAST_MEAN)
+    return (shares / 2).clamp_min(_LEAST_SALIENCY)

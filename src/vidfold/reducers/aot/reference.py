@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.checks import check_count, check_ratio, check_weight, setting
+from vidfold.clips import Clips
 from vidfold.ops.ranks import descending_rank, first_true, window_rank
-from vidfold.reducers.aot.absorb import pooling_matrix, surviving
-from vidfold.reducers.aot.marks import matrix_of, spread
+from vidfold.reducers.aot.absorb import matrix_of, pooling_matrix, spread, surviving
 from vidfold.reducers.aot.reference_phases import inter_merge, intra_mix
 from vidfold.reducers.base import Reducer
 from vidfold.segments import Segmenter, Uniform, segmenter
@@ -24,12 +24,11 @@ _WINDOWS = 3
 
 
 class _Rows(NamedTuple):
-    """Tokens on their way: values (n, D + marks), the frame and cell each stands for, the clip's first frame."""
+    """Tokens on their way: values (n, D + marks), the frame and cell each stands for."""
 
     values: Tensor
     frames: Tensor
     cells: Tensor
-    starts: Tensor
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,8 @@ class AOTReference(Reducer):
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> Reduction:
         """Fold by the authors' formulas, in float32."""
-        features, shallow, deep = tokens.features.float(), tokens.shallow, tokens.deep
-        assert shallow is not None  # `needs` was checked
-        assert deep is not None
-        index_mask = self.index_mask(shallow.float(), deep.float(), tokens.grid)
+        features, shallow, deep = (getattr(tokens, name).float() for name in ("features", "shallow", "deep"))
+        index_mask = self.index_mask(shallow, deep, tokens.grid)
         pooled_mask = tokens.pool(index_mask.float()) >= 0.5
         most = int(pooled_mask.sum(1).max())
         cells = first_true(pooled_mask, most)
@@ -101,14 +98,16 @@ class AOTReference(Reducer):
         merged = mix @ features
         if weights:
             merged = torch.cat([merged, mix], dim=2)
-        rows = self._fold_clips(merged, cells, pooled_mask.sum(1).tolist(), tokens)
+        # Without phase II each frame is a clip of its own.
+        cut = (segmenter(self.segments, self.clip) if self.inter else Uniform(1))(tokens)
+        rows = self._fold_clips(cut, merged, cells, pooled_mask.sum(1).tolist(), tokens)
 
         width = features.shape[-1]
         matrix = None
         if weights:
             newline = tokens.newline is not None
             sources = tokens.features.shape[1] + newline
-            matrix = matrix_of(rows.values[:, width:], rows.starts, sources, tokens.frames, newline=newline)
+            matrix = matrix_of(rows.values[:, width:], cut.first[rows.frames], sources, tokens.frames, newline=newline)
         return Reduction.of(tokens, rows.values[:, :width], rows.frames, rows.cells, matrix)
 
     def index_mask(self, shallow: Tensor, deep: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -135,9 +134,8 @@ class AOTReference(Reducer):
         is_global = descending_rank(deep.masked_fill(is_local, -torch.inf)) < self.anchors - local
         return is_local | is_global
 
-    def _fold_clips(self, merged: Tensor, cells: Tensor, counts: list[int], tokens: VideoTokens) -> _Rows:
-        """Phase II over every clip; without it each frame is a clip of its own."""
-        cut = segmenter(self.segments, self.clip)(tokens) if self.inter else Uniform(1)(tokens)
+    def _fold_clips(self, cut: Clips, merged: Tensor, cells: Tensor, counts: list[int], tokens: VideoTokens) -> _Rows:
+        """Phase II over every clip."""
         width = tokens.features.shape[-1]
         out: list[_Rows] = []
         for start, length in zip(cut.starts.tolist(), cut.lengths.tolist(), strict=True):
@@ -150,7 +148,7 @@ class AOTReference(Reducer):
                     place = torch.tensor([position], device=values.device)
                     marks = spread(values[None, :, width:], place, cut.longest)[0]
                     values = torch.cat([values[:, :width], marks], dim=1)
-                clip.append(_Rows(values, torch.full_like(own, frame), own, torch.full_like(own, start)))
+                clip.append(_Rows(values, torch.full_like(own, frame), own))
             out.extend(self._merge_clip(clip, width) if clip else [])
         return _Rows(*(torch.cat(parts) for parts in zip(*out, strict=True)))
 
