@@ -40,10 +40,10 @@ def test_scalings(size, relaxation, tolerance):
 def test_log_domain(size, relaxation):
     # Exponents of up to 80 are rounded to 4e-6, so the smallest entries may differ by that much.
     problem = problems.random(2, *size, epsilon=0.02, seed=sum(size))
-    assert_equal(problem, relative=3e-5, span=1e6, iterations=25, relaxation=relaxation)
+    assert_equal(problem, relative=3e-5, span=1e6, iterations=10, relaxation=relaxation)
 
 
-@pytest.mark.parametrize(("size", "iterations"), [((603, 126), 20), ((729, 729), 4)])
+@pytest.mark.parametrize(("size", "iterations"), [((150, 126), 12), ((40, 600), 4)])
 def test_many_tiles(size, iterations):
     assert_equal(problems.random(1, *size, epsilon=0.05), span=1.6, iterations=iterations)
 
@@ -52,7 +52,7 @@ def test_masses_of_any_sum_and_fallback_to_plain_iterations():
     problem = problems.random(3, 7, 9, epsilon=0.03)
     problem.row_mass *= torch.tensor([[1.0], [30.0], [0.01]])
     problem.column_mass *= torch.tensor([[1.0], [30.0], [0.02]])
-    assert_equal(problem, span=1.6, iterations=60, relaxation=1.5)
+    assert_equal(problem, span=1.6, iterations=25, relaxation=1.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
