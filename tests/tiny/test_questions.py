@@ -5,9 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from vidfold.tiny.casting import cast
 from vidfold.tiny.questions import ANSWERS, GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, UNLEARNED, WAYS, questions
-from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE, render, seeds
-from vidfold.tiny.worlds import WORLDS
+from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE, Clip, render, seeds
+from vidfold.tiny.textures import TEXTURES
+from vidfold.tiny.worlds import LOOKS, WORLDS
 
 CASES = [(world, frames) for world in WORLDS for frames in (2, 8, 16, 32)]
 
@@ -16,15 +18,17 @@ CASES = [(world, frames) for world in WORLDS for frames in (2, 8, 16, 32)]
 def clips(request):
     """Clips of one world and one length."""
     world, frames = request.param
-    return [render(seed, frames) for seed in seeds("search", 60, world=world)]
+    return [render(seed, frames) for seed in seeds("search", 30, world=world)]
 
 
 @cache
 def answers(world, frames):
-    """Questions and answers of many clips, by kind."""
+    """Questions and answers of many clips, by kind; no pixels are drawn for it."""
     found = {kind: [] for kind in TEMPLATES}
     for seed in seeds("search", 300, world=world):
-        for question in questions(render(seed, frames), unlearned=True):
+        content = cast(np.random.default_rng(seed), LOOKS[world], frames, TEXTURES)
+        clip = Clip(seed, content.shots, content.objects, content.dots, frames=None, labels=None)
+        for question in questions(clip, unlearned=True):
             found[question.kind].append((question.text, question.answer))
     return found
 

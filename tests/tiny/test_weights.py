@@ -59,7 +59,7 @@ def test_loading_has_no_missing_or_unexpected_keys(folder):
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_accuracy_on_search_clips(model, world):
-    shares = accuracy(model, SHIPPED.grid, clips=48, world=world)
+    shares = accuracy(model, SHIPPED.grid, clips=24, world=world)
     assert {kind: shares[kind] for kind in KINDS if shares[kind] < LEAST.get(kind, 0.9)} == {}
 
 
@@ -80,4 +80,4 @@ def test_answers_are_one_word(model, reader):
 
 
 def test_generate_agrees_with_packed_scoring(folder):
-    assert generation_agreement(folder, clips=3) == 1.0
+    assert generation_agreement(folder, clips=1) == 1.0

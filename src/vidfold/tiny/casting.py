@@ -69,7 +69,15 @@ class Cast:
 
 
 def cast(rng: np.random.Generator, look: Look, frames: int, textures: int) -> Cast:
-    """Draws what happens in a clip of ``frames`` frames; nothing overlaps, and what does not fit is left out."""
+    """Draws what happens in a clip of ``frames`` frames, again and again until at least two objects fit."""
+    content = _drawn(rng, look, frames, textures)
+    while len(content.objects) < 2:
+        content = _drawn(rng, look, frames, textures)
+    return content
+
+
+def _drawn(rng: np.random.Generator, look: Look, frames: int, textures: int) -> Cast:
+    """One draw; nothing overlaps, and what does not fit is omitted."""
     shots = _shots(rng, frames, textures)
     count, dots = int(rng.integers(2, MAX_OBJECTS + 1)), int(rng.integers(1, MAX_DOTS + 1))
     colors = [COLORS[number] for number in rng.permutation(len(COLORS))[: count + dots]]

@@ -90,8 +90,6 @@ def render(seed: int, frames: int = FRAMES) -> Clip:
     look, backgrounds = LOOKS[world_of(seed)], bank(world_of(seed), list(RANGES).index(split))
     rng = np.random.default_rng(seed)
     content = cast(rng, look, frames, TEXTURES)
-    while len(content.objects) < 2:  # too few objects fitted: draw again
-        content = cast(rng, look, frames, TEXTURES)
     canvas = _background(rng, content, backgrounds, frames)
     labels = np.zeros((frames, SIZE, SIZE), np.uint8)
     for label, thing in enumerate((*content.objects, *content.dots), start=1):

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -216,7 +213,7 @@ def test_masked_keys_do_not_matter(computed):
 
 
 def test_deterministic(computed):
-    query, key = queries_and_keys(queries=130, keys=130)
+    query, key = queries_and_keys(frames=2, heads=2, queries=70, keys=70)
     assert torch.equal(computed(query, key), computed(query, key))
 
 
@@ -243,11 +240,6 @@ def test_nothing_larger_than_the_block_is_allocated(dtype):
             received(query, key, **settings, block=15_000, backend="torch")
             # Both buffers are allocated at once; the result is no extra.
             assert largest.elements <= max(2 * 15_000, len(query) * key.shape[2])
-
-
-def test_only_the_kernels_import_triton():
-    code = "import sys, vidfold, vidfold.models.attention.received; sys.exit('triton' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 FIT = (2, 4, 5, 8), (2, 4, 5, 8)
