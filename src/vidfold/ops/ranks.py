@@ -74,15 +74,9 @@ def by_first_member(labels: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 
 
 def window_rank(values: Tensor, grid: Grid, windows: int) -> Tensor:
-    """Rank of each cell among those of its own window, 0 for the largest value.
+    """Rank (F, H*W) int64 of each cell among those of its own window, 0 for the largest of the values (F, H*W).
 
-    Args:
-        values: (F, H*W) row-major on ``grid``.
-        grid: (H, W).
-        windows: windows along each axis.
-
-    Returns:
-        (F, H*W) int64.
+    The grid (H, W) is row-major, with so many windows along each axis.
     """
     ids = window_ids(grid, windows, values.device)
     sizes = counts(ids, windows * windows)

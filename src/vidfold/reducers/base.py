@@ -177,7 +177,7 @@ def _restored(reduction: Reduction, side: Tensor | None, scale: Tensor | None, w
     largest = torch.finfo(reduction.tokens.dtype).max
     return dataclasses.replace(
         reduction,
-        # A mean of the largest numbers may round up.
+        # A mean of the largest numbers may round up to infinity.
         tokens=reduction.tokens if scale is None else (reduction.tokens / scale).clamp_(-largest, largest),
         side=None if side is None else _folded(reduction, side),
         weights=reduction.weights if weights else None,

@@ -89,15 +89,10 @@ def spread_over(frames: Tensor, total: int, grid: Grid) -> Tensor:
 
 
 def spread_cells(count: int, grid: Grid, device: torch.device | None = None) -> Tensor:
-    """Evenly spaced cells (count,) int64 of a row-major grid, ascending.
+    """Evenly spaced cells (count,) int64 of a row-major grid (h, w), ascending; 0 <= count <= h*w.
 
     About sqrt(count * h / w) rows, evenly spaced, share the count to within one cell each; a row's cells are the
     middles of equal stretches.
-
-    Args:
-        count: 0 to h*w.
-        grid: (h, w).
-        device: of the result.
     """
     height, width = grid
     if count == 0:

@@ -38,12 +38,7 @@ def absorb(anchors: Tensor, tokens: Tensor, sent: Tensor, mass: Tensor | float =
 
 
 def nearest_shares(cost: Tensor, columns: Tensor) -> Tensor:
-    """Everything of each row to its cheapest column: one-hot (B, M, N).
-
-    Args:
-        cost: (B, M, N).
-        columns: (B, N) bool, those that may be chosen.
-    """
+    """Everything of each row to the cheapest of the ``columns`` (B, N) bool, by costs (B, M, N): one-hot (B, M, N)."""
     cheapest = cost.masked_fill(~columns[:, None, :], torch.inf).argmin(2)
     return functional.one_hot(cheapest, cost.shape[2]).to(cost.dtype)
 

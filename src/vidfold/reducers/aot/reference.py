@@ -111,15 +111,7 @@ class AOTReference(Reducer):
         return Reduction.of(tokens, rows.values[:, :width], rows.frames, rows.cells, matrix)
 
     def index_mask(self, shallow: Tensor, deep: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Anchors of each frame on the encoder grid.
-
-        Args:
-            shallow: (F, H*W) attention received in the shallow layer.
-            deep: (F, H*W) the same in the deep layer.
-            grid: (H, W).
-
-        Returns:
-            (F, H*W) bool.
+        """Anchors (F, H*W) bool of each frame on the encoder grid, by attention received (F, H*W) in two layers.
 
         Raises:
             ValueError: more anchors than patches.
