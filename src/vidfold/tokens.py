@@ -230,10 +230,11 @@ def check_values(videos: Sequence[VideoTokens]) -> None:
         ValueError: a number that does not fit; the message names its field.
     """
     given = [(f.name, getattr(video, f.name)) for video in videos for f in fields(video)]
-    values = [(name, value) for name, value in given if isinstance(value, Tensor)]
-    # A sum is finite only where every number is, and reads them once; a large sum may overflow, so look again then.
-    sound = [value.sum(dtype=torch.float32).isfinite() for _, value in values]
-    sound += [value.amin() >= 0 for name, value in values if name in ATTENTION]
+    values = [(name, value) for name, value in given if isinstance(value, Tensor) and value.numel()]
+    sound = []
+    for name, value in values:
+        least, most = value.aminmax()  # NaN where any number is
+        sound.append(least.isfinite() & most.isfinite() & (least >= 0 if name in ATTENTION else True))
     if bool(torch.stack(sound).all()):
         return
     for name, value in values:

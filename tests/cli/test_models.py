@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.models.test_families import CASES, built
+from tests.models.matrix import CASES, built
 from vidfold.cli import main
 from vidfold.cli.models import model_class
 from vidfold.models import FAMILIES

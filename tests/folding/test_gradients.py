@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import make_video
 from tests.models import builders
-from tests.models.test_families import CASES
+from tests.models.matrix import CASES
 from vidfold import AOT, Identity, Random, Reduction, fold, models
 from vidfold.folding.gradients import with_gradients
 from vidfold.reducers import FastV

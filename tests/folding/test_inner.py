@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import CompileConfig, DynamicCache, StaticCache
 
-from tests.folding.test_handle import FULL, image, row, shape_of, two_rows
+from tests.folding.calls import FULL, image, row, shape_of, two_rows
 from tests.models import builders, oracles
 from vidfold import Identity, Random, fold
 from vidfold.reducers.inner import FastV, PyramidDrop

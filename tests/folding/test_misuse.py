@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration, Qwen2Config, Qwen2ForCausalLM
 
-from tests.folding.test_handle import GREEDY, row, shape_of
+from tests.folding.calls import GREEDY, row, shape_of
 from tests.models import builders
 from vidfold import Identity, Random, fold
 from vidfold.models import FAMILIES

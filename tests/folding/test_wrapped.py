@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from tests.folding.test_handle import GREEDY, row, shape_of, two_rows
+from tests.folding.calls import GREEDY, row, shape_of, two_rows
 from tests.models import builders, qwen2_5_vl_model
 from vidfold import Identity, Random, fold, models
 from vidfold.reducers import FastV

@@ -13,7 +13,7 @@ from transformers.models.got_ocr2.image_processing_got_ocr2 import GotOcr2ImageP
 from transformers.models.internvl.video_processing_internvl import InternVLVideoProcessor
 
 from tests.models import internvl_model as tiny
-from tests.models.test_families import Keep, greedy
+from tests.models.matrix import Keep, greedy
 from vidfold import AOT, Identity, Pooling, Random, Reduction, fold, models
 from vidfold.models import InternVL
 from vidfold.models.prompts.tiles import visuals

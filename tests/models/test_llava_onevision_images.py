@@ -7,7 +7,7 @@ import torch
 
 from tests.models import builders
 from tests.models import llava_onevision_model as tiny
-from tests.models.test_families import Keep, greedy
+from tests.models.matrix import Keep, greedy
 from vidfold import AOT, Identity, Random, fold, models
 from vidfold.models import LlavaOnevision
 

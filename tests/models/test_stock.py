@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from tests.models.test_families import CASES, FULL, STEPS, Keep, built, greedy, one_row, some, two_rows
+from tests.models.matrix import CASES, FULL, STEPS, Keep, built, greedy, one_row, some, two_rows
 from tests.waiting import Waits
 from vidfold import Identity, Random, fold, models
 from vidfold.models.cache import cache_argument, cache_of

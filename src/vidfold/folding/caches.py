@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidfold.models.cache import held, noted
 from vidfold.models.prompts.shorten import real
 
 MARK = "folded_prompt"
@@ -114,15 +115,6 @@ def remember(cache: Any, prompt: Prompt | None) -> None:
         setattr(cache, MARK, prompt)
 
 
-def remembered(cache: Any) -> Prompt | None:
-    """The prompt that a folded call left in a cache, unless the cache was emptied since."""
-    prompt: Prompt | None = getattr(cache, MARK, None)
-    if prompt is not None and held(cache) == 0:
-        delattr(cache, MARK)
-        return None
-    return prompt
-
-
 @contextmanager
 def continuing(cache: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
     """A call of ``generate`` with the cache, within which all masks and positions are those of the cache.
@@ -130,7 +122,7 @@ def continuing(cache: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
     Raises:
         ValueError: see `Prompt.check_turn`.
     """
-    prompt = remembered(cache)
+    prompt: Prompt | None = noted(cache, MARK)
     if prompt is not None:
         prompt.check_turn(inputs, held(cache))
         delattr(cache, MARK)
@@ -139,8 +131,3 @@ def continuing(cache: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
     finally:
         if prompt is not None:
             remember(cache, prompt)
-
-
-def held(cache: Any) -> int:
-    """Tokens in a cache, which may be None."""
-    return 0 if cache is None else int(cache.get_seq_length())

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import torch
 
 from vidfold.drops import Drop, kept_by_layer
-from vidfold.folding.caches import Prompt, held, refusal, remember, remembered
+from vidfold.folding.caches import MARK, Prompt, refusal, remember
 from vidfold.folding.gradients import with_gradients, without_gradients
 from vidfold.folding.inside import inside
 from vidfold.folding.report import Clock, Report
 from vidfold.models import Family
 from vidfold.models.base import Inputs
-from vidfold.models.cache import cache_of
+from vidfold.models.cache import cache_of, held, noted
 from vidfold.models.inner.dropper import Dropper, decoder_layers
 from vidfold.models.inner.run import Run
 from vidfold.models.prompts.shorten import real
@@ -117,7 +117,8 @@ class Folder:
             raise ValueError(f"mm_encoder_outputs holds a video, but {self.reducer!r} needs its pixels: give those")
         rest = {name: value for name, value in given.items() if name not in family.said}
         cache = cache_of(inputs)
-        if (prompt := remembered(cache)) is not None:
+        prompt: Prompt | None = noted(cache, MARK)
+        if prompt is not None:
             ids = inputs.get("input_ids")
             if ids is not None and ids.shape[1] > 1 and not prompt.unchanged and bool(family.places(inputs).any()):
                 raise ValueError(refusal(held(cache)))

@@ -14,6 +14,20 @@ def cache_of(named: Mapping[str, Any]) -> Any:
     return next((named[name] for name in NAMES if named.get(name) is not None), None)
 
 
+def held(cache: Any) -> int:
+    """Tokens in a cache, which may be None."""
+    return 0 if cache is None else int(cache.get_seq_length())
+
+
+def noted(cache: Any, name: str) -> Any:
+    """What a call noted as an attribute of a cache or of the one it is a copy of; None once the cache was emptied."""
+    value = getattr(cache, name, None)
+    if value is not None and held(cache) == 0:
+        delattr(cache, name)
+        return None
+    return value
+
+
 def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
     """The cache as the keyword argument that the model's ``forward`` takes it by."""
     parameters = inspect.signature(model.forward).parameters

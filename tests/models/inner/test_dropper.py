@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tests.folding.test_handle import GREEDY, row, shape_of, two_rows
+from tests.folding.calls import GREEDY, row, shape_of, two_rows
 from tests.models import builders, oracles
 from vidfold import Identity, models
 from vidfold.drops import Drop

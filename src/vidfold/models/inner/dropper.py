@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from vidfold.drops import Drop
-from vidfold.models.cache import cache_of
+from vidfold.models.cache import cache_of, noted
 from vidfold.models.hooks import Hook
 from vidfold.models.inner.ranking import attention_of, check_layer, take
 from vidfold.models.inner.run import Run
@@ -61,7 +61,7 @@ class Dropper:
         self.config = decoder.config
         self._model = model
         self.scorers = {drop.scorer for drop in drops}
-        self._passes: MutableMapping[Tensor, _Call] = WeakTensorKeyDictionary()
+        self._passes: MutableMapping[Tensor, _Pass | _Step] = WeakTensorKeyDictionary()
         self._local = _Local()
         for index in self.scorers:
             check_layer(layers[index])
@@ -110,24 +110,16 @@ class Dropper:
         run = self._local.reading
         begins = run is not None and (cache is None or not run.stages)
         if run is None and cache is not None:
-            run = self._continued(cache)
+            run = noted(cache, RUN)
         self._local.call = None
         if run is not None and run.limits:
             self._local.call = _Pass(self, run, kwargs) if begins else _Step(self, run, kwargs)
-
-    def _continued(self, cache: Any) -> Run | None:
-        """The run that filled a cache, unless the cache was emptied since."""
-        run: Run | None = getattr(cache, RUN, None)
-        if run is not None and int(cache.get_seq_length()) == 0:
-            delattr(cache, RUN)
-            return None
-        return run
 
     def _before_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: Kwargs
     ) -> tuple[tuple[Any, ...], Kwargs] | None:
         key = kwargs["position_embeddings"][0]
-        call: _Call | None = self._local.call or self._passes.get(key)
+        call: _Pass | _Step | None = self._local.call or self._passes.get(key)
         if call is None:
             return None
         if layer.training:
@@ -141,18 +133,11 @@ class Dropper:
         self._local.call = None
 
 
-class _Call(Protocol):
-    """One forward of the decoder."""
-
-    def enter(self, index: int, layer: nn.Module, hidden: Tensor, kwargs: Kwargs) -> tuple[Tensor, Kwargs]:
-        """States and keyword arguments for a layer, instead of those that it would be given."""
-
-
 class _Local(threading.local):
     """What a thread is doing."""
 
     reading: Run | None = None
-    call: _Call | None = None
+    call: _Pass | _Step | None = None
 
 
 class _Pass:
@@ -167,7 +152,7 @@ class _Pass:
         self._done: dict[int, tuple[Tensor | None, Kwargs]] = {}
 
     def enter(self, index: int, layer: nn.Module, hidden: Tensor, kwargs: Kwargs) -> tuple[Tensor, Kwargs]:
-        """Rank the tokens, drop some, and go on with the others; see `_Call`."""
+        """Rank the tokens, drop some, and go on with the others."""
         if index not in self._done:
             self._done[index] = self._decide(index, layer, hidden, kwargs), self._changes
         kept, changes = self._done[index]
@@ -220,7 +205,7 @@ class _Step:
         self._changes: Kwargs = {}
 
     def enter(self, index: int, layer: nn.Module, hidden: Tensor, kwargs: Kwargs) -> tuple[Tensor, Kwargs]:
-        """Give the layer a mask that goes with its own cache; see `_Call`."""
+        """Give the layer a mask that goes with its own cache."""
         if index in self._run.limits:
             self._changes = {"attention_mask": self._mask(index, hidden, kwargs)}
         return hidden, self._changes
