@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +17,13 @@ from vidfold.evaluation.published import load, names
 def printed(capsys, *arguments: str) -> str:
     assert main(["tables", *arguments]) == 0
     return capsys.readouterr().out
+
+
+def test_published_tables_need_no_numpy():
+    code = "import sys; sys.modules['numpy'] = None; from vidfold.cli import main; sys.exit(main(['tables', '1']))"
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert load("1").title in " ".join(ran.stdout.split())
 
 
 def test_list(capsys):

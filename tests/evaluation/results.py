@@ -34,7 +34,7 @@ def put_run(
     **arguments: object,
 ) -> Path:
     """Write the results of a run with its ``vidfold.json``; ``described`` replaces its fields."""
-    given = {"pretrained": ONEVISION, "frames": 32} | arguments
+    given = {"pretrained": ONEVISION, "frames": 32, "method": "aot-paper"} | arguments
     settings = Settings.of(**given)
     told = {
         "method": settings.method,

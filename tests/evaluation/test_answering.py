@@ -34,12 +34,12 @@ def asked(clips):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("batch_size", [1, 4])
-def test_answers_equal_asking_about_a_file(tiny, asked, method, batch_size):
+def test_answers_equal_asking_about_a_file(tiny, asked, method):
     requests, answers = asked
-    run = evaluator(tiny, batch_size=batch_size, **method)
+    run = evaluator(tiny, batch_size=4, **method)
     said = [ask(tiny, sample(each.video(), 8), each.text, run.settings.reducer).text for each in requests]
     assert run.answer(requests) == said
+    assert evaluator(tiny, batch_size=1, **method).answer(requests[:2]) == said[:2]
     if method["method"] == "none":
         assert said == answers
 
@@ -169,6 +169,26 @@ def test_fillers_are_not_counted(tiny, asked):
     run = evaluator(tiny, method="none")
     assert run.answer([request, dataclasses.replace(request, recorded=False)]) == [answer, answer]
     assert len(run.records) == 1
+
+
+def test_unreadable_fillers_are_not_counted(tiny, asked, tmp_path):
+    filler = dataclasses.replace(asked[0][0], video=lambda: str(tmp_path / "nowhere.mp4"), recorded=False)
+    told = []
+    settings = Settings.of(method="none", on_error="skip")
+    run = Evaluator(tiny, settings, Records(None, settings.hash), complain=told.append)
+    assert run.answer([filler]) == [""]
+    assert (run.summary()["errors"], told) == (0, [])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_progress_counts_skipped_samples(tiny, asked, tmp_path, batch_size):
+    requests = asked[0][:3]
+    broken = dataclasses.replace(requests[0], video=lambda: str(tmp_path / "nowhere.mp4"), doc=99)
+    seen = []
+    run = evaluator(tiny, method="none", on_error="skip", batch_size=batch_size)
+    run.watch = lambda *step: seen.append(step)
+    run.answer([broken, *requests, dataclasses.replace(broken, doc=100)])
+    assert seen[-1] == (5, 5)
 
 
 @pytest.fixture(params=["missing", "broken", "exit"])

@@ -4,10 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidfold import AOT
 from vidfold.app.parsing import literal
-from vidfold.evaluation.settings import Settings
+from vidfold.evaluation.settings import Settings, split, written
 from vidfold.reducers import METHODS
 
 
@@ -98,3 +100,47 @@ def test_bad_arguments_are_quoted(arguments, quoted):
         Settings.of(**arguments)
     assert quoted in str(error.value)
     assert "\n" not in str(error.value)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=8), st.sampled_from(["1.0", "1e5", "nan", "True", "none", "it's", "a,b=c", "[", "007"])
+)
+PLAIN = st.one_of(TEXTS, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none())
+VALUES = st.one_of(PLAIN, st.lists(PLAIN, max_size=4).map(tuple), st.lists(st.tuples(PLAIN), max_size=3).map(tuple))
+"""Values of settings as Python has them; a text stands for what `literal` reads from it."""
+
+
+def fixed(value):
+    return tuple(map(fixed, value)) if isinstance(value, list | tuple) else value
+
+
+@given(st.dictionaries(st.sampled_from(["pretrained", "layers", "keep"]), VALUES, min_size=1))
+def test_any_value_survives_model_args(arguments):
+    read = split(written(arguments))
+    assert {name: fixed(literal(value)) for name, value in read.items()} == {
+        name: fixed(literal(value)) for name, value in arguments.items()
+    }
+
+
+@given(st.dictionaries(st.sampled_from(["pretrained", "layers", "keep"]), VALUES, min_size=1))
+def test_lmms_eval_reads_any_value_too(arguments):
+    utils = pytest.importorskip("lmms_eval.utils")
+    read = utils.simple_parse_args_string(written(arguments))
+    assert {name: fixed(literal(value)) for name, value in read.items()} == {
+        name: fixed(literal(value)) for name, value in arguments.items()
+    }
+
+
+def test_sequences_are_written_in_brackets():
+    arguments = {"method": "pyramiddrop", "layers": "(8,16,24)", "pretrained": "/models/one of mine"}
+    text = written(arguments)
+    assert text == r"method=pyramiddrop,layers=[8,16,24],pretrained='/models/one\U00000020of\U00000020mine'"
+    settings = Settings.of(**split(text))
+    assert settings == Settings.of(**arguments)
+    assert (settings.reducer.layers, settings.pretrained) == ((8, 16, 24), "/models/one of mine")
+
+
+@pytest.mark.parametrize("text", ["a=1, b=2", "a=1,,b=2,", " a = 1 ,b=2"])
+def test_arguments_typed_by_hand(text):
+    assert split(text) == {"a": "1", "b": "2"}
+    assert split("a='x,y',b=[1,[2,3]]") == {"a": "'x,y'", "b": "[1,[2,3]]"}

@@ -102,22 +102,24 @@ class Evaluator:
         Raises:
             ValueError: with ``on_error="raise"``, a video that cannot be read.
         """
-        seen: Counter[str] = Counter()
-        keys: list[str] = []
-        for request in requests:
-            first = request.key(0)
-            keys.append(request.key(seen[first]))
-            seen[first] += 1
+        keys = _keys(requests)
         found = [self.records.get(key) for key in keys]
         results = [_result(record, request) for record, request in zip(found, requests, strict=True)]
         open_places = [place for place, record in enumerate(found) if record is None]
         done = len(requests) - len(open_places)
-        for batch in self._batches(open_places, requests, keys):
-            answered = self._ask(batch)
-            self.records.put([record for each, record in zip(batch, answered, strict=True) if each.request.recorded])
-            for each, record in zip(batch, answered, strict=True):
-                results[each.place] = _result(record, each.request)
-            done += len(batch)
+        for places in self._groups(open_places, requests):
+            asked: dict[int, list[_Asked]] = {}
+            for place in places:
+                if (one := self._read(place, requests[place], keys[place])) is not None:
+                    asked.setdefault(len(one.frames), []).append(one)
+            for batch in asked.values():
+                answered = self._ask(batch)
+                self.records.put(
+                    [record for each, record in zip(batch, answered, strict=True) if each.request.recorded]
+                )
+                for each, record in zip(batch, answered, strict=True):
+                    results[each.place] = _result(record, each.request)
+            done += len(places)
             if self.watch is not None:
                 self.watch(done, len(requests))
         return results
@@ -152,10 +154,8 @@ class Evaluator:
             self.records.reload()
             samples.write(self.records.folder / samples.SUMMARY, self.summary())
 
-    def _batches(
-        self, places: Sequence[int], requests: Sequence[Request], keys: Sequence[str]
-    ) -> Iterator[list[_Asked]]:
-        """Requests in batches for one call each: of the same kind, settings and number of frames."""
+    def _groups(self, places: Sequence[int], requests: Sequence[Request]) -> Iterator[Sequence[int]]:
+        """Places of at most a batch of requests of the same kind and settings."""
 
         def alike(place: int) -> str:
             return digest([requests[place].answer is None, dict(requests[place].generation)])
@@ -163,11 +163,7 @@ class Evaluator:
         for _, group in groupby(places, alike):
             members = list(group)
             for start in range(0, len(members), self.settings.batch_size):
-                asked: dict[int, list[_Asked]] = {}
-                for place in members[start : start + self.settings.batch_size]:
-                    if (one := self._read(place, requests[place], keys[place])) is not None:
-                        asked.setdefault(len(one.frames), []).append(one)
-                yield from asked.values()
+                yield members[start : start + self.settings.batch_size]
 
     def _read(self, place: int, request: Request, key: str) -> _Asked | None:
         """The request with its frames; None if its video cannot be read and ``on_error`` is "skip"."""
@@ -178,8 +174,9 @@ class Evaluator:
             told = f"{request.task} sample {request.doc}: {error}"
             if self.settings.on_error == "raise":
                 raise ValueError(f"{told}; on_error=skip continues without it") from error
-            self._complain(told)
-            self.records.put([_record(key, request) | {"error": str(error)}])
+            if request.recorded:
+                self._complain(told)
+                self.records.put([_record(key, request) | {"error": str(error)}])
             return None
         return _Asked(place, key, request, frames, time.perf_counter() - begun)
 
@@ -207,6 +204,17 @@ class Evaluator:
             }
             for each, one in zip(batch, said, strict=True)
         ]
+
+
+def _keys(requests: Sequence[Request]) -> list[str]:
+    """The keys of requests; equal ones are numbered."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for request in requests:
+        first = request.key(0)
+        keys.append(request.key(seen[first]))
+        seen[first] += 1
+    return keys
 
 
 def _path(request: Request) -> str:

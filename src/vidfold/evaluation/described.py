@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidfold.evaluation.settings import Settings
+from vidfold.evaluation.settings import Settings, split
 from vidfold.reducers import METHODS, InnerReducer
 
 RESULTS, DESCRIPTION, ROW = "_results.json", "vidfold.json", "row.json"
@@ -153,8 +153,7 @@ def run_of(description: Mapping[str, Any]) -> Run:
 def _arguments(given: object) -> dict[str, Any]:
     if isinstance(given, Mapping):
         return {str(name): value for name, value in given.items()}
-    pairs = (each.partition("=") for each in str(given or "").split(",") if each)
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return dict(split(str(given or "")))
 
 
 def _distance(path: Path, results: Path, record: object) -> int | None:

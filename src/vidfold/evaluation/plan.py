@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidfold.evaluation.recipe import Recipe, Row
-from vidfold.evaluation.settings import Settings, digest
+from vidfold.evaluation.settings import Settings, digest, written
 
 DONE = "row.json"
 """A file beside the results of a finished row, with its hash and command."""
@@ -73,7 +73,7 @@ class Plan:
         if self.processes > 1:
             command = ["accelerate", "launch", "--num_processes", str(self.processes), "-m", "lmms_eval"]
         command += ["--model", "vidfold"]
-        command += ["--model_args", ",".join(f"{name}={value}" for name, value in arguments.items())]
+        command += ["--model_args", written(arguments)]
         command += ["--tasks", ",".join(self.chosen(row)), "--batch_size", str(self.batch_size)]
         command += ["--output_path", str(self.folder(row)), "--log_samples"]
         if self.limit is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,12 @@ from vidfold.reducers import METHODS, Reducer, get
 FRAMES, TINY_FRAMES = 32, 8
 UNFOLDED = "none"
 """The name of no method: the model is not folded."""
+
+_PLAIN = re.compile(r"[\w./:@+~-]+", re.ASCII)
+_NUMBER = re.compile(r"[\d._e+-]+|inf|infinity|nan", re.IGNORECASE)
+"""Text that lmms-eval takes for a number."""
+_PART = re.compile(r"""(?:'[^']*'|"[^"]*"|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^,])+""")
+"""One argument; commas in quotes and in square brackets do not end it."""
 
 Template = Literal["auto", "own", "qwen_1_5"]
 OnError = Literal["raise", "skip"]
@@ -84,7 +91,7 @@ class Settings:
             ValueError: no such method or field, or a value that it refuses.
         """
         known = {field.name for field in dataclasses.fields(cls)} - {"reducer"}
-        given = {name: literal(value) for name, value in arguments.items()}
+        given = {name: _fixed(literal(value)) for name, value in arguments.items()}
         own: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
         fields = {name: value for name, value in given.items() if name not in known}
         if own.get("pretrained", TINY) in EMBEDDED:
@@ -120,6 +127,38 @@ class Settings:
     def hash(self) -> str:
         """Identifies the configuration."""
         return digest(self.identity)
+
+
+def written(arguments: Mapping[str, object]) -> str:
+    """Arguments of `Settings.of` as the text of lmms-eval's ``--model_args``; `split` reads them back.
+
+    A sequence is written in square brackets, in which lmms-eval does not split at commas.
+    """
+    return ",".join(f"{name}={value if _is_plain(value) else _text(literal(value))}" for name, value in arguments.items())
+
+
+def split(text: str) -> dict[str, str]:
+    """The arguments in a text of ``--model_args``, split as lmms-eval does."""
+    pairs = (part.partition("=") for part in _PART.findall(text))
+    return {name.strip(): value.strip() for name, _, value in pairs if name.strip()}
+
+
+def _is_plain(value: object) -> bool:
+    """Whether lmms-eval and `literal` read this text as it is written."""
+    return isinstance(value, str) and bool(_PLAIN.fullmatch(value)) and not _NUMBER.fullmatch(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    if not isinstance(value, str):
+        return repr(value)
+    return "'" + "".join(each if _PLAIN.fullmatch(each) else f"\\U{ord(each):08x}" for each in value) + "'"
+
+
+def _fixed(value: object) -> object:
+    """Lists as tuples, since settings do not change."""
+    return tuple(map(_fixed, value)) if isinstance(value, list | tuple) else value
 
 
 def digest(value: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +30,8 @@ class SpanningTree:
         Serial in the nodes of all graphs, so it runs on the host, with NumPy: a step is five operations on n numbers,
         and those of NumPy start several times faster than those of torch. The host waits for the device once.
         """
+        import numpy as np  # this method alone needs it
+
         graphs = similarity.detach().cpu().numpy()
         links = np.full(graphs.shape[:2], -np.inf, dtype=np.float32)
         parents = np.zeros(graphs.shape[:2], dtype=np.int64)
