@@ -35,11 +35,11 @@ def asked(clips):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_answers_equal_asking_about_a_file(tiny, asked, method):
-    requests, answers = asked
-    run = evaluator(tiny, batch_size=4, **method)
+    requests, answers = (each[:4] for each in asked)
+    run = evaluator(tiny, batch_size=3, **method)
     said = [ask(tiny, sample(each.video(), 8), each.text, run.settings.reducer).text for each in requests]
     assert run.answer(requests) == said
-    assert evaluator(tiny, batch_size=1, **method).answer(requests[:2]) == said[:2]
+    assert evaluator(tiny, batch_size=1, **method).answer(requests[:1]) == said[:1]
     if method["method"] == "none":
         assert said == answers
 
