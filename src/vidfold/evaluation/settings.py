@@ -134,7 +134,8 @@ def written(arguments: Mapping[str, object]) -> str:
 
     A sequence is written in square brackets, in which lmms-eval does not split at commas.
     """
-    return ",".join(f"{name}={value if _is_plain(value) else _text(literal(value))}" for name, value in arguments.items())
+    pairs = ((name, value if _is_plain(value) else _text(literal(value))) for name, value in arguments.items())
+    return ",".join(f"{name}={text}" for name, text in pairs)
 
 
 def split(text: str) -> dict[str, str]:
