@@ -1,6 +1,6 @@
 """Test with the oldest, the pinned and the newest dependencies on every Python that is here; an environment each.
 
-    .venv/bin/python scripts/test_matrix.py --pythons 3.12 --versions oldest newest --tests tests/test_video.py
+    .venv/bin/python scripts/test_matrix.py --pythons 3.12 --versions oldest newest --tests tests/video
 
 uv makes the environments, in ``.matrix``, from wheels alone. On Linux, torch from PyPI is built for CUDA and takes
 several GB for each of its versions; with ``UV_TORCH_BACKEND=cpu`` in the environment, uv takes the much smaller CPU
@@ -22,7 +22,7 @@ VERSIONS = {
     "pinned": ["--constraint", "constraints.txt"],
     "newest": [],
 }
-TESTS = ["test_versions.py", "test_video.py", "test_package.py", "folding", "models", "app", "cli/test_demo.py"]
+TESTS = ["test_versions.py", "video", "test_package.py", "folding", "models", "app", "cli/test_demo.py"]
 
 
 def main() -> int:

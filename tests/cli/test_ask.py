@@ -60,6 +60,8 @@ def test_short_video_uses_all_its_frames(capsys, tmp_path):
     write(path, CLIP.frames[:5], scale=2)
     assert main(["ask", path, QUESTION.text, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 5
+    assert main(["ask", path, QUESTION.text, "--stream", "0", "--frames", "8"]) == 0
+    assert "8 frames were asked for, and the video has 5" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_short_video_uses_all_its_frames(capsys, tmp_path):
         (["--retention", "abc"], "must be a number in (0, 1], got 'abc'"),
         (["--retention", "nan"], "retention must be in (0, 1], got nan"),
         (["--frames", "0"], "frames must be a whole number of at least 1, got 0"),
-        (["--frames", "97"], "frames must be at most 96"),
+        (["--stream", "3"], "has no video stream 3; its video streams: 0 (h264, 384 x 384)"),
         (["--frames", "many"], "'many'"),
         (["--method", "magic"], "unknown method 'magic'; there are: aot"),
         (["--set", "magic=1"], "aot has no field 'magic'"),

@@ -149,7 +149,10 @@ def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frame
 
 
 def video_metadata(frames: Frames) -> dict[str, Any]:
-    """Metadata of a video for the processor, which is given its frames."""
+    """Metadata of a video for the processor, which is given its frames.
+
+    Processors divide indices by the rate; an index here is whatever gives the frame's own time.
+    """
     height, width = frames.pixels.shape[1:3]
     return {
         "total_num_frames": frames.total,
@@ -157,7 +160,7 @@ def video_metadata(frames: Frames) -> dict[str, Any]:
         "duration": frames.duration,
         "width": width,
         "height": height,
-        "frames_indices": (frames.timestamps * frames.fps).round().astype(int).tolist(),
+        "frames_indices": (frames.timestamps * frames.fps).tolist(),
     }
 
 

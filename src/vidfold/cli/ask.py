@@ -22,11 +22,12 @@ DEFAULT_FRAMES = 32
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
-    parser.add_argument("video", help="a video file")
+    parser.add_argument("video", help="a video file, a folder or pattern of pictures, or an address")
     parser.add_argument("question", help="in quotes")
     parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
     parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
     parser.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
+    parser.add_argument("--stream", type=int, metavar="N", help="video stream of the file (default: as FFmpeg chooses)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
     parser.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
     add_model(parser)
@@ -47,14 +48,15 @@ def run(options: argparse.Namespace) -> None:
     method = reducer(options.method, options.retention, options.set)
     wanted = options.frames
     if wanted is None:
-        wanted = available(options.video, TINY_FRAMES if options.model in EMBEDDED else DEFAULT_FRAMES)
-    frames, decoding = decode(options.video, wanted)
+        most = TINY_FRAMES if options.model in EMBEDDED else DEFAULT_FRAMES
+        wanted = available(options.video, most, stream=options.stream)
+    frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():
         loaded = load_model(options)
         # Decoded before loading, so that a bad video fails early. Some models want fewer frames.
         shown = family(loaded.model).shown_frames(frames.duration, wanted)
         if shown != wanted:
-            frames, decoding = decode(options.video, shown)
+            frames, decoding = decode(options.video, shown, options.stream)
         answers: dict[str, Answer] = {}
         with announced_if_slow("answering"):
             if options.compare:
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
             "method": {"name": method.name} | dataclasses.asdict(method),
             "frames": len(frames),
             "timestamps": frames.timestamps.tolist(),
+            "notes": frames.notes,
             "milliseconds": {"decode": decoding, "load": 1000 * loaded.seconds},
         }
         answered = {name: dataclasses.asdict(answer) for name, answer in answers.items()}
@@ -77,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
     height, width = frames.pixels.shape[1:3]
     facts = [
         ("video", f"{options.video}, {frames.duration:.1f} s, {len(frames)} frames of {width} x {height}"),
+        *[("note", note) for note in frames.notes],
         ("model", f"{options.model} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
         ("method", described(method)),
         ("question", options.question),

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from vidfold.video import Frames
 
 
-def decode(path: str | Path, frames: int) -> tuple[Frames, float]:
+def decode(path: str | Path, frames: int, stream: int | None = None) -> tuple[Frames, float]:
     """Sampled frames, and the milliseconds that decoding took."""
     from vidfold.video import sample
 
     start = time.perf_counter()
-    sampled = sample(path, frames, progress=Progress("decoding frame"))
+    sampled = sample(path, frames, stream=stream, progress=Progress("decoding frame"))
     return sampled, 1000 * (time.perf_counter() - start)
 
 

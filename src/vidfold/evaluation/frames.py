@@ -7,11 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidfold import extras
-from vidfold.video import Frames, available, sample
-from vidfold.video.decoding import Decoder
+from vidfold.video import Frames, Index, read
 
-PICTURES = {".jpg", ".jpeg", ".png"}
 PICTURES_A_SECOND = 3.0
 """Frame rate of a folder of pictures, as in MVBench (TVQA)."""
 
@@ -34,16 +31,14 @@ def load(path: str, most: int, *, every_second: bool) -> Frames:
         ValueError: no such video, or one that does not decode.
         MissingExtra: PyAV is not installed.
     """
-    if Path(path).is_dir():
-        return _pictures(Path(path), most)
-    if every_second and (found := _seconds(Path(path), most)) is not None:
-        return found
-    held = available(path, most)
-    frames = sample(path, held)
-    if held == most:
+    pictures = Path(path).is_dir()
+    each_second = every_second and not pictures
+    frames = read(path, lambda index: _seconds(index, most) if each_second else even(index.total, most))
+    if not pictures:
         return frames
-    index = even(held, most)
-    return dataclasses.replace(frames, pixels=frames.pixels[index], timestamps=frames.timestamps[index])
+    slower = frames.fps / PICTURES_A_SECOND
+    times, duration = frames.timestamps * slower, frames.duration * slower
+    return dataclasses.replace(frames, timestamps=times, duration=duration, fps=PICTURES_A_SECOND)
 
 
 def even(total: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -51,43 +46,7 @@ def even(total: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.linspace(0, total - 1, most).astype(np.int64)
 
 
-def _seconds(path: Path, most: int) -> Frames | None:
-    """One frame a second; None if these are more than ``most``."""
-    with Decoder(path) as decoder:
-        timeline = decoder.timeline
-        step = max(1, round(timeline.fps))
-        count = -(-timeline.total // step)
-        if count > most:
-            return None
-        # Containers round timestamps to ticks: one tick of slack includes frames whose stamp was rounded up.
-        slack = 1 if timeline.period >= 4 else 0
-        ticks = [timeline.first + int(step * each * timeline.period) + slack for each in range(count)]
-        shown = list(decoder.shown_at([min(tick, timeline.last) for tick in ticks]))
-        return Frames(
-            pixels=np.stack([picture for _, picture in shown]),
-            timestamps=np.array([timeline.seconds(tick) for tick, _ in shown]),
-            duration=timeline.duration,
-            fps=float(timeline.fps),
-            total=timeline.total,
-            decoded=decoder.decoded,
-        )
-
-
-def _pictures(folder: Path, most: int) -> Frames:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
-    if not paths:
-        raise ValueError(f"{str(folder)!r} holds no pictures (.jpg, .jpeg or .png)")
-    pillow = extras.load("PIL.Image", "models")
-    index = even(len(paths), most)
-    try:
-        pixels = np.stack([np.asarray(pillow.open(paths[each]).convert("RGB")) for each in index])
-    except OSError as error:
-        raise ValueError(f"a picture of {str(folder)!r} cannot be read: {error}") from error
-    return Frames(
-        pixels=pixels,
-        timestamps=index / PICTURES_A_SECOND,
-        duration=len(paths) / PICTURES_A_SECOND,
-        fps=PICTURES_A_SECOND,
-        total=len(paths),
-        decoded=len(set(index.tolist())),
-    )
+def _seconds(index: Index, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions of one frame a second, by the rounded rate; even ones if these are more than ``most``."""
+    each = np.arange(0, index.total, max(1, round(index.fps)))
+    return each if len(each) <= most else even(index.total, most)

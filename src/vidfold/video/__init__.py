@@ -1,5 +1,7 @@
-"""Video files: frames sampled evenly over a whole video, and clips written as mp4."""
+"""Videos: frames sampled evenly over a whole video, and clips written as mp4."""
 
-from vidfold.video.sampling import Frames, available, sample, write
+from vidfold.video.index import Index
+from vidfold.video.sampling import Frames, available, read, sample
+from vidfold.video.writing import write
 
-__all__ = ["Frames", "available", "sample", "write"]
+__all__ = ["Frames", "Index", "available", "read", "sample", "write"]

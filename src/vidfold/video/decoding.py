@@ -3,45 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vidfold.video.containers import Scout, demux, open_video
+from vidfold.video.index import Index, demux, in_order, scan
+from vidfold.video.sources import Source
+from vidfold.video.upright import Pixels, display_size, upright
 
-Pixels = NDArray[np.uint8]
+MOST_COUNTED = 20_000
+"""Frames up to which a file is decoded completely if its packets do not say what is shown: some tens of seconds."""
+MOST_LOST = 0.1
+"""Share of a video that may be missing or damaged."""
+_LATE = 10
+"""Average frames between a time and the frame that stands for it, from which on a frame is missing."""
+
+
+class Differs(Exception):
+    """What decodes differs from the index; the decoder has a new index, to choose frames from again."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    tick: int
+    frame: Any
 
 
 class Decoder:
     """One open video file.
 
-    A `Scout` on the same file finds the keyframe before a wanted tick, so decoding never goes back and decodes no
-    frame twice.
+    Frames are chosen by an index of the packets, and what decodes is compared with it: some packets show nothing, and
+    some have wrong times. If they differ, the whole file is decoded once, for an index of what is really shown. A file
+    too long for that is read by the times of its frames.
 
     Attributes:
-        timeline: when the file's frames are shown.
+        index: when frames are shown.
         decoded: how many frames have been decoded so far.
+        notes: what is wrong with the file and does not keep it from being read.
 
     Raises:
         ValueError: the file is missing, empty, not a video, a still image, audio only, or no frame decodes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._name = repr(str(path))
-        self._container, self._stream = open_video(path)
-        self._stream.thread_type = "AUTO"
-        self._scout = Scout(path)
-        self._current: Any
-        self._following: Any
-        self.decoded = 0
+    def __init__(self, source: Source) -> None:
+        self.name, self.notes, self.decoded = source.quoted, list[str](), 0
+        self._source, self._seeks, self._compared, self._counted, self._broken = source, True, True, False, 0
+        self._container: Any = None
+        self._current: _Shown
+        self._ahead: _Shown | None = None
+        self._size: tuple[int, int]
+        self._place = 0  # in the index, of the frame that was decoded last
+        container, stream = source.open()
+        with container:
+            index = scan(container, stream)
+        if index is None:
+            raise ValueError(f"{self.name} is damaged or cut short: it has no frames")
+        self.index: Index = index
         try:
             self._restart()
-            self.timeline = self._scout.timeline(self._current.pts)
-        except _Damage as damage:
-            self.close()
-            raise ValueError(f"{self._name} is damaged or cut short: its first frames do not decode") from damage
+            if not index.sure or index.timeless:
+                self._disagree()
+            self.index = replace(self.index, ticks=self.index.ticks[self._place :])  # packets before it show nothing
+            self._place = 0
+        except Differs:
+            pass
         except BaseException:
             self.close()
             raise
@@ -54,97 +80,142 @@ class Decoder:
 
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
-        self._scout.close()
+        if self._container is not None:
+            self._container.close()
 
-    def count(self) -> int:
-        """The exact number of frames; reads the whole file if its header does not say."""
-        return self.timeline.total if self.timeline.counted else self._scout.count()
-
-    def shown_at(self, ticks: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
-        """The frame shown at each of the ascending ``ticks``: its own tick and its pixels, (H, W, 3) uint8 RGB.
+    def at(self, positions: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
+        """The frame at each of the ascending ``positions``: its tick and its pixels, (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: the file is damaged; the message says how many frames could be decoded.
+            Differs: the index is wrong and was replaced.
+            ValueError: more frames than `MOST_LOST` are missing.
         """
-        size = self._current.width, self._current.height
-        for done, tick in enumerate(ticks):
-            try:
-                self._advance(tick)
-            except _Damage as damage:
-                raise ValueError(
-                    f"{self._name} is damaged or cut short before {self.timeline.seconds(tick):.2f} s: only {done} of "
-                    f"the {len(ticks)} frames asked for could be decoded"
-                ) from damage
-            yield self._current.pts, _pixels(self._current, size)
+        missing, late = 0, _LATE * (self.index.end - self.index.ticks[0]) / self.index.total
+        for position in positions:
+            tick = int(self.index.ticks[position])
+            self._approach(tick)
+            while self._current.tick < tick:
+                self._ahead = self._ahead or self._next()
+                if self._ahead is None or self._ahead.tick > tick:
+                    break
+                self._current, self._ahead = self._ahead, None
+            missing += tick - self._current.tick > late
+            yield self._current.tick, upright(self._current.frame, self._size)
+        if missing > MOST_LOST * len(positions):
+            raise ValueError(
+                f"{self.name} is damaged: only {len(positions) - missing} of the {len(positions)} frames asked for "
+                "decode"
+            )
+        if missing:
+            self.notes.append(f"{missing} frames do not decode; the frame before stands for each")
 
-    def _advance(self, tick: int) -> None:
-        """Make the frame shown at ``tick`` the current one."""
-        period = self.timeline.period
-        if self._following is not None and self._following.pts + period < tick:
-            key = self._scout.keyframe(tick, floor=self._following.pts)
-            if key is not None and key[1] > self._following.pts:
-                self._restart(seek=key[0])
-                if self._current.pts > tick:
-                    self._restart(seek=self.timeline.first)
-        while self._following is not None and self._following.pts <= tick:
-            self._current, self._following = self._following, next(self._pictures, None)
-        if self._following is None and tick - self._current.pts > 2 * period:
-            raise _Damage
+    def _approach(self, tick: int) -> None:
+        """Seek, if a keyframe lies between the current frame and ``tick``."""
+        key = self.index.key_before(tick) if self._seeks else None
+        if key is None or key <= (self._ahead or self._current).tick:
+            return
+        reached, second = self._current.tick, round(1 / self.index.base)
+        # Containers seek by either time, and some to any packet, not only to keyframes: each try is further back.
+        for back in (0, self.index.delay, *(self.index.delay + (second << power) for power in range(16))):
+            if key - back <= reached and back > self.index.delay:
+                break
+            if self._restart(key - back, tick):
+                self._seeks = self._current.tick > reached
+                return
+        self._seeks = False
+        self._restart()
 
-    def _restart(self, seek: int | None = None) -> None:
-        if seek is not None:
-            self._container.seek(seek, stream=self._stream, backward=True)
-        self._pictures = self._decode(midway=seek is not None)
+    def _restart(self, seek: int | None = None, limit: int | None = None) -> bool:
+        """Go to the first frame of the file, or to a keyframe from ``seek`` to ``limit``; whether there is one."""
+        import av
+
+        if seek is None:
+            self.close()
+            self._container, self._stream = self._source.open()
         try:
-            self._current = next(self._pictures)
-        except StopIteration:
-            raise _Damage from None
-        self._following = next(self._pictures, None)
+            if seek is not None:
+                self._container.seek(seek, stream=self._stream, backward=True)
+        except av.FFmpegError:
+            return False
+        self._frames = self._decode(limit)
+        frame, self._ahead = next(self._frames, None), None
+        if frame is None and seek is None:
+            raise ValueError(f"{self.name} is damaged or cut short: its first frames do not decode")
+        if frame is None or (limit is not None and frame.pts is not None and frame.pts > limit):
+            return False
+        ticks = self.index.ticks
+        if self._counted:
+            self._place, tick = 0, int(ticks[0])
+        else:
+            tick = int(ticks[0]) if frame.pts is None else frame.pts
+            self._place = min(int(np.searchsorted(ticks, tick)), len(ticks) - 1)
+        self._current = _Shown(tick, frame)
+        if seek is None:
+            self._size = display_size(frame, self._stream.sample_aspect_ratio)
+        if ticks[self._place] != tick:
+            self._disagree()
+        return True
 
-    def _decode(self, midway: bool) -> Iterator[Any]:
-        """Frames from the current position to the end.
+    def _next(self) -> _Shown | None:
+        """The frame after the one that was decoded last."""
+        frame, self._place = next(self._frames, None), self._place + 1
+        expected = int(self.index.ticks[self._place]) if self._place < self.index.total else None
+        if self._counted:
+            return None if frame is None or expected is None else _Shown(expected, frame)
+        if self._compared and expected != (frame and frame.pts):
+            self._disagree()
+        return None if frame is None else _Shown(self._current.tick if frame.pts is None else frame.pts, frame)
 
-        After a seek, packets before the first keyframe are skipped. Packets that fail before the first frame are
-        skipped too: some recordings begin in the middle of a group of pictures.
+    def _disagree(self) -> None:
+        """Replace an index that is wrong, or stop comparing with it if the file is too long."""
+        if not self._compared:
+            return
+        self._compared, before = False, self.index
+        if before.total > MOST_COUNTED and not before.timeless:
+            self.notes.append(
+                "the times of its packets are not those of its frames; frames were taken by their own times"
+            )
+            return
+        self._count()
+        if not before.timeless and before.total != self.index.total:
+            self.notes.append(f"it has {before.total} pictures, and {self.index.total} of them are shown")
+        self._restart()
+        raise Differs
+
+    def _count(self) -> None:
+        """An index of all frames that decode."""
+        self.close()
+        self._container, self._stream = self._source.open()
+        self._broken = 0
+        times = [(frame.pts, frame.dts, frame.duration or 0) for frame in self._decode()]
+        lost = max(self.index.lost, self._broken / (self._broken + len(times) + 1))
+        self.index, self._counted, self._seeks = replace(in_order(times, self._stream), lost=lost), True, False
+
+    def _decode(self, limit: int | None = None) -> Iterator[Any]:
+        """Frames from the current position to the end; packets that do not decode are skipped.
+
+        After a seek, the first keyframe is at ``limit`` at the latest, or there are no frames. Packets before it are
+        skipped, and frames that are shown before it: these need frames from before the seek.
         """
         import av
 
-        begun = False
-        try:
-            for packet in demux(self._container, self._stream):
-                if midway and not packet.is_keyframe:
+        begun, start = False, None
+        for packet in demux(self._container, self._stream):
+            if limit is not None and start is None:
+                if not packet.is_keyframe or packet.pts is None:
                     continue
-                midway = False
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    if begun:
-                        raise
-                    continue
-                for frame in frames:
-                    if frame.pts is None:
-                        raise ValueError(f"{self._name} has no timestamps; convert it to a container such as mp4")
-                    begun = True
-                    self.decoded += 1
+                if packet.pts > limit:
+                    return
+                start = packet.pts
+            if not packet.size and packet.dts is not None:
+                continue  # a repeated frame of AVI; PyAV would take it for the end
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self._broken += begun
+                continue
+            for frame in frames:
+                begun = True
+                self.decoded += 1
+                if start is None or frame.pts is None or frame.pts >= start:
                     yield frame
-        except av.FFmpegError as error:
-            raise _Damage from error
-
-
-class _Damage(Exception):
-    """A frame that should be there does not decode."""
-
-
-def _pixels(frame: Any, size: tuple[int, int]) -> Pixels:
-    """The frame as (H, W, 3) RGB, rotated and mirrored upright by its display matrix."""
-    picture: Pixels = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
-    side = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
-        return picture
-    a, b, _, c, d = np.frombuffer(side, np.int32)[:5]
-    turned = abs(int(b)) > abs(int(a))  # a rotation by 90 or 270 degrees swaps x and y; a and d are about 0
-    if turned:
-        picture = picture.swapaxes(0, 1)
-    across, down = (c, b) if turned else (a, d)
-    return picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]

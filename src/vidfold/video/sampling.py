@@ -1,20 +1,21 @@
-"""Sample frames from a video file, and write frames to one."""
+"""Sample frames from a video."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from os import PathLike
-from pathlib import Path
+from os import PathLike, fspath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfold import extras
 from vidfold.checks import check_count
-from vidfold.video.containers import Timeline
-from vidfold.video.decoding import Decoder
+from vidfold.video.decoding import MOST_LOST, Decoder, Differs
+from vidfold.video.index import Index
+from vidfold.video.pictures import Pictures, files_of, webp_of
+from vidfold.video.sources import Source
+
+Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +23,13 @@ class Frames:
     """Frames sampled from a video.
 
     Attributes:
-        pixels: (F, H, W, 3) uint8 RGB, upright.
+        pixels: (F, H, W, 3) uint8 RGB, upright, in the shape in which the video is displayed.
         timestamps: (F,) float64, seconds since the first frame of the video.
         duration: seconds from the first frame to the end of the last.
-        fps: average frames per second of the file.
-        total: number of frames of the file; estimated from duration and rate if the header does not say.
+        fps: average frames per second: ``total / duration``.
+        total: number of frames of the video.
         decoded: how many frames were decoded to get these.
+        notes: what a user should know: fewer frames than asked for, or a damaged file.
     """
 
     pixels: NDArray[np.uint8]
@@ -36,125 +38,125 @@ class Frames:
     fps: float
     total: int
     decoded: int
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
 
 
-def sample(path: str | PathLike[str], frames: int, *, progress: Callable[[int, int], None] | None = None) -> Frames:
-    """Sample frames evenly over a whole video file.
+def sample(
+    path: str | PathLike[str],
+    frames: int,
+    *,
+    stream: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Frames:
+    """Sample frames evenly over a whole video.
 
     Takes evenly spaced times from the first frame to the last, both included, and the frame shown at each time. At a
     constant frame rate this is the usual ``linspace(0, total - 1, frames)``, rounded down. At a variable rate it is
-    even in time, and a frame shown for long may occur twice. ``frames=1`` gives the first frame.
+    even in time, and a frame shown for long may occur twice. ``frames=1`` gives the first frame. A video with fewer
+    frames gives all of them.
 
     Long files are not decoded completely: the decoder seeks to the last keyframe before each time.
 
     Args:
-        path: a file that FFmpeg can read.
-        frames: number of frames F, from 1 to the number of frames in the file.
-        progress: called with (done, frames) after each frame.
+        path: a file that FFmpeg can read, an animated WebP, a folder of pictures, a pattern of numbered pictures such
+            as ``img_%04d.png``, or an address that fsspec can read. Pictures without times are shown at 25 a second.
+        frames: number of frames F, at least 1.
+        stream: number of the video stream in the file; None takes the one that FFmpeg takes as best.
+        progress: called with (done, F) after each frame.
 
     Raises:
-        ValueError: the file is missing, empty, cut short, damaged, not a video, or has fewer than ``frames`` frames.
-        MissingExtra: PyAV is not installed.
+        ValueError: the file is missing, empty or not a video, or more than a tenth of it is missing or damaged.
+        MissingExtra: a package that reads it is not installed.
     """
     check_count("frames", frames)
-    path = _file(path)
-    with Decoder(path) as decoder:
-        timeline = decoder.timeline
-        if (most := _available(decoder, frames)) < frames:
-            raise ValueError(f"frames must be at most {most}, the number of frames in {str(path)!r}, got {frames}")
-        ticks = even_ticks(timeline, frames)
-        if timeline.reached < timeline.last:
-            whole = sum(tick <= timeline.reached for tick in ticks)
-            raise ValueError(
-                f"{str(path)!r} is cut short: its header says {timeline.duration:.2f} s, but its data end after "
-                f"{timeline.seconds(timeline.reached):.2f} s, so only {whole} of the {frames} frames asked for "
-                "could be decoded"
-            )
-        shown, pictures = [], []
-        for tick, picture in decoder.shown_at(ticks):
-            shown.append(timeline.seconds(tick))
-            pictures.append(picture)
-            if progress is not None:
-                progress(len(pictures), frames)
-        return Frames(
-            pixels=np.stack(pictures),
-            timestamps=np.array(shown),
-            duration=timeline.duration,
-            fps=float(timeline.fps),
-            total=timeline.total,
-            decoded=decoder.decoded,
-        )
+    found = read(path, lambda index: even_positions(index, frames), stream=stream, progress=progress)
+    notes = list(found.notes)
+    if len(found) < frames:
+        notes.append(f"{frames} frames were asked for, and the video has {len(found)}: all of them are used")
+    elif (different := len(np.unique(found.timestamps))) < frames:
+        notes.append(f"{different} of the {frames} frames are different: some are shown for long and occur again")
+    return Frames(**{**vars(found), "notes": tuple(notes)})
 
 
-def available(path: str | PathLike[str], frames: int) -> int:
-    """``frames``, or the number of frames in the video file if that is less; errors as in `sample`."""
+def available(path: str | PathLike[str], frames: int, *, stream: int | None = None) -> int:
+    """``frames``, or the number of frames in the video if that is less; errors as in `sample`."""
     check_count("frames", frames)
-    with Decoder(_file(path)) as decoder:
-        return _available(decoder, frames)
+    with _opened(path, stream) as video:
+        return min(frames, video.index.total)
 
 
-def _file(path: str | PathLike[str]) -> Path:
-    """The path of a local file; a ValueError for a URL, since `Path` would change its slashes."""
-    if "://" in str(path):
-        raise ValueError(f"{str(path)!r} is a URL; give the path of a local video file")
-    return Path(path)
-
-
-def _available(decoder: Decoder, frames: int) -> int:
-    # Counting may read the whole file, so it is skipped when the estimate is at least twice what is needed.
-    return frames if frames <= decoder.timeline.total // 2 else min(frames, decoder.count())
-
-
-def even_ticks(timeline: Timeline, frames: int) -> list[int]:
-    """Ticks of ``frames`` evenly spaced times from the first frame to the last.
-
-    Containers round timestamps to ticks. If frames are several ticks apart, each time gets one tick of slack, so that
-    it still finds a frame whose timestamp was rounded up.
-    """
-    slack = 1 if timeline.period >= 4 else 0
-    span, steps = timeline.last - timeline.first, max(frames - 1, 1)
-    return [timeline.first + span * step // steps + slack for step in range(frames)]
-
-
-def write(
-    path: str | PathLike[str], frames: NDArray[np.uint8], *, fps: float = 2.0, scale: int = 1, hold: int = 1
-) -> None:
-    """Write frames as an h264 mp4 file of high quality.
+def read(
+    path: str | PathLike[str],
+    choose: Callable[[Index], Positions],
+    *,
+    stream: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Frames:
+    """Read chosen frames of a video.
 
     Args:
-        path: file to write; must end in ``.mp4``.
-        frames: (F, H, W, 3) uint8 RGB.
-        fps: frames per second.
-        scale: side in pixels of the square that each pixel becomes, so that encoding does not blur small pictures.
-        hold: how often each frame is repeated; the frame rate of the file is ``fps * hold``.
+        path: as in `sample`.
+        choose: gives ascending positions of frames, from 0 to ``index.total - 1``, (F,) int64.
+        stream: as in `sample`.
+        progress: as in `sample`.
 
     Raises:
-        ValueError: wrong shape or dtype of frames, odd height or width after scaling, or the folder does not exist.
-        MissingExtra: PyAV is not installed.
+        ValueError: as in `sample`.
+        MissingExtra: as in `sample`.
     """
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
-        raise ValueError(f"frames must be (F, H, W, 3) uint8, got {frames.shape} {frames.dtype}")
-    scale, hold = check_count("scale", scale), check_count("hold", hold)
-    if not 0 < fps < float("inf"):
-        raise ValueError(f"fps must be positive, got {fps!r}")
-    height, width = frames.shape[1] * scale, frames.shape[2] * scale
-    if height % 2 or width % 2:
-        raise ValueError(f"h264 needs even height and width, got {height} x {width}; use an even scale")
-    path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise ValueError(f"path must end in .mp4, got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise ValueError(f"folder {str(path.parent)!r} does not exist; create it first")
-    av = extras.load("av", "video")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001) * hold)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "10", "preset": "medium"}
-        for frame in frames:
-            picture = av.VideoFrame.from_ndarray(frame.repeat(scale, 0).repeat(scale, 1), format="rgb24")
-            for _ in range(hold):
-                container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    with _opened(path, stream) as video:
+        try:
+            return _taken(video, choose(video.index), progress)
+        except Differs:
+            return _taken(video, choose(video.index), progress)
+
+
+def even_positions(index: Index, frames: int) -> Positions:
+    """Positions of the frames shown at evenly spaced times from the first frame to the last; all if these are fewer.
+
+    The rate is constant if no frame is half a frame away from its even time. At another rate, each time gets one tick
+    of slack where frames are several ticks apart, since containers round times to ticks.
+    """
+    ticks, wanted, steps = index.ticks, np.arange(frames), max(frames - 1, 1)
+    if frames >= index.total:
+        return np.arange(index.total)
+    even, period = np.linspace(ticks[0], ticks[-1], index.total, retstep=True)
+    if (np.abs(ticks - even) < period / 2).all():
+        return wanted * (index.total - 1) // steps
+    times = ticks[0] + wanted * (ticks[-1] - ticks[0]) // steps + (np.diff(ticks).min() > 1)
+    positions: Positions = np.searchsorted(index.ticks, times, side="right") - 1
+    return positions
+
+
+def _opened(path: str | PathLike[str], stream: int | None) -> Decoder | Pictures:
+    source = Source(fspath(path), stream)
+    if (local := source.path) is not None:
+        pictures = files_of(local, source.quoted)
+        if pictures is None and local.is_file():
+            pictures = webp_of(local, source.quoted)
+        if pictures is not None:
+            return pictures
+    return Decoder(source)
+
+
+def _taken(video: Decoder | Pictures, positions: Positions, progress: Callable[[int, int], None] | None) -> Frames:
+    index, count = video.index, len(positions)
+    if index.lost > MOST_LOST:
+        raise ValueError(
+            f"{video.name} is damaged or cut short: {index.lost:.0%} of it is missing, so only "
+            f"{1 + int((count - 1) * (1 - index.lost))} of the {count} frames asked for could be decoded"
+        )
+    pixels, times = None, np.empty(count)
+    for done, (tick, picture) in enumerate(video.at(positions.tolist())):
+        if pixels is None:
+            pixels = np.empty((count, *picture.shape), np.uint8)
+        pixels[done], times[done] = picture, index.seconds(tick)
+        if progress is not None:
+            progress(done + 1, count)
+    if pixels is None:
+        raise ValueError(f"at least one frame must be chosen of {video.name}")
+    notes = [f"{index.lost:.1%} of it is missing or damaged"] if index.lost > 0.01 else []
+    return Frames(pixels, times, index.duration, index.fps, index.total, video.decoded, (*video.notes, *notes))

@@ -1,8 +1,7 @@
-"""Sampling from real files gives the same frames as decoding everything; every bad file gets a clear error."""
+"""Sampling gives the same frames as decoding everything; every bad file gets a clear error."""
 
 import io
 import os
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -202,24 +201,19 @@ def test_portrait_and_odd_sizes(tmp_path, size):
     assert np.abs(result.pixels[0].astype(int) - painting(0, size)).mean() < 12
 
 
-def test_one_frame(tmp_path):
-    path = film(tmp_path / "clip.mp4", 1)
-    result = sample(path, 1)
-    assert result.pixels.shape == (1, 48, 64, 3)
-    assert result.timestamps.tolist() == [0]
-    with pytest.raises(ValueError, match=r"at most 1, .*got 2"):
-        sample(path, 2)
+@pytest.mark.parametrize("count", [1, 2, 3, FRAMES])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_fewer_frames_than_asked_for_are_all_used(tmp_path, count, suffix):
+    path = film(tmp_path / f"clip{suffix}", count)
+    result = sample(path, 100)
+    np.testing.assert_array_equal(result.pixels, everything(path)[0])
+    assert (result.total, available(path, 100)) == (count, count)
+    assert result.notes == (f"100 frames were asked for, and the video has {count}: all of them are used",)
+    assert sample(path, count).notes == ()
 
 
 def test_one_frame_is_the_first(tmp_path):
     assert sample(film(tmp_path / "clip.mp4"), 1).timestamps.tolist() == [0]
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_more_frames_than_the_file_has(tmp_path, suffix):
-    path = film(tmp_path / f"clip{suffix}")
-    with pytest.raises(ValueError, match=f"at most {FRAMES}, the number of frames in .*clip.*, got {FRAMES + 1}"):
-        sample(path, FRAMES + 1)
 
 
 @pytest.mark.parametrize("frames", [0, -3, 2.5, True, "8"])
@@ -250,7 +244,7 @@ def picture(kind: str) -> bytes:
         ("red.png", picture("png"), "is a still image"),
         ("red.jpg", picture("jpeg"), "is a still image"),
         ("red.gif", picture("gif"), "is a still image"),
-        ("red.webp", picture("webp"), "is a still image or an animated WebP, which FFmpeg does not read"),
+        ("red.webp", picture("webp"), "is a still image"),
     ],
 )
 def test_files_that_are_not_videos(tmp_path, name, content, message):
@@ -274,13 +268,6 @@ def test_file_name_that_looks_like_a_protocol(tmp_path, monkeypatch):
     assert len(sample("12:30.mp4", 2)) == 2
 
 
-@pytest.mark.parametrize("address", ["https://example.com/clip.mp4", "file://clip.mp4", "rtsp://camera/1"])
-def test_url_raises(address):
-    for read in (sample, available):
-        with pytest.raises(ValueError, match=f"'{address}' is a URL; give the path of a local video file"):
-            read(address, 2)
-
-
 def test_missing_folder_and_device(tmp_path):
     with pytest.raises(ValueError, match=r"nowhere\.mp4' does not exist"):
         sample(tmp_path / "nowhere.mp4", 8)
@@ -301,26 +288,32 @@ def test_audio_only(tmp_path):
         sample(path, 8)
 
 
-def test_error_for_a_truncated_file_says_how_many_frames_decode(tmp_path):
+def test_a_file_cut_short_is_an_error_from_a_tenth_on(tmp_path):
     path = film(tmp_path / "clip.mp4")
     data = path.read_bytes()
-    pixels, _ = everything(path)
-    counts = []
     cut = tmp_path / "cut.mp4"
-    for share in (0.9, 0.7):
+    counts = []
+    for share in (0.85, 0.7):
         cut.write_bytes(data[: int(len(data) * share)])
         with pytest.raises(ValueError, match=r"cut\.mp4' is .*cut short.* only \d+ of the 8 frames") as error:
             sample(cut, 8)
         counts.append(int(str(error.value).split(" of the 8")[0].split()[-1]))
-    assert counts == sorted(counts, reverse=True)
-    assert 0 < counts[0] < 8
-    cut.write_bytes(data[: len(data) // 2])  # one frame and a part of the next: PyAV before 18 decodes neither
-    with pytest.raises(ValueError, match="cut short"):
-        sample(cut, 8)
-    for length in (20, len(data) // 10, len(data) - 1):
+    assert 0 < counts[1] < counts[0] < 8
+    for length in (20, len(data) // 10, len(data) // 2):
         cut.write_bytes(data[:length])
-        with suppress(ValueError):
-            np.testing.assert_array_equal(sample(cut, 8).pixels, pixels[np.arange(8) * 39 // 7])
+        with pytest.raises(ValueError, match="cut short"):
+            sample(cut, 8)
+
+
+def test_the_frames_that_are_there_are_used_where_the_last_are_missing(tmp_path):
+    path = film(tmp_path / "clip.mp4")
+    pixels, _ = everything(path)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(path.read_bytes()[:-40])
+    result = sample(cut, 8)
+    assert FRAMES - 5 < result.total < FRAMES
+    np.testing.assert_array_equal(result.pixels, pixels[np.arange(8) * (result.total - 1) // 7])
+    assert "it is missing or damaged" in " ".join(result.notes) or "of them are shown" in " ".join(result.notes)
 
 
 def test_file_cut_short_within_its_header(tmp_path):
@@ -334,7 +327,7 @@ def test_file_cut_short_within_its_header(tmp_path):
 def test_truncated_mkv(tmp_path):
     path = film(tmp_path / "clip.mkv")
     path.write_bytes(path.read_bytes()[: os.path.getsize(path) // 2])
-    with pytest.raises(ValueError, match=r"is cut short: its header says 1\.60 s.* of the 8 frames"):
+    with pytest.raises(ValueError, match=r"is damaged or cut short: \d+% of it is missing.* of the 8 frames"):
         sample(path, 8)
 
 
