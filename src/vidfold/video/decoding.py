@@ -112,14 +112,14 @@ class Decoder:
     def _approach(self, tick: int) -> None:
         """Seek, if a keyframe lies between the current frame and ``tick``."""
         key = self.index.key_before(tick) if self._seeks else None
-        if key is None or key <= (self._ahead or self._current).tick:
+        if key is None or key[0] <= (self._ahead or self._current).tick:
             return
         reached, second = self._current.tick, round(1 / self.index.base)
         # Containers seek by either time, and some to any packet, not only to keyframes: each try is further back.
         for back in (0, self.index.delay, *(self.index.delay + (second << power) for power in range(16))):
-            if key - back <= reached and back > self.index.delay:
+            if key[0] - back <= reached and back > self.index.delay:
                 break
-            if self._restart(key - back, tick):
+            if self._restart(key[0] - back, tick):
                 self._seeks = self._current.tick > reached
                 return
         self._seeks = False
@@ -204,8 +204,8 @@ class Decoder:
             if limit is not None and start is None:
                 if not packet.is_keyframe or packet.pts is None:
                     continue
-                if packet.pts > limit:
-                    return
+                if packet.pts > limit or self.index.key_before(packet.pts) != (packet.pts, packet.size):
+                    return  # too late, or MPEG program streams, where packets can have wrong times after a seek
                 start = packet.pts
             if not packet.size and packet.dts is not None:
                 continue  # a repeated frame of AVI; PyAV would take it for the end

@@ -19,6 +19,9 @@ _STATE_END = {"matroska,webm", "flv", "asf"}
 """Containers that state when the last of their streams ends. All others only estimate what they hold."""
 
 
+NO_KEYS = np.empty((0, 2), np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Index:
     """When a video's frames are shown. A tick is the stream's unit of time, ``base`` seconds.
@@ -27,7 +30,7 @@ class Index:
         ticks: (N,) int64, ascending: when each frame is shown.
         end: tick at which the last frame ends.
         base: seconds per tick.
-        keys: (K,) int64, ascending: presentation times of the packets where decoding can start.
+        keys: (K, 2) int64, ascending: presentation time and bytes of the packets where decoding can start.
         delay: the most ticks from the decoding of a keyframe to its presentation.
         lost: share of the video that the file states and does not contain, or that does not decode.
         sure: whether every packet has a presentation time of its own.
@@ -62,10 +65,10 @@ class Index:
         """Seconds from the first frame to ``tick``."""
         return float((tick - int(self.ticks[0])) * self.base)
 
-    def key_before(self, tick: int) -> int | None:
+    def key_before(self, tick: int) -> tuple[int, int] | None:
         """The last of `keys` at or before ``tick``."""
-        row = int(np.searchsorted(self.keys, tick, side="right")) - 1
-        return None if row < 0 else int(self.keys[row])
+        row = int(np.searchsorted(self.keys[:, 0], tick, side="right")) - 1
+        return None if row < 0 else (int(self.keys[row, 0]), int(self.keys[row, 1]))
 
 
 def demux(container: Any, *streams: Any) -> Iterator[Any]:
@@ -106,7 +109,7 @@ def scan(container: Any, stream: Any) -> Index | None:
             timeless = timeless or (previous is not None and is_restart(packet.dts - previous, base))
             previous, last = packet.dts, packet.dts + (packet.duration or 0)
         if packet.is_keyframe and packet.pts is not None:
-            keys.append(packet.pts)
+            keys.extend((packet.pts, packet.size))
             delay = max(delay, packet.pts - (packet.pts if packet.dts is None else packet.dts))
         if not packet.is_discard:
             ticks.append(count if shown is None else shown)
@@ -114,7 +117,7 @@ def scan(container: Any, stream: Any) -> Index | None:
     if not ticks:
         return None
     order = np.argsort(ticks, kind="stable")
-    moments = np.array(ticks)[order]
+    moments, starts = np.array(ticks)[order], np.array(keys, np.int64).reshape(-1, 2)
     lost = 0.0
     if ending:
         lost = 1 - float(latest / Fraction(ending, 1_000_000))
@@ -124,7 +127,7 @@ def scan(container: Any, stream: Any) -> Index | None:
         ticks=np.unique(moments),
         end=int(moments[-1]) + last_length(moments, np.array(lengths)[order], bool((np.diff(order) < 0).any()), stream),
         base=base,
-        keys=np.sort(np.array(keys, np.int64)),
+        keys=starts[np.argsort(starts[:, 0])],
         delay=delay,
         lost=max(0.0, lost),
         sure=sure and len(np.unique(moments)) == len(moments),
@@ -152,20 +155,19 @@ def in_order(times: Sequence[tuple[int | None, int | None, int]], stream: Any) -
         ticks.append(tick if last is None else max(tick, last + 1))
     array = np.array(ticks, np.int64)
     end = ticks[-1] + last_length(array, np.array(lengths), True, stream)
-    return Index(array, end, base, np.empty(0, np.int64))
+    return Index(array, end, base, NO_KEYS)
 
 
 def _ascends(times: Sequence[int | None], base: Fraction) -> bool:
-    """Whether all times are known and each is later than the one before, or starts again."""
-    if None in times:
-        return False
-    return all(step > 0 or is_restart(int(step), base) for step in np.diff(np.array(times, np.int64)))
+    """Whether each known time is later than the one before, or starts again."""
+    known = np.array([time for time in times if time is not None], np.int64)
+    return all(step > 0 or is_restart(int(step), base) for step in np.diff(known))
 
 
 def _period(stream: Any) -> int:
     """Ticks between frames by the stream's rate; 25 frames a second if it has none."""
     rate: Fraction = stream.guessed_rate or stream.average_rate or Fraction(25)
-    return max(1, round(1 / (rate * stream.time_base)))
+    return max(1, round(1 / (rate * Fraction(stream.time_base))))
 
 
 def is_restart(step: int, base: Fraction) -> bool:

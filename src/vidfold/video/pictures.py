@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidfold import extras
-from vidfold.video.index import Index
+from vidfold.video.index import NO_KEYS, Index
 from vidfold.video.upright import Pixels, display_size, upright
 
 _KINDS = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -26,7 +26,7 @@ class Pictures:
     def __init__(self, name: str, times: Sequence[int], base: Fraction, picture: Callable[[int], Any]) -> None:
         self.name, self.notes, self.decoded = name, list[str](), 0
         *ticks, end = times
-        self.index = Index(np.array(ticks, np.int64), end, base, np.empty(0, np.int64))
+        self.index = Index(np.array(ticks, np.int64), end, base, NO_KEYS)
         self._picture = picture
 
     def __enter__(self) -> Pictures:
