@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidfold import extras, tiny, versions
-from vidfold.app.console import quiet_libraries
+from vidfold.cli.console import quiet_libraries
 from vidfold.video import sample, write
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]

@@ -128,7 +128,7 @@ def test_error_names_missing_extras(capsys, clip, monkeypatch, module, extra):
 
 
 def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):
-    monkeypatch.setattr("vidfold.app.console.PATIENCE", 0.0)
+    monkeypatch.setattr("vidfold.app.progress.PATIENCE", 0.0)
     assert main(["ask", clip, QUESTION.text, "--json"]) == 0
     captured = capsys.readouterr()
     json.loads(captured.out)

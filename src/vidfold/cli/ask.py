@@ -7,9 +7,9 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from vidfold.app.console import announced_if_slow, quiet_libraries
 from vidfold.app.tables import described, duration, table
 from vidfold.cli.answers import side_by_side
+from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidfold.app.console import announced_if_slow, quiet_libraries
 from vidfold.app.tables import table
 from vidfold.cli.answers import side_by_side, typical
+from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode, film
 from vidfold.cli.options import Commands, command
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfold.app.console import Progress
+from vidfold.app.progress import Progress
 
 if TYPE_CHECKING:
     from vidfold.tiny import Clip

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vidfold.app.console import announced_if_slow
 from vidfold.app.parsing import literal
+from vidfold.cli.console import announced_if_slow
 
 if TYPE_CHECKING:
     from vidfold.app.loading import VideoModel

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from vidfold.app.console import Progress, quiet_libraries
+from vidfold.app.progress import Progress
+from vidfold.cli.console import quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number
 
 QUESTION = "what happens in this video?"

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfold.app.console import Progress, announced_if_slow, quiet_libraries
+from vidfold.app.progress import Progress
+from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
 
 if TYPE_CHECKING:

@@ -45,8 +45,8 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 
 from vidfold import extras
-from vidfold.app.console import Progress
 from vidfold.app.loading import load
+from vidfold.app.progress import Progress
 from vidfold.evaluation.answering import Evaluator, Request
 from vidfold.evaluation.calling import Result
 from vidfold.evaluation.records import Records

@@ -56,7 +56,7 @@ class Folder:
     """What folds the calls of one model.
 
     Attributes:
-        model: the model.
+        model: the model; the same object throughout.
         reducer: what folds.
         family: how the model's tokens are taken out and put back.
         images: whether images are folded too.

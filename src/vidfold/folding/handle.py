@@ -19,14 +19,7 @@ from vidfold.reducers.inner import InnerReducer
 class Folded(Folder):
     """A model whose calls are folded until `remove`, or to the end of a ``with`` block; see `fold`.
 
-    After `remove`, a ``with`` block folds it again.
-
-    Attributes:
-        model: the model; the same object throughout.
-        reducer: what folds.
-        family: how the model's tokens are taken out and put back.
-        images: whether images are folded too.
-        last: what the last call did; None before the first.
+    After `remove`, a ``with`` block folds it again. Attributes are those of `Folder`.
     """
 
     _methods: tuple[Wrapped, ...] = ()

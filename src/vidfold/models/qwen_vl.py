@@ -42,7 +42,7 @@ class QwenVL(Family):
 
     def _full_layers(self) -> list[int]:
         """Layers of the tower whose patches attend to their whole frame."""
-        return list(range(len(self.base.visual.blocks)))
+        return list(range(len(self.attentions({}))))
 
     def observed_layers(self, inputs: Inputs | None = None) -> dict[str, int]:
         """Positions 0... in the tower of the layers that ``shallow`` and ``deep`` come from."""

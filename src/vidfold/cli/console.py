@@ -1,48 +1,22 @@
-"""Progress on the terminal, and libraries without their own output."""
+"""What a command says while it works, and libraries without their own output."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 
 from vidfold import extras
+from vidfold.app import progress
 from vidfold.versions import UntestedVersion
-
-PATIENCE = 1.0
-"""Seconds after which a slow step is announced."""
-
-
-class Progress:
-    """A counting line on stderr, shown for work of more than `PATIENCE` seconds; call it with (done, total)."""
-
-    def __init__(self, doing: str) -> None:
-        self._doing, self._next, self._shown = doing, time.monotonic() + PATIENCE, False
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show how far it is, five times a second on a terminal and every five seconds elsewhere."""
-        on_terminal = sys.stderr.isatty()
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + (0.2 if on_terminal else 5.0)
-            self._shown = True
-            _say(f"{self._doing} {done}/{total}" + ("\r" if on_terminal else "\n"))
-        if done == total and self._shown and on_terminal:
-            _say("\033[K")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
 
 
 @contextlib.contextmanager
 def announced_if_slow(doing: str) -> Iterator[None]:
-    """Write to stderr what is being done if it takes more than `PATIENCE` seconds."""
-    timer = threading.Timer(PATIENCE, lambda: _say(f"{doing} ...\n"))
+    """Write to stderr what is being done if it takes more than `progress.PATIENCE` seconds."""
+    timer = threading.Timer(progress.PATIENCE, lambda: progress.say(f"{doing} ...\n"))
     timer.daemon = True
     timer.start()
     try:
