@@ -7,9 +7,9 @@ import pytest
 
 from tests.evaluation.results import MVBENCH, SCORES, put_run
 from vidfold.evaluation.compare import Comparison, compare
-from vidfold.evaluation.compared import COLUMNS, comparison_rows, comparison_text
 from vidfold.evaluation.measured import read_results
 from vidfold.evaluation.published import AVERAGE, load
+from vidfold.evaluation.tables import COLUMNS, comparison_rows, comparison_text
 
 VIDEOMME = {"videomme": SCORES["videomme"]}
 

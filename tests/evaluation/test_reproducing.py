@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from vidfold import extras
-from vidfold.evaluation import recipe
-from vidfold.evaluation.plan import Plan
+from vidfold.evaluation.plan import Plan, parse, read
 from vidfold.evaluation.reproducing import reproduce
 
 STAND_IN = """
@@ -62,7 +61,7 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def plan(tmp_path, rows=(), **changed):
-    found = recipe.parse("table", RECIPE)
+    found = parse("table", RECIPE)
     return Plan(found, found.select(rows), tmp_path / "out", **{"changes": {}} | changed)
 
 
@@ -101,7 +100,7 @@ def test_commands(tmp_path):
 
 
 def test_commands_of_a_bench(tmp_path):
-    found = recipe.read("table4")
+    found = read("table4")
     one = Plan(found, found.select(["video-aot-paper@0.10"]), tmp_path, changes={"dtype": "float16", "keep": "0.5"})
     assert " ".join(one.command(one.rows[0])) == (
         "vidfold bench speed --model lmms-lab/LLaVA-Video-7B-Qwen2 --dtype float16 --frames 64 --method aot-paper "

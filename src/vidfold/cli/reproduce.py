@@ -12,7 +12,7 @@ from vidfold.app.tables import table
 from vidfold.cli.options import Commands, command
 
 if TYPE_CHECKING:
-    from vidfold.evaluation.recipe import Recipe
+    from vidfold.evaluation.plan import Recipe
 
 
 def add(commands: Commands) -> None:
@@ -53,8 +53,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run or print the rows."""
     from vidfold.checks import check_count
-    from vidfold.evaluation.plan import Plan
-    from vidfold.evaluation.recipe import read
+    from vidfold.evaluation.plan import Plan, read
     from vidfold.evaluation.reproducing import reproduce
 
     for name in ("limit", "batch_size", "processes"):

@@ -61,9 +61,9 @@ def _show(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from vidfold.evaluation.compare import compare
-    from vidfold.evaluation.compared import COLUMNS, comparison_rows, comparison_text
     from vidfold.evaluation.measured import read_results
     from vidfold.evaluation.published import load
+    from vidfold.evaluation.tables import COLUMNS, comparison_rows, comparison_text
 
     published = load(options.table)
     comparison = compare(published, *read_results(options.results))

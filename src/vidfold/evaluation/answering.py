@@ -17,9 +17,8 @@ import torch
 from vidfold import models
 from vidfold.app.loading import VideoModel
 from vidfold.evaluation import records as samples
-from vidfold.evaluation.calling import Caller, Result
+from vidfold.evaluation.calling import Caller, Prompter, Result, every_second
 from vidfold.evaluation.frames import load
-from vidfold.evaluation.prompting import Prompter, every_second
 from vidfold.evaluation.records import Record, Records
 from vidfold.evaluation.settings import Settings, digest
 from vidfold.video import Frames

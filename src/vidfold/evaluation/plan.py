@@ -1,18 +1,91 @@
-"""Rows of a recipe to be run: the folder of their results, and the command of each."""
+"""Rows of the papers' tables as commands: recipes, as YAML files in ``recipes/``, and how they are run.
+
+A recipe has ``title``, ``model_args`` of all rows, ``benchmarks`` (name in the table -> task of lmms-eval) or ``bench``
+(a bench of vidfold instead of lmms-eval), ``rows``, and ``left_out``: rows without a command, and why. A row has:
+
+- ``name``, ``published`` (the method's name in the published table), ``method`` of vidfold, and its own ``model_args``;
+- ``fields`` of the method or of the run;
+- ``at``, the shares of the tokens: a list, with one run each; or a list of parts for each share, which have their own
+  fields and, if settings differ by benchmark, ``benchmarks``;
+- ``note``, of a row or a part: which of its settings are guessed because they were not published, or how it differs.
+"""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidfold.evaluation.recipe import Recipe, Row
+from vidfold import extras
 from vidfold.evaluation.settings import Settings, digest, written
+from vidfold.reducers import METHODS
 
 DONE = "row.json"
 """A file beside the results of a finished row, with its hash and command."""
+_FOLDER = Path(__file__).parent / "recipes"
+_OPTIONS = {"pretrained": "model", "attention": "attn"} | {
+    name: name for name in ("dtype", "device", "frames", "method", "retention")
+}
+"""Argument of a row -> option of ``vidfold bench``."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run.
+
+    Attributes:
+        name: of the row, which has one run for each share of the tokens.
+        id: of the run, such as "aot@0.10"; also the name of its folder.
+        published: the method's name in the published table, or "".
+        arguments: `Settings.of` takes them.
+        benchmarks: names of those it is run on; empty: all.
+        note: which settings are guessed, or how it differs from the published row, or "".
+    """
+
+    name: str
+    id: str
+    published: str
+    arguments: Mapping[str, Any]
+    benchmarks: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One table.
+
+    Attributes:
+        name: of the table.
+        title: of the table.
+        bench: the bench of vidfold that measures it; "" for lmms-eval.
+        benchmarks: name in the table -> task of lmms-eval.
+        rows: in the order of the file.
+        left_out: rows without a command -> why.
+    """
+
+    name: str
+    title: str
+    bench: str
+    benchmarks: Mapping[str, str]
+    rows: tuple[Row, ...]
+    left_out: Mapping[str, str]
+
+    def select(self, wanted: Sequence[str]) -> tuple[Row, ...]:
+        """The rows of these names or ids, in the order of the table; all rows if none is named.
+
+        Raises:
+            ValueError: there is no such row.
+        """
+        names = list(dict.fromkeys(each.name for each in self.rows))
+        for name in wanted:
+            if not any(name in (row.name, row.id) for row in self.rows):
+                near = difflib.get_close_matches(name, [*names, *(row.id for row in self.rows)], n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise ValueError(f"{self.name} has no row {name!r}; {hint}there are: {', '.join(names)}")
+        return tuple(row for row in self.rows if not wanted or {row.name, row.id} & set(wanted))
 
 
 @dataclass(frozen=True)
@@ -46,6 +119,10 @@ class Plan:
         """The folder of a row's results."""
         return self.output / self.recipe.name / row.id
 
+    def arguments(self, row: Row) -> dict[str, Any]:
+        """The arguments of a row."""
+        return {**row.arguments, **self.changes}
+
     def settings(self, row: Row) -> Settings:
         """The settings of a row.
 
@@ -53,7 +130,7 @@ class Plan:
             ValueError: a change that the row's method refuses.
         """
         try:
-            return Settings.of(**{**row.arguments, **self.changes})
+            return Settings.of(**self.arguments(row))
         except ValueError as error:
             raise ValueError(f"row {row.id}: {error}") from error
 
@@ -68,12 +145,10 @@ class Plan:
         """The command of a row, as it would be typed."""
         if self.recipe.bench:
             return self._bench(row)
-        arguments = {**row.arguments, **self.changes}
         command = ["lmms-eval"]
         if self.processes > 1:
             command = ["accelerate", "launch", "--num_processes", str(self.processes), "-m", "lmms_eval"]
-        command += ["--model", "vidfold"]
-        command += ["--model_args", written(arguments)]
+        command += ["--model", "vidfold", "--model_args", written(self.arguments(row))]
         command += ["--tasks", ",".join(self.chosen(row)), "--batch_size", str(self.batch_size)]
         command += ["--output_path", str(self.folder(row)), "--log_samples"]
         if self.limit is not None:
@@ -92,13 +167,70 @@ class Plan:
         return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("hash") == self.hash(row)
 
     def _bench(self, row: Row) -> list[str]:
-        arguments = {**row.arguments, **self.changes}
-        command = ["vidfold", "bench", self.recipe.bench]
-        named = {"pretrained": "model", "attention": "attn"}
-        named |= {name: name for name in ("dtype", "device", "frames", "method", "retention")}
-        for name, option in named.items():
+        arguments, command = self.arguments(row), ["vidfold", "bench", self.recipe.bench]
+        for name, option in _OPTIONS.items():
             if name in arguments:
                 command += [f"--{option}", str(arguments.pop(name))]
         for name, value in arguments.items():
             command += ["--set", f"{name}={value}"]
         return [*command, "--output", str(self.folder(row))]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all recipes."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+
+
+def read(name: str) -> Recipe:
+    """The recipe of a table.
+
+    Raises:
+        ValueError: there is none of that name.
+        MissingExtra: PyYAML is not installed.
+    """
+    if name not in names():
+        raise ValueError(f"no recipe for {name!r}; there are: {', '.join(names())}")
+    return parse(name, (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def parse(name: str, text: str) -> Recipe:
+    """A recipe from the text of its file; every row is checked.
+
+    Raises:
+        ValueError: a row with a field that is not there or a value that is refused.
+    """
+    content: dict[str, Any] = extras.load("yaml", "eval").safe_load(text)
+    shared = content.get("model_args", {})
+    rows = tuple(run for row in content["rows"] for run in _runs(row, shared))
+    if len({row.id for row in rows}) < len(rows):
+        raise ValueError(f"{name} has two rows of the same name: {', '.join(row.id for row in rows)}")
+    for row in rows:
+        Settings.of(**row.arguments)
+    return Recipe(
+        name=name,
+        title=content["title"],
+        bench=content.get("bench", ""),
+        benchmarks=content.get("benchmarks", {}),
+        rows=rows,
+        left_out=content.get("left_out", {}),
+    )
+
+
+def _runs(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[Row]:
+    arguments = {**shared, **row.get("model_args", {}), "method": row["method"], **row.get("fields", {})}
+    at = row.get("at", {None: [{}]})
+    parts_at: dict[float | None, list[dict[str, Any]]] = at if isinstance(at, dict) else {each: [{}] for each in at}
+    has_retention = row["method"] in METHODS and "retention" in METHODS[row["method"]].__dataclass_fields__
+    for share, parts in parts_at.items():
+        asked = {} if share is None else {"retention" if has_retention else "nominal": share}
+        for part in parts:
+            own = {key: value for key, value in part.items() if key not in ("benchmarks", "note")}
+            benchmarks = tuple(part.get("benchmarks", ()))
+            yield Row(
+                name=row["name"],
+                id="-".join([row["name"] if share is None else f"{row['name']}@{share:.2f}", *benchmarks]),
+                published=row.get("published", ""),
+                arguments={**arguments, **asked, **own},
+                benchmarks=benchmarks,
+                note=part.get("note", row.get("note", "")),
+            )

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vidfold import extras
-from vidfold.evaluation.plan import DONE, Plan
-from vidfold.evaluation.recipe import Row
+from vidfold.evaluation.plan import DONE, Plan, Row
 from vidfold.evaluation.records import SUMMARY, write
 
 LOG = "log.txt"

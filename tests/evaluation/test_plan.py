@@ -1,8 +1,8 @@
-"""Recipes of the tables."""
+"""Recipes of the tables, as rows with arguments."""
 
 import pytest
 
-from vidfold.evaluation import published, recipe
+from vidfold.evaluation import plan, published
 from vidfold.evaluation.settings import Settings
 
 RECIPE = """
@@ -25,7 +25,7 @@ rows:
 
 
 def test_every_row_is_a_run():
-    rows = recipe.parse("table", RECIPE).rows
+    rows = plan.parse("table", RECIPE).rows
     assert [row.id for row in rows] == [
         "none",
         "aot@0.25",
@@ -48,7 +48,7 @@ def test_every_row_is_a_run():
 
 
 def test_rows_are_chosen_by_name_and_by_id():
-    found = recipe.parse("table", RECIPE)
+    found = plan.parse("table", RECIPE)
     assert found.select([]) == found.rows
     assert [row.id for row in found.select(["aot@0.10", "none"])] == ["none", "aot@0.10"]
     assert [row.id for row in found.select(["reference"])] == [row.id for row in found.rows[3:]]
@@ -66,18 +66,18 @@ def test_rows_are_chosen_by_name_and_by_id():
 )
 def test_bad_recipes_raise(change, quoted):
     with pytest.raises(ValueError, match=quoted):
-        recipe.parse("table", RECIPE.replace(*change))
+        plan.parse("table", RECIPE.replace(*change))
 
 
 def test_one_recipe_per_table():
-    assert recipe.names() == ("table1", "table2", "table3", "table4")
+    assert plan.names() == ("table1", "table2", "table3", "table4")
     with pytest.raises(ValueError, match="no recipe for 'table9'; there are: table1"):
-        recipe.read("table9")
+        plan.read("table9")
 
 
-@pytest.mark.parametrize("name", recipe.names())
+@pytest.mark.parametrize("name", plan.names())
 def test_every_published_row_is_filled_or_left_out(name):
-    found = recipe.read(name)
+    found = plan.read(name)
     numbers = published.load(name.removeprefix("table")).numbers
     filled = {row.published for row in found.rows}
     known = {number.method for number in numbers}
@@ -88,7 +88,7 @@ def test_every_published_row_is_filled_or_left_out(name):
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_shares_equal_the_published_ones(name):
-    found = recipe.read(name)
+    found = plan.read(name)
     known = {(number.method, number.retention) for number in published.load(name.removeprefix("table")).numbers}
     for row in found.rows:
         share = Settings.of(**row.arguments).retention
@@ -104,6 +104,6 @@ def test_anchors_are_those_of_the_paper():
             for number in published.load("settings").numbers
             if (number.backbone, number.benchmark, number.source) == (backbone, "anchors a frame", "AOT paper")
         }
-        rows = [row for row in recipe.read(name).rows if row.name == "aot-reference"]
+        rows = [row for row in plan.read(name).rows if row.name == "aot-reference"]
         used = {(row.arguments["nominal"], row.arguments["anchors"]) for row in rows}
         assert printed <= used

@@ -1,12 +1,12 @@
-"""Prompts of a benchmark."""
+"""Prompts of a benchmark, as lmms-eval's own models are asked."""
 
 import copy
 import dataclasses
 
 import pytest
 
+from vidfold.evaluation.calling import Prompter, every_second
 from vidfold.evaluation.frames import load
-from vidfold.evaluation.prompting import Prompter, every_second
 from vidfold.models.llava_video import time_instruction
 from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 
