@@ -1,5 +1,6 @@
 """The examples run; models of all families read the prompts of their processors."""
 
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -21,6 +22,9 @@ def each_family():
     spec = importlib.util.spec_from_file_location("each_family", EXAMPLES / "each_family.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # A model of each family is built once for all tests.
+    module.byte_tokenizer = functools.cache(module.byte_tokenizer)
+    module.FAMILIES = {name: functools.cache(build) for name, build in module.FAMILIES.items()}
     return module
 
 
@@ -36,7 +40,6 @@ def test_each_family_is_folded(each_family, capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_prompts_of_the_real_processors(each_family, name):
-    torch.manual_seed(0)
     case = each_family.FAMILIES[name](each_family.byte_tokenizer())
     model, inputs = case.model.eval(), each_family.prompt(case)
     with torch.no_grad():

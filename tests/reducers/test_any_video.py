@@ -36,7 +36,7 @@ def any_video(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(
     frames=st.integers(1, 9),
     grid=st.tuples(st.integers(2, 7), st.integers(2, 7)),
