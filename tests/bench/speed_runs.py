@@ -1,6 +1,5 @@
 """Results with given samples, and a small model to measure."""
 
-from vidfold import models
 from vidfold.bench import random_inputs
 from vidfold.bench.speed import Results, Subject
 from vidfold.bench.speed.results import Group, Measured, Way
@@ -75,8 +74,6 @@ def subject(model) -> Subject:
     return Subject(
         name="small",
         model=model,
-        family=models.family(model),
         random=True,
-        weights="x",
         inputs=lambda frames, batch: random_inputs.inputs(model, len(frames), batch, text=12),
     )

@@ -17,7 +17,7 @@ from vidfold.bench import random_inputs
 from vidfold.bench.speed import Plan, Results, Subject, measure, memory, overview, ways
 from vidfold.bench.speed.memory import Peak, Stopwatch, timed
 from vidfold.bench.speed.run import film
-from vidfold.bench.speed.ways import Clock, TowerTimes, joined, parts, rotated, spaced, stock
+from vidfold.bench.speed.ways import TowerTimes, joined, parts, rotated, spaced, stock
 from vidfold.reducers import FastV
 
 CPU = torch.device("cpu")
@@ -193,13 +193,11 @@ def qwen() -> Subject:
 @pytest.mark.parametrize(("size", "frames"), [(1, [4, 4, 4, 2]), (2, [4, 4, 4, 2]), (4, [8, 6]), (None, [14])])
 def test_groups_of_temporal_patches_equal_one_call(size, frames):
     under_test = qwen()
-    inputs = under_test.inputs(range(7), 2)
+    family, inputs = models.family(under_test.model), under_test.inputs(range(7), 2)
     tower = TowerTimes({}, list(parts(inputs, 7, 2, size)), CPU)
     assert [each for each, _ in tower.parts] == frames
     needs = AOT.paper().needs
-    for video, whole in zip(
-        tower.encoded(under_test.family, needs), under_test.family.encode(inputs, needs), strict=True
-    ):
+    for video, whole in zip(tower.encoded(family, needs), family.encode(inputs, needs), strict=True):
         torch.testing.assert_close(video.features, whole.features, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(video.deep, whole.deep, rtol=1e-4, atol=1e-5)
 
@@ -278,11 +276,6 @@ def test_rotation_balances_the_order():
 def test_bad_plans(given, message):
     with pytest.raises(ValueError, match=message):
         Plan(**{"reducer": AOT(), **given})
-
-
-def test_clock():
-    assert 90 < Clock(100).left <= 100
-    assert Clock(0).left <= 0
 
 
 def test_laps_and_memory():

@@ -89,9 +89,9 @@ class Way:
 
     name: str
     tower: str
-    tokens: tuple[int, ...]
-    cache_positions: int
-    cache_bytes: int
+    tokens: tuple[int, ...] = ()
+    cache_positions: int = 0
+    cache_bytes: int = 0
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)

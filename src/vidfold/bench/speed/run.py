@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,9 +27,8 @@ from vidfold.bench.provenance import provenance, weights_digest
 from vidfold.bench.speed import work
 from vidfold.bench.speed.memory import Peak, timed
 from vidfold.bench.speed.results import AUTHORS, FOLD, PLAIN, PREFILL, STEP, TAPPED, Measured, Results
-from vidfold.bench.speed.ways import LEAST, Clock, Stages, TowerTimes, parts, rotated, routes, stock
+from vidfold.bench.speed.ways import LEAST, Stages, TowerTimes, parts, rotated, routes, stock
 from vidfold.checks import check_count
-from vidfold.models import Family
 from vidfold.reducers import AOT, AOTPaper, InnerReducer, Reducer
 from vidfold.video import Frames, available, sample, write
 
@@ -96,27 +96,19 @@ class Subject:
     Attributes:
         name: the requested name.
         model: the transformers model.
-        family: its family.
         random: whether its weights are random.
-        weights: a digest of the weights.
         inputs: makes model inputs from the frames of a video and the number of videos.
     """
 
     name: str
     model: Any
-    family: Family
     random: bool
-    weights: str
     inputs: Callable[[Frames, int], dict[str, Any]]
 
     @classmethod
     def of(cls, loaded: VideoModel) -> Subject:
         """A model with its processor and one question about every video."""
-        model = loaded.model
-        return cls(
-            loaded.name, model, models.family(model), False, weights_digest(model),
-            lambda frames, batch: processed(loaded, frames, [QUESTION] * batch),
-        )  # fmt: skip
+        return cls(loaded.name, loaded.model, False, lambda frames, n: processed(loaded, frames, [QUESTION] * n))
 
     @classmethod
     def with_random_weights(
@@ -131,16 +123,7 @@ class Subject:
             _check_device(device)
         kind = DTYPE if dtype in (None, "auto") else str(dtype)
         model = random_weights.build(name, device=device, dtype=kind, attention=attention, seed=SEED)
-        return cls(
-            name, model, models.family(model), True, weights_digest(model),
-            lambda frames, batch: random_inputs.inputs(model, len(frames), batch, text=TEXT),
-        )  # fmt: skip
-
-    @property
-    def device(self) -> torch.device:
-        """The model's device."""
-        device: torch.device = self.model.device
-        return device
+        return cls(name, model, True, lambda frames, batch: random_inputs.inputs(model, len(frames), batch, text=TEXT))
 
 
 def measure(
@@ -159,9 +142,9 @@ def measure(
         ValueError: the model lacks a field that the method needs, the device cannot be measured, or the video cannot be
             read.
     """
-    _check_device(str(subject.device))
-    subject.family.check_needs(plan.reducer.needs)
-    clock, steps, most = Clock(60 * plan.minutes - spent), _Steps(watch), max(plan.frames)
+    _check_device(str(subject.model.device))
+    models.family(subject.model).check_needs(plan.reducer.needs)
+    end, steps, most = time.monotonic() + 60 * plan.minutes - spent, _Steps(watch), max(plan.frames)
     asked, cases = list(itertools.product(plan.frames, plan.batches)), []
     with ExitStack() as stack:
         file, words = Path(video or ""), str(video)
@@ -172,25 +155,27 @@ def measure(
             raise ValueError(f"frames must be at most {there}, the number of frames in {words!r}, got {most}")
         for index, (frames, batch) in enumerate(asked):
             share = frames * batch / sum(map(math.prod, asked[index:]))
-            cases.append(_case(plan, subject, file, frames, batch, Clock(share * max(0.0, clock.left)), steps))
-    fields = dataclasses.asdict(plan.reducer)
+            seconds = share * max(0.0, end - time.monotonic())
+            cases.append(_case(plan, subject, file, frames, batch, seconds, steps))
+    fields, seed = dataclasses.asdict(plan.reducer), str(SEED) if subject.random else "-"
     attention = str(subject.model.config.get_text_config()._attn_implementation)
-    own = {"attention": attention, "weights": subject.weights, "seed": str(SEED) if subject.random else "-"}
+    own = {"attention": attention, "weights": weights_digest(subject.model), "seed": seed}
     return Results(
         model={"name": subject.name, "random_weights": subject.random, "parameters": subject.model.num_parameters()},
         method={"name": plan.reducer.name} | {name: _plain(value) for name, value in fields.items()},
         title=described(plan.reducer),
         video=words,
         provenance=provenance(subject.model) | own,
-        memory_source=Peak(subject.device).source,
-        group=_size(subject),
+        memory_source=Peak(subject.model.device).source,
+        group=_size(subject.model),
         cases=cases,
     )
 
 
-def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, clock: Clock, steps: _Steps) -> Measured:
+def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, seconds: float, steps: _Steps) -> Measured:
     """Warm up all ways, then take samples of the tower and of every way in turns."""
-    model, family, needs = subject.model, subject.family, plan.reducer.needs
+    end = time.monotonic() + seconds
+    model, family, needs = subject.model, models.family(subject.model), plan.reducer.needs
     config, width = model.config, int(model.dtype.itemsize)
     is_counted = family.model_type == models.LlavaOnevision.model_type
     pixels, read_ms = timed(lambda: sample(file, frames), torch.device("cpu"))
@@ -199,7 +184,7 @@ def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, clo
     # The authors' setting is meant for AOT on a grid of 27x27 patches.
     if isinstance(plan.reducer, AOT | AOTPaper) and is_counted and work.patches(config) == AUTHORS_PATCHES:
         encoders[AUTHORS] = lambda inputs: authors.encode(model, inputs)
-    tower = TowerTimes(encoders, list(parts(inputs, frames, batch, _size(subject))), subject.device)
+    tower = TowerTimes(encoders, list(parts(inputs, frames, batch, _size(model))), model.device)
     notes = [f"The {name}' tower does not fit into the memory of {tower.device}." for name in tower.warm_up()]
     if not is_counted:
         notes.append(f"Operations of the tower and bytes of the fold are not counted for {family.model_type}.")
@@ -211,9 +196,9 @@ def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, clo
     ways = {name: stages.warm_up(route) for name, route in every.items()}
     spent = dict.fromkeys(every, 0.0)
     for turn in range(plan.runs):
-        tower.run(Clock(clock.left - (1 - TOWER_SHARE) * clock.seconds), steps)
+        tower.run(lambda: end - time.monotonic() - (1 - TOWER_SHARE) * seconds, steps)
         for name in rotated(list(every), turn):
-            if turn < LEAST or spent[name] < clock.left:
+            if turn < LEAST or spent[name] < end - time.monotonic():
                 spent[name] = timed(partial(stages.run, every[name], ways[name]), tower.device)[1] / 1000
             steps()
     text, visual = config.get_text_config(), videos[0].frames * videos[0].cells
@@ -259,8 +244,8 @@ class _Steps:
 def film(path: Path, frames: int) -> str:
     """Write a clip of drifting coloured waves with ``frames`` different frames; returns a description."""
     fps, hold, scale = 2.0, 12, 8
-    time, row, column = np.ogrid[:frames, :45, :80]
-    waves = [np.sin(0.13 * row + 0.3 * time + k) + np.cos(0.11 * column - 0.2 * time + 2 * k) for k in (0.0, 2.1, 4.2)]
+    tick, row, column = np.ogrid[:frames, :45, :80]
+    waves = [np.sin(0.13 * row + 0.3 * tick + k) + np.cos(0.11 * column - 0.2 * tick + 2 * k) for k in (0.0, 2.1, 4.2)]
     write(path, np.round(127.5 + 63 * np.stack(waves, -1)).astype(np.uint8), fps=fps, scale=scale, hold=hold)
     return f"a generated clip of {frames / fps:.0f} s, 640 x 360 at {fps * hold:.0f} frames per second, h264"
 
@@ -275,9 +260,9 @@ def _check_device(name: str) -> None:
         raise ValueError(f"speed is measured on one device, such as 'cpu' or 'cuda:1', got {name!r}")
 
 
-def _size(subject: Subject) -> int | None:
+def _size(model: Any) -> int | None:
     """Frames of each video per call of the tower; None on a GPU: all at once, as in normal use."""
-    return None if subject.device.type == "cuda" else GROUP
+    return None if model.device.type == "cuda" else GROUP
 
 
 def _plain(value: object) -> object:

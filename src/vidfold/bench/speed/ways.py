@@ -5,7 +5,6 @@ Every way is warmed up once, and its memory is measured then. Time samples come 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -35,18 +34,6 @@ Encode = Callable[[Inputs], Any]
 Fold = Callable[[VideoTokens], Reduction]
 Measure = Callable[[str, Callable[[], Any]], Any]
 """Runs the work of a stage, takes a measurement, and returns the result."""
-
-
-class Clock:
-    """Time left of a limit."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self._start = seconds, time.monotonic()
-
-    @property
-    def left(self) -> float:
-        """Seconds left, negative after the limit."""
-        return self.seconds - (time.monotonic() - self._start)
 
 
 def rotated(ways: Sequence[str], turn: int) -> list[str]:
@@ -101,12 +88,12 @@ class TowerTimes:
         return refused
 
     @torch.no_grad()
-    def run(self, clock: Clock, step: Callable[[], None]) -> None:
-        """One pass over the groups; those that do not fit into the time are left out once there are `LEAST` samples."""
+    def run(self, left: Callable[[], float], step: Callable[[], None]) -> None:
+        """One pass over the groups; after `LEAST` samples, those that do not fit into the time are left out."""
         before, run = sum(map(len, self.passes)), list[Group]()
         for turn, (frames, part) in enumerate(self.parts, before):
             spent = sum(run[-1].milliseconds.values()) / 1000 if run else 0.0
-            if turn < LEAST or spent < clock.left:
+            if turn < LEAST or spent < left():
                 order = rotated(list(self.ways), turn)
                 times = {name: timed(partial(self.ways[name], part), self.device)[1] for name in order}
                 run.append(Group(frames, times))
@@ -216,16 +203,16 @@ class Stages:
 
     def warm_up(self, route: Route) -> Way:
         """Run a way for the first time; returns it with its memory and without a time sample."""
-        memory: dict[str, int] = {}
+        way = Way(route.name, route.tower)
 
         def measure(stage: str, work: Callable[[], Any]) -> Any:
             peak = Peak(self.model.device)
             result = work()
-            memory[stage] = peak.above()
+            way.memory[stage] = peak.above()
             return result
 
-        reductions, positions, size, _ = self._run(route, measure)
-        return Way(route.name, route.tower, tuple(map(len, reductions)), positions, size, memory=memory)
+        tokens, positions, size, _ = self._run(route, measure)
+        return replace(way, tokens=tokens, cache_positions=positions, cache_bytes=size)
 
     def run(self, route: Route, way: Way) -> None:
         """Run a way once more, and add its time samples."""
@@ -238,8 +225,8 @@ class Stages:
         way.milliseconds.setdefault(names.STEP, []).extend(self._run(route, measure)[-1])
 
     @torch.no_grad()
-    def _run(self, route: Route, measure: Measure) -> tuple[Sequence[Reduction], int, int, list[float]]:
-        """The reductions, the cache's positions and bytes after prefill, and milliseconds of each further token."""
+    def _run(self, route: Route, measure: Measure) -> tuple[tuple[int, ...], int, int, list[float]]:
+        """Visual tokens, the cache's positions and bytes after prefill, and milliseconds of each further token."""
         reductions, fold = route.ready, route.fold
         if fold is not None:
             reductions = measure(names.FOLD, lambda: tuple(map(fold, self.videos)))
@@ -261,4 +248,4 @@ class Stages:
             logits = self.model(input_ids=token, attention_mask=mask, **settings).logits
             token = logits[:, -1].argmax(-1, keepdim=True)
             watch.mark()
-        return reductions, positions, size, watch.laps()
+        return tuple(map(len, reductions)), positions, size, watch.laps()
