@@ -177,7 +177,7 @@ class Decoder:
             )
             return
         self._count()
-        if not before.timeless and before.total != self.index.total:
+        if not before.timeless and before.total > self.index.total:
             self.notes.append(f"it has {before.total} pictures, and {self.index.total} of them are shown")
         self._restart()
         raise Differs

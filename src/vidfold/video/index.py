@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 Ticks = NDArray[np.int64]
 
-_STATE_LENGTH = {"mov,mp4,m4a,3gp,3g2,mj2", "avi"}
-"""Containers that state how long the video stream is, as the sum of all steps of its decoding times."""
-_STATE_END = {"matroska,webm", "flv", "asf"}
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+"""States how long its video is: the sum of all steps of the decoding times."""
+_STATE_END = {"matroska,webm", "flv", "asf", "avi"}
 """Containers that state when the last of their streams ends. All others only estimate what they hold."""
-
-
 NO_KEYS = np.empty((0, 2), np.int64)
 
 
@@ -89,7 +87,7 @@ def scan(container: Any, stream: Any) -> Index | None:
     Takes 24 bytes of memory per frame.
     """
     kind, base = container.format.name, stream.time_base
-    length = stream.duration if kind in _STATE_LENGTH else None
+    length = stream.duration if kind == _MP4 else None
     ending = container.duration if kind in _STATE_END else None
     ticks, lengths, keys = array("q"), array("q"), array("q")
     count, delay, begin, previous, latest, sure, timeless = 0, 0, None, None, Fraction(0), True, False
