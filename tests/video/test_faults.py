@@ -48,15 +48,13 @@ def test_cut_without_encoding(tmp_path, bframes):
     )
 
 
-def two_tracks(path, first_is_cover=False):
+def two_tracks(path):
     with av.open(str(path), "w") as box:
         small = box.add_stream("mjpeg", rate=25)
         small.width, small.height, small.pix_fmt = 32, 32, "yuvj420p"
         video = box.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
-        small.disposition, video.disposition = av.stream.Disposition(0), av.stream.Disposition.default
-        if first_is_cover:
-            small.disposition = av.stream.Disposition.attached_pic
+        small.disposition, video.disposition = 0, av.stream.Disposition.default.value
         red = np.full((32, 32, 3), (255, 0, 0), np.uint8)
         box.mux(small.encode(av.VideoFrame.from_ndarray(red, format="rgb24")))
         for number in range(30):
@@ -82,7 +80,7 @@ def test_cover_art_is_no_video(tmp_path):
     with av.open(str(path), "w") as box:
         cover = box.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         voice = box.add_stream("aac", rate=16000)
         box.mux(cover.encode(av.VideoFrame(32, 32, "yuvj420p")))
         box.mux(cover.encode())
@@ -164,7 +162,7 @@ def test_duration_is_that_of_what_is_shown(tmp_path, times, codec):
     path = written(tmp_path / "clip.mp4", codec=codec, times=[round(1000 * time) for time in times])
     frames = sample(path, 100)
     assert frames.timestamps.tolist() == pytest.approx(times)
-    assert times[-1] < frames.duration < times[-1] * 1.1 + 1
+    assert times[-1] < frames.duration < times[-1] + min(np.diff(times)) + 0.1
     assert frames.total / frames.fps == pytest.approx(frames.duration)
 
 
