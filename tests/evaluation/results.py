@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from vidfold.evaluation.measured import BENCHMARKS
-from vidfold.evaluation.settings import Settings
+from vidfold.evaluation.settings import Settings, written
 
 ONEVISION = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
 MVBENCH = BENCHMARKS["MVBench"].tasks
@@ -48,7 +48,7 @@ def put_run(
     } | (described or {})
     path = folder / "some__model" / f"{date}_results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = ",".join(f"{name}={value}" for name, value in given.items())
+    text = written(given)
     content = {
         "results": SCORES if results is None else results,
         "configs": {},

@@ -194,10 +194,11 @@ def test_overwritten_settings_are_not_used_for_an_earlier_run(tmp_path):
     assert [each.files[0][-28:-13] for each in comparison.unmatched] == ["20260101_120000"]
 
 
-def test_settings_in_the_folder_of_the_records(tmp_path):
-    path = put_run(tmp_path / "results", VIDEOMME, record="elsewhere/first")
-    (tmp_path / "first").mkdir()
-    (tmp_path / "results" / "vidfold.json").rename(tmp_path / "first" / "vidfold.json")
+@pytest.mark.parametrize("name", ["first", "the first, of two"])
+def test_settings_in_the_folder_of_the_records(tmp_path, name):
+    path = put_run(tmp_path / "results", VIDEOMME, record=f"elsewhere/{name}")
+    (tmp_path / name).mkdir()
+    (tmp_path / "results" / "vidfold.json").rename(tmp_path / name / "vidfold.json")
     assert path.is_file()
     assert len(compared(tmp_path).compared) == 1
 

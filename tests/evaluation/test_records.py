@@ -47,6 +47,14 @@ def test_incomplete_line_is_skipped(tmp_path, cut):
     assert (again.get("b") is not None) == (cut == -1)  # all but its end is all of it
 
 
+@pytest.mark.parametrize("line", [b"7", b"[]", b'{"key": "b"}', b"\xff"])
+def test_lines_of_something_else_are_skipped(tmp_path, line):
+    Records(tmp_path, "one").put([record("a")])
+    path = tmp_path / "samples.rank0.jsonl"
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    assert [each["key"] for each in Records(tmp_path, "one")] == ["a"]
+
+
 @pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
 def test_lines_end_at_newlines_only(tmp_path, sign):
     Records(tmp_path, "one").put([record("a") | {"answer": f"first{sign}second"}, record("b")])

@@ -183,6 +183,16 @@ def test_record_of_a_row(tmp_path):
     assert written["command"] == one.command(one.rows[0])
 
 
+@pytest.mark.parametrize(("text", "told"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
+def test_a_damaged_record_of_a_row_is_named(tmp_path, text, told):
+    one = plan(tmp_path, ["aot"])
+    path = one.folder(one.rows[0]) / "row.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"row\.json' {told}"):
+        reproduce(one, tell=print, watch=print)
+
+
 def test_interrupt_stops_the_command(tmp_path):
     def interrupt(row, samples):
         raise KeyboardInterrupt

@@ -28,10 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vidfold.app.parsing import literal
 from vidfold.evaluation.settings import Settings, split
 from vidfold.reducers import METHODS, InnerReducer
 
 RESULTS, DESCRIPTION, ROW = "_results.json", "vidfold.json", "row.json"
+"""Names of files, or their ends: results of lmms-eval, settings of vidfold, and the row of ``vidfold reproduce``."""
 MODEL = "vidfold"
 """Name of vidfold's model in lmms-eval."""
 
@@ -109,11 +111,12 @@ def own_description(
             return f"not all questions were asked ({name} {config[name]})"
     if config.get("model", MODEL) != MODEL:
         return f"measured by the model {config['model']!r} of lmms-eval, not by vidfold's"
-    arguments = _arguments(config.get("model_args"))
-    asked = _asked(arguments)
+    given = config.get("model_args")
+    arguments = dict(given) if isinstance(given, Mapping) else split(str(given or ""))
+    asked, record = _asked(arguments), literal(arguments.get("record"))
     near: dict[int, list[dict[str, Any]]] = {}
     for each, description in known.items():
-        rank = _distance(each, path, arguments.get("record"))
+        rank = _distance(each, path, record)
         if rank is not None and asked is not None and _agrees(description, asked):
             near.setdefault(rank, []).append(description)
     if not near:
@@ -148,12 +151,6 @@ def run_of(description: Mapping[str, Any]) -> Run:
         # Parts of a row add their benchmarks to its name, behind the retention.
         row=re.sub(r"(?<=@\d\.\d\d)-.*", "", str(row.get("row") or "")),
     )
-
-
-def _arguments(given: object) -> dict[str, Any]:
-    if isinstance(given, Mapping):
-        return {str(name): value for name, value in given.items()}
-    return dict(split(str(given or "")))
 
 
 def _distance(path: Path, results: Path, record: object) -> int | None:

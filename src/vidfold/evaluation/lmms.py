@@ -4,7 +4,8 @@
         --model_args pretrained=llava-hf/llava-onevision-qwen2-7b-ov-hf,method=aot,retention=0.10,frames=32
 
 ``--model_args`` are the fields of `vidfold.evaluation.settings.Settings` and those of the method; ``method=none`` does
-not fold. Only lmms-eval imports this module, through `vidfold.evaluation.plugin`.
+not fold. A sequence is written in square brackets, such as ``layers=[8,16,24]``. Only lmms-eval imports this module,
+through `vidfold.evaluation.plugin`.
 
 It follows lmms-eval's own classes of the same backbone (``llava_onevision``, ``llava_vid``) in prompts, in the frames
 they choose, in greedy decoding to the end of the turn, and in answering likelihoods with the mean loss of the answer

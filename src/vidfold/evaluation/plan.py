@@ -13,18 +13,16 @@ A recipe has ``title``, ``model_args`` of all rows, ``benchmarks`` (name in the 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidfold import extras
+from vidfold.evaluation.described import ROW, load_object
 from vidfold.evaluation.settings import Settings, digest, written
 from vidfold.reducers import METHODS
 
-DONE = "row.json"
-"""A file beside the results of a finished row, with its hash and command."""
 _FOLDER = Path(__file__).parent / "recipes"
 _OPTIONS = {"pretrained": "model", "attention": "attn"} | {
     name: name for name in ("dtype", "device", "frames", "method", "retention")
@@ -163,8 +161,8 @@ class Plan:
 
     def done(self, row: Row) -> bool:
         """Whether a row has results of the same configuration."""
-        path = self.folder(row) / DONE
-        return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("hash") == self.hash(row)
+        path = self.folder(row) / ROW
+        return path.is_file() and load_object(path).get("hash") == self.hash(row)
 
     def _bench(self, row: Row) -> list[str]:
         arguments, command = self.arguments(row), ["vidfold", "bench", self.recipe.bench]

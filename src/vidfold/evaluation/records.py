@@ -40,7 +40,7 @@ class Records:
         """Read the samples that all processes have written so far."""
         assert self.folder is not None
         for path in sorted(self.folder.glob("samples.rank*.jsonl")):
-            self._done |= {line["key"]: line for line in _lines(path) if line["config"] == self.config}
+            self._done |= {line["key"]: line for line in _lines(path) if line.get("config") == self.config}
 
     def get(self, key: str) -> Record | None:
         """The answered sample of a key, or None."""
@@ -115,7 +115,8 @@ def _lines(path: Path) -> Iterator[Record]:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        yield record
+        if isinstance(record, dict):
+            yield record
 
 
 def _ends_line(file: Any) -> bool:

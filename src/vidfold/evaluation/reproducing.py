@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vidfold import extras
-from vidfold.evaluation.plan import DONE, Plan, Row
+from vidfold.evaluation.described import ROW
+from vidfold.evaluation.plan import Plan, Row
 from vidfold.evaluation.records import SUMMARY, write
 
 LOG = "log.txt"
@@ -106,7 +107,7 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
     # lmms-eval exits with 0 after most errors: only new results show that it succeeded.
     if code or (not plan.recipe.bench and (_latest(folder) == before or not _is_of(folder, plan.settings(row).hash))):
         raise ValueError(f"row {row.id}: {_reason(text, code)}; its output is in {str(folder / LOG)!r}")
-    write(folder / DONE, {"row": row.id, "published": row.published, "hash": plan.hash(row), "command": command})
+    write(folder / ROW, {"row": row.id, "published": row.published, "hash": plan.hash(row), "command": command})
 
 
 def _latest(folder: Path) -> Path | None:
