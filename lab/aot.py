@@ -15,7 +15,7 @@ import argparse
 import csv
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,14 @@ import torch
 
 from lab import aot_variants as variants
 from vidfold.app.loading import load
-from vidfold.bench.suites import Case, Entry, Estimate, Prepared, mean_accuracy, prepare, score
-from vidfold.bench.suites.statistics import same_clips
+from vidfold.bench import reading
+from vidfold.bench.clips import Sample, Scenes
+from vidfold.bench.run import score
+from vidfold.bench.scores import Estimate, accuracy, same_clips
+from vidfold.bench.settings import FULL
+from vidfold.bench.settings import Setting as Given
 from vidfold.reducers import AOT, METHODS, Reducer
+from vidfold.tokens import VideoTokens
 
 RETENTIONS = (0.25, 0.10, 0.05)
 DEFAULT = "aot"
@@ -114,12 +119,11 @@ def peers() -> dict[str, Setting]:
     return found
 
 
-def measure(model: Any, clips: Prepared, setting: Setting) -> list[Estimate]:
+def measure(clips: Sequence[tuple[Sample, VideoTokens]], setting: Setting) -> list[Estimate]:
     """Mean accuracy at every retention."""
     method, fields = setting
-    entries = [Entry.of(f"{share:g}", method(retention=share, **fields)) for share in RETENTIONS]
-    scores = score(model, clips, entries)
-    return [mean_accuracy(scores[entry.label]) for entry in entries]
+    given = [Given("given", share, method(retention=share, **fields)) for share in RETENTIONS]
+    return [accuracy(each) for each in score(clips, given, reading.measure).values()]
 
 
 def row(label: str, found: list[Estimate], default: list[Estimate], seconds: float) -> dict[str, str]:
@@ -134,8 +138,8 @@ def row(label: str, found: list[Estimate], default: list[Estimate], seconds: flo
 def run(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
     """Measures what the file does not hold yet, and prints all of it, best first."""
     loaded = load("tiny" if chosen.model == "varied" else "tiny-whole")
-    case = Case(chosen.model, chosen.world, chosen.split, chosen.clips)
-    path = Path(chosen.output) / f"{case.split}-{case.world}-{case.model}-{case.clips}.csv"
+    source = Scenes(chosen.clips, split=chosen.split, world=chosen.world, frames=(8, 16, 32))
+    path = Path(chosen.output) / f"{chosen.split}-{chosen.world}-{chosen.model}-{chosen.clips}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {}
     if path.exists():
@@ -143,12 +147,14 @@ def run(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
             rows = {line["setting"]: line for line in csv.DictReader(file)}
     open_ = [label for label in trials if label not in rows]
     if open_:
-        clips = prepare(loaded.model, case, ("shallow", "deep", "keys"))
-        print(f"all tokens: {mean_accuracy(clips.full).value:.4f} ± {mean_accuracy(clips.full).error:.4f}", flush=True)
-        default = measure(loaded.model, clips, trials[DEFAULT])
+        samples = [source.sample(place, loaded) for place in range(chosen.clips)]
+        clips = [(sample, sample.encode(frozenset({"shallow", "deep", "keys"}))) for sample in samples]
+        full = accuracy(score(clips, [FULL], reading.measure)[FULL])
+        print(f"all tokens: {full.value:.4f} ± {full.error:.4f}", flush=True)
+        default = measure(clips, trials[DEFAULT])
         for label in open_:
             start = time.perf_counter()
-            found = default if label == DEFAULT else measure(loaded.model, clips, trials[label])
+            found = default if label == DEFAULT else measure(clips, trials[label])
             rows[label] = row(label, found, default, time.perf_counter() - start)
             print(", ".join(rows[label].values()), flush=True)
             with path.open("w", newline="") as file:

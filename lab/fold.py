@@ -35,7 +35,7 @@ import torch
 from vidfold import Pooling, Reduction, VideoTokens, __version__
 from vidfold.app.tables import duration, memory, table
 from vidfold.bench.authors import Authors
-from vidfold.bench.drawing import MARKED, OTHERS, SHOWN, panels
+from vidfold.bench.plots import MARKED, OTHERS, SHOWN, panels
 from vidfold.bench.speed.memory import Peak, timed
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 

@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from tests.models.builders import EOS, IMAGE, VIDEO, batch, cells, llava_onevision, pixels, prompt
-from vidfold import Identity, Random, models
-from vidfold.bench import Reference
-from vidfold.bench.sources import Scenes
+from vidfold import Identity, Random, fold, models
+from vidfold.bench.agreement import Reference
+from vidfold.bench.clips import Scenes
+from vidfold.reducers import FastV
 
 FRAMES = 2
 
@@ -80,11 +81,20 @@ def test_tokens_of_probability_zero_add_nothing(model, tokens):
 
 
 def test_end_of_answer_is_not_a_position(tiny):
-    sample = next(iter(Scenes(1).samples(tiny)))
-    (tokens,) = models.encode(tiny.model, sample.video)
-    reference = Reference.of(tiny.model, sample.prompts, tokens, max_new_tokens=5)
-    assert len(reference.scores) == len(sample.kinds)  # one word per answer
-    assert reference.first.tolist() == list(range(len(sample.kinds)))
+    sample = Scenes(1, split="search").sample(0, tiny)
+    reference = Reference.of(tiny.model, sample.prompts, sample.encode(frozenset()), max_new_tokens=5)
+    assert len(reference.scores) == len(sample.questions)  # one word per answer
+    assert reference.first.tolist() == list(range(len(sample.questions)))
+
+
+def test_first_tokens_inside_equal_generate(tiny):
+    sample = Scenes(1, split="search").sample(0, tiny)
+    reference = Reference.of(tiny.model, sample.prompts, sample.encode(frozenset()))
+    scores, share = reference.folded_inside(FastV(0.1), sample.video)
+    assert share == pytest.approx((2 * 288 + 2 * 29) / (4 * 288))
+    with fold(tiny.model, FastV(0.1)):
+        output = tiny.model.generate(**sample.video, max_new_tokens=1, do_sample=False)
+    assert output[0, -1] == reference.answers(scores)[0]
 
 
 def test_cells_and_bad_max_new_tokens(model, tokens):

@@ -1,55 +1,90 @@
-from vidfold.bench.report import groups, markdown, mixed, overview
+"""Tables of a quality bench."""
+
+import dataclasses
+
+import pytest
+
+from tests.bench import invented
+from vidfold.bench.report import groups, overview, page
+from vidfold.bench.run import Cell, Results
 from vidfold.tiny.questions import KINDS
 
 
-def test_groups_by_retention_best_first(bench):
-    quarter, tenth = groups(bench[1])
-    assert quarter.title == "tiny, scenes 0-2, 25 % of the tokens requested"
-    assert tenth.rows[0]["method"] == "identity"
-    shares = [float(row["accuracy_mean"]) for row in tenth.rows[1:]]
-    assert shares == sorted(shares, reverse=True)
+@pytest.fixture(scope="module")
+def made():
+    """Three methods on 40 clips of one model and world."""
+    plan = invented.plan("search")
+    return invented.results(dataclasses.replace(plan, suite="", benches=plan.benches[:1]))
 
 
-def test_overview_has_one_line_per_row(bench, monkeypatch):
+def with_rows(results, **changes):
+    return Results(results.plan, {key: Cell(cell.row | changes, None) for key, cell in results.cells.items()})
+
+
+def test_groups_by_retention_best_first(made):
+    half, tenth = groups(made)
+    assert half.title == "tiny, scenes 0-39 (search, 8 and 16 and 32 frames), 50 % of the tokens requested"
+    assert [row["method"] for row in tenth.rows] == ["identity", "aot", "average", "random"]
+
+
+def test_overview_has_one_line_per_row_and_says_what_is_wrong(made, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
-    refused = bench[1][1] | {"method": "other", "status": "cannot run: too hard"}
-    text = overview([*bench[1], refused])
-    assert text.count("all tokens") == 2
-    assert text.count("aot-reference ") == 2
-    assert "other: cannot run: too hard" in text
-    assert "10.1 %" in text
-    assert "100.0 %" in text
+    text = overview(invented.refused(made, "average", "cannot run: too hard"))
+    assert text.count("all tokens  ") == text.count("random  ") == 2
+    assert text.count("average: cannot run: too hard") == 2
+    assert "AOT's settings were chosen on them" in text
 
 
-def test_markdown_tables_are_well_formed(bench):
-    lines = markdown(bench[1]).splitlines()
+def test_differences_to_all_tokens_are_tested(made):
+    lines = page(made).splitlines()
+    full, random = ([line for line in lines if line.startswith(f"| {name} |")] for name in ("all tokens", "random"))
+    assert "▼" in random[0].split("|")[5]
+    assert random[1].count("▼") > 1
+    assert not any("▼" in line for line in full)
+
+
+def test_markdown_tables_are_well_formed(made):
+    lines = page(made).splitlines()
     tables = [line for line in lines if line.startswith("|")]
-    assert len(tables) == 4 * (2 + 3)
+    assert len(tables) == 4 * (2 + 4)
     assert {line.count("|") for line in tables} == {12, 2 + len(KINDS)}
     assert any(line.startswith("Measured with vidfold ") for line in lines)
     assert "| all tokens | 288 | 100.0 % |" in tables[2]
 
 
-def test_no_accuracy_without_true_answers(bench):
-    rows = [{name: "" if "accuracy" in name or "difference" in name else row[name] for name in row} for row in bench[1]]
-    text = markdown(rows)
+def test_no_accuracy_without_true_answers(made):
+    cells = {
+        key: Cell(
+            {name: "" if "accuracy" in name or "difference" in name else text for name, text in cell.row.items()}, None
+        )
+        for key, cell in with_rows(made, top1="0.5").cells.items()
+    }
+    text = page(Results(made.plan, cells))
     assert "kind of question" not in text.split("accuracy:")[0]
     assert "| - | - |" in text
 
 
-def test_warning_about_different_code(bench):
-    assert mixed(bench[1]) == []
-    (warning,) = mixed([bench[1][0] | {"code": "older"}, *bench[1][1:]])
-    assert warning.startswith("Caution: these rows were measured with 2 versions of vidfold's code")
+def test_warning_about_different_code(made):
+    assert "Caution" not in overview(made)
+    cells = dict(made.cells)
+    first = next(iter(cells))
+    cells[first] = Cell(cells[first].row | {"code": "older"}, cells[first].score)
+    for text in (overview(Results(made.plan, cells)), page(Results(made.plan, cells))):
+        assert "Caution: these rows were measured with 2 versions of vidfold (c, older)" in text
 
 
-def test_baseline_only(bench):
-    assert overview(bench[1][:1]).count("all tokens") == 1
+def test_few_clips_are_told():
+    for clips, note in ((1, "One clip: no error can be told"), (3, "3 clips: errors are rough"), (6, "")):
+        plan = invented.plan("search", clips=clips)
+        text = overview(invented.results(dataclasses.replace(plan, suite="", benches=plan.benches[:1])))
+        assert note in text
+        assert ("clips: errors" in text or "One clip" in text) == bool(note)
+        assert ("±" in text) == (clips > 1)
 
 
-def test_methods_that_keep_too_much_are_marked(bench):
-    text = overview(bench[1])
-    quarter, tenth = text.split("tiny, ")[1:]
-    assert "%*" in quarter  # aot-reference
-    assert "* more tokens than requested" in quarter
-    assert "10.1 %*" not in tenth
+def test_methods_that_keep_too_much_are_marked(made, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    assert "%*" not in overview(made)
+    text = overview(invented.results(made.plan, kept=1.2))
+    assert text.count("%*") == 2
+    assert "* more tokens than requested" in text

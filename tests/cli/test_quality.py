@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidfold.bench.records import read
+from vidfold.app.writing import read_csv, write_csv
 from vidfold.cli import main
 from vidfold.tiny import render, seeds
 from vidfold.video import write
@@ -13,44 +13,47 @@ def run(folder, *more: str) -> int:
     return main(["bench", "quality", *arguments, *more])
 
 
-def test_table_and_files(capsys, tmp_path, monkeypatch):
+def test_table_and_files_and_a_second_run_that_measures_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     assert run(tmp_path) == 0
     captured = capsys.readouterr()
-    assert "tiny, scenes 0-1, 25 % of the tokens requested" in captured.out
+    assert "tiny, scenes 500000-500001 (final), 25 % of the tokens requested" in captured.out
     assert "all tokens  288     100.0 %" in captured.out
+    assert "no setting of any method was chosen on them" in captured.out
     assert "measuring" not in captured.err  # no terminal
     names = {"quality.csv", "quality.md", "clips"}
     assert {path.name for path in tmp_path.iterdir()} == names | {
         f"quality-{name}.{form}" for name in ("retention", "time") for form in ("svg", "png")
     }
-
-
-def test_second_run_prints_the_same_and_measures_nothing(capsys, tmp_path):
+    rows = read_csv(tmp_path / "quality.csv")
     assert run(tmp_path) == 0
-    first, rows = capsys.readouterr().out, read(tmp_path / "quality.csv")
-    assert run(tmp_path) == 0
-    assert capsys.readouterr().out == first
-    assert read(tmp_path / "quality.csv") == rows
+    assert capsys.readouterr().out == captured.out
+    assert read_csv(tmp_path / "quality.csv") == rows
 
 
-def test_other_seeds_are_other_rows(capsys, tmp_path):
-    assert run(tmp_path) == run(tmp_path, "--seed", "1") == 0
-    assert [row["seed"] for row in read(tmp_path / "quality.csv")] == ["0"] * 3 + ["1"] * 3
+def test_stale_rows_are_named(capsys, tmp_path):
+    assert run(tmp_path, "--frames", "2", "--clips", "1") == 0
+    columns, rows = read_csv(tmp_path / "quality.csv")
+    write_csv(tmp_path / "quality.csv", columns, [*rows[:2], rows[2] | {"method_code": "other", "top1": "0"}])
+    capsys.readouterr()
+    assert run(tmp_path, "--frames", "2", "--clips", "1") == 0
+    assert capsys.readouterr().err.startswith("stale, measured again: random at 10 % (the code of the method has")
+    assert read_csv(tmp_path / "quality.csv")[1][2]["method_code"] == rows[2]["method_code"]
 
 
 def test_own_videos(capsys, tmp_path):
     clip = tmp_path / "clip.mp4"
     write(clip, render(seeds("search", 1)[0]).frames, fps=2, scale=2, hold=2)
-    assert run(tmp_path / "out", "--videos", str(clip), "--question", "what is the first scene?") == 0
+    assert run(tmp_path / "out", "--videos", str(clip), "--question", "what is the first scene?", "--seed", "1") == 0
     assert "videos (1 of 8 frames, " in capsys.readouterr().out
-    assert all(row["accuracy_mean"] == "" for row in read(tmp_path / "out" / "quality.csv"))
+    rows = read_csv(tmp_path / "out" / "quality.csv")[1]
+    assert {(row["accuracy_mean"], row["seed"]) for row in rows} == {("", "1")}
 
 
 def test_other_worlds_splits_and_lengths(capsys, tmp_path):
-    assert run(tmp_path, "--world", "second", "--split", "confirm", "--frames", "4") == 0
-    assert "tiny, scenes 0-1 (confirm, second world, 4 frames), 25 %" in capsys.readouterr().out
-    assert {row["tokens_before"] for row in read(tmp_path / "quality.csv")} == {"144"}
+    assert run(tmp_path, "--world", "second", "--split", "confirm", "--frames", "4", "--clips", "1") == 0
+    assert "tiny, scenes 0-0 (confirm, second world, 4 frames), 25 %" in capsys.readouterr().out
+    assert {row["tokens_before"] for row in read_csv(tmp_path / "quality.csv")[1]} == {"144"}
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from vidfold.cli import main
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--videos", "a.mp4"), "--suite has its own clips, seeds and models: leave --videos out"),
-        (("--frames", "8"), "--suite has its own clips, seeds and models: leave --frames out"),
-        (("--world", "first"), "--suite has its own clips, seeds and models: leave --world out"),
-        (("--seed", "0"), "--suite has its own clips, seeds and models: leave --seed out"),
-        (("--model", "tiny-whole"), "--suite has its own clips, seeds and models: leave --model out"),
-        (("--dtype", "bfloat16"), "--suite has its own clips, seeds and models: leave --dtype out"),
+        (("--videos", "a.mp4"), "--suite has its own clips, seeds and models: omit --videos"),
+        (("--frames", "8"), "--suite has its own clips, seeds and models: omit --frames"),
+        (("--world", "first"), "--suite has its own clips, seeds and models: omit --world"),
+        (("--seed", "0"), "--suite has its own clips, seeds and models: omit --seed"),
+        (("--model", "tiny-whole"), "--suite has its own clips, seeds and models: omit --model"),
+        (("--dtype", "bfloat16"), "--suite has its own clips, seeds and models: omit --dtype"),
         (("--methods", "none"), "unknown method 'none'"),
         (("--methods", "aot", "fastv"), "fastv works inside the language model"),
         (("--methods", "identity"), "a suite compares methods, got ['identity']"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vidfold import models
+from vidfold.bench.clips import Sample
+from vidfold.bench.reading import counted
+from vidfold.bench.settings import Fold
 from vidfold.checks import check_count
 from vidfold.folding import fold
 from vidfold.models.base import Inputs
@@ -105,6 +108,29 @@ class Reference:
     def answers(self, scores: Tensor) -> Tensor:
         """First tokens of the greedy answers from log-probabilities (P, V): (Q,) int64."""
         return scores[self.first].argmax(1)
+
+
+def measure(
+    sample: Sample, tokens: VideoTokens, folds: Sequence[Fold], *, max_new_tokens: int = 16
+) -> list[dict[str, float]]:
+    """`Agreement` of every fold, and right answers by kind if the true ones are known.
+
+    For a method inside the language model, the measured share of the tokens as well.
+    """
+    reference = Reference.of(sample.loaded.model, sample.prompts, tokens, max_new_tokens=max_new_tokens)
+    found = []
+    for each in folds:
+        share = {}
+        if each.reduction is not None:
+            scores = reference.folded(each.reduction)
+        else:
+            assert isinstance(each.reducer, InnerReducer)
+            scores, share["layer_retention"] = reference.folded_inside(each.reducer, sample.video)
+        right: dict[str, float] = {}
+        if sample.truth is not None:
+            right = counted(sample.questions, reference.answers(scores).cpu() == sample.truth)
+        found.append(asdict(reference.agreement(scores)) | right | share)
+    return found
 
 
 @torch.no_grad()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.bench.clips import Sample
+from vidfold.bench.settings import Fold
 from vidfold.checks import check_count
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.transport import cosine, sinkhorn
@@ -50,6 +53,11 @@ def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRI
         coverage=_coverage(nearest, COVERED),
         transport=transport_cost(everything, kept, entries=entries),
     )
+
+
+def measure(sample: Sample, tokens: VideoTokens, folds: Sequence[Fold]) -> list[dict[str, float]]:
+    """`Features` of every fold; nothing for methods inside the language model."""
+    return [asdict(features(tokens, fold.reduction)) if fold.reduction else {} for fold in folds]
 
 
 def quantisation_error(tokens: Tensor, kept: Tensor) -> float:

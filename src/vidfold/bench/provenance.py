@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
 import json
 import platform
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,31 @@ def code_digest() -> str:
     for path in sorted(folder.rglob("*.py")):
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+@cache
+def code_of(module: str) -> str:
+    """Digest of the source of a module and of all modules of this package that it imports, directly or not."""
+    folder = Path(vidfold.__file__).parent.parent
+    digest, seen, waiting = hashlib.sha256(), set[Path](), [Path(str(sys.modules[module].__file__))]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        source = path.read_bytes()
+        digest.update(path.name.encode() + source)
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == vidfold.__name__:
+                place = folder.joinpath(*node.module.split("."))
+                names = [place / each.name for each in node.names]
+                waiting += [found for name in names for found in _files(name) or _files(place)]
+    return digest.hexdigest()[:12]
+
+
+def _files(module: Path) -> list[Path]:
+    """The source file of a module without its suffix, if there is one."""
+    return [path for path in (module.with_suffix(".py"), module / "__init__.py") if path.is_file()]
 
 
 def _processor() -> str:

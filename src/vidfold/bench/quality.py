@@ -1,191 +1,163 @@
-"""Measure any methods at any retentions on the same clips; results are saved cell by cell."""
+"""The two kinds of quality bench: all measures on any clips, and suites of right answers."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
-from vidfold import models as families
-from vidfold.app.loading import VideoModel, load
-from vidfold.app.writing import write_csv
-from vidfold.bench import summary
-from vidfold.bench.measuring import Outcome, Prepared, measure
-from vidfold.bench.provenance import provenance, settings_of, weights_digest
-from vidfold.bench.records import Key, Records, Row
-from vidfold.bench.sources import Scenes, Source
-from vidfold.checks import check_count, check_ratio
-from vidfold.reducers import METHODS, get
-from vidfold.tiny.evaluate import FULL, Setting
+from vidfold import extras, tiny
+from vidfold.app.loading import EMBEDDED, VideoModel, load
+from vidfold.app.writing import write_text
+from vidfold.bench import agreement, features, plots, reading, report, suite_report
+from vidfold.bench.clips import Scenes, Source
+from vidfold.bench.run import CLIPS, Bench, Plan, Tell, Watch, run
+from vidfold.bench.settings import FULL, Setting, outside_methods
+from vidfold.checks import check_count
+from vidfold.reducers import METHODS
+from vidfold.reducers.inner import InnerReducer
+from vidfold.tiny.worlds import WORLDS
 
 ALL = "all"
-"""Stands for every method of the registry."""
-FILE = "quality.csv"
-MEASURED = "measured"
-"""``status`` of a measured cell; for other cells it is the reason why they were not measured."""
-KEY = ("model", "weights", "dtype", "source", "seed", "max_new_tokens", "method", "asked")
-"""Columns that identify a cell; ``asked`` is the requested retention."""
-COLUMNS = (
-    *KEY,
-    "status",
-    "settings",
-    *summary.COLUMNS,
-    *("outcomes", "seconds", "vidfold", "code", "torch", "transformers", "numpy", "python"),
-    *("system", "processor", "threads", "device", "date"),
-)
-"""Columns of the file: key, status, settings, numbers (`vidfold.bench.summary`) and provenance."""
-
-Watcher = Callable[[int, int], None]
+"""Stands for all methods; in a suite for those that fold before the language model, AOT first."""
+RETENTIONS = (0.50, 0.25, 0.20, 0.15, 0.10, 0.05)
+FRAMES = (8, 16, 32)
+SUITE_CLIPS = 200
+"""Clips per world of a suite."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Bench:
-    """One model with one set of clips."""
+@dataclass(frozen=True)
+class Suite:
+    """Right answers on one split of some worlds, by the embedded model and its twin.
 
-    loaded: VideoModel
-    source: Source
-    seed: int
-    max_new_tokens: int
+    Attributes:
+        name: name of the suite, and of its split.
+        worlds: worlds of its clips.
+        purpose: one line, for reports.
+    """
 
-    @cached_property
-    def _weights(self) -> str:
-        return weights_digest(self.loaded.model)
-
-    def key(self, setting: Setting) -> dict[str, str]:
-        """The key columns of a cell."""
-        return {
-            "model": self.loaded.name,
-            "weights": self._weights,
-            "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
-            "source": self.source.name,
-            "seed": str(self.seed),
-            "max_new_tokens": str(self.max_new_tokens),
-            "method": setting.method,
-            "asked": summary.written(setting.retention),
-        }
-
-    def prepare(self, settings: Sequence[Setting], step: Callable[[int], None]) -> list[Prepared]:
-        """Every clip, encoded with all fields that the methods need and the model gives."""
-        needs = frozenset[str]().union(*(get(setting.method).needs for setting in settings))
-        given = needs & families.family(self.loaded.model).gives
-        clips = []
-        for sample in self.source.samples(self.loaded):
-            clips.append(Prepared.of(self.loaded, sample, given, self.max_new_tokens))
-            step(1)
-        return clips
-
-    def cell(self, setting: Setting, clips: Sequence[Prepared], folder: Path, step: Callable[[int], None]) -> Row:
-        """The row of one method at one retention; results per clip go to a separate file."""
-        start = time.perf_counter()
-        key = self.key(setting)
-        row: Row = dict.fromkeys(COLUMNS, "") | provenance(self.loaded.model) | key
-        outcomes: list[Outcome] = []
-        try:
-            families.family(self.loaded.model).check_needs(get(setting.method).needs)
-            for clip in clips:
-                outcomes.append(measure(clip, setting, self.seed))
-                step(1)
-        except ValueError as refusal:
-            step(len(clips) - len(outcomes))
-            return row | {"status": f"cannot run: {refusal}", "seconds": summary.written(time.perf_counter() - start)}
-        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
-        name = f"clips/{setting.method}-{key['asked']}-{digest}.csv"
-        write_csv(folder / name, summary.CLIP_COLUMNS, summary.clip_rows(outcomes, clips))
-        return (
-            row
-            | summary.summary(outcomes, clips, self.seed)
-            | {
-                "status": MEASURED,
-                "settings": settings_of(setting.reducer(clips[0].tokens, clips[0].sample.draw)),
-                "outcomes": name,
-            }
-            | {"seconds": summary.written(time.perf_counter() - start)}
-        )
+    name: str
+    worlds: tuple[str, ...]
+    purpose: str
 
 
-def quality(
-    methods: Sequence[str],
-    retentions: Sequence[float],
-    clips: int | Sequence[Source],
-    output: str | Path,
+SUITES = {
+    suite.name: suite
+    for suite in (
+        # First world only: nothing is ever tuned on the second.
+        Suite("search", WORLDS[:1], "settings are chosen by these numbers, so they favour the chosen one"),
+        Suite("confirm", WORLDS, "checks a choice made on the search suite"),
+        Suite("final", WORLDS, "run once, after all choices; nothing was chosen by these numbers"),
+    )
+}
+"""Name -> suite. If a choice does not hold on "confirm", choose again on "search", with more clips."""
+
+
+def quality_plan(
+    settings: Sequence[Setting],
+    sources: Sequence[Source],
+    models: Sequence[VideoModel],
     *,
-    models: Sequence[VideoModel] = (),
     seed: int = 0,
     max_new_tokens: int = 16,
-    watch: Watcher | None = None,
-) -> list[Row]:
-    """Measure every method at every retention, and the unfolded baseline, on the same clips.
-
-    Each cell (model, clips, method, retention) is measured once and immediately saved to ``quality.csv`` in ``output``;
-    later calls read it from there. Cells that could not run are tried again. Every clip is encoded once for all methods
-    and stays in memory on the model's device.
+) -> Plan:
+    """All measures: answers if the true ones are known, agreement with the unfolded model, and features.
 
     Args:
-        methods: names of the registry, or "all".
-        retentions: shares of the tokens, in (0, 1].
-        clips: how many clips of the embedded model's first world (`Scenes`), or any sources.
-        output: folder; created if it is missing.
-        models: loaded models; empty: the embedded model.
-        seed: seed of random methods (each clip gets a different one) and of the bootstrap.
+        settings: from `settings`.
+        sources: the clips.
+        models: the models; each gets all clips.
+        seed: seed of random methods; each clip gets a different one.
         max_new_tokens: maximum length of the unfolded answers that models are compared on.
-        watch: called with (done, total) for progress.
-
-    Returns:
-        The rows of all requested cells as in the file, unfolded baselines first.
-
-    Raises:
-        ValueError: an unknown method, a retention out of range, or a folder with another version's file.
     """
-    settings = plan(methods, retentions)
     check_count("seed", seed, least=0)
     check_count("max_new_tokens", max_new_tokens)
-    sources = (Scenes(clips),) if isinstance(clips, int) else tuple(clips)
-    folder = Path(output)
-    records = Records(folder / FILE, COLUMNS, KEY)
-    pairs = itertools.product(models or (load(),), sources)
-    benches = [_Bench(loaded, source, seed, max_new_tokens) for loaded, source in pairs]
-    missing = [[each for each in settings if not _finished(records, bench, each)] for bench in benches]
-    total = sum(len(bench.source) * (1 + len(open_)) for bench, open_ in zip(benches, missing, strict=True) if open_)
-    step = _counter(total, watch)
-    for bench, open_ in zip(benches, missing, strict=True):
-        if open_:
-            prepared = bench.prepare(open_, step)
-            for setting in open_:
-                records.put(bench.cell(setting, prepared, folder, step))
-    return [row for bench in benches for each in settings if (row := _found(records, bench, each)) is not None]
+    benches = tuple(Bench(loaded, source) for loaded in models for source in sources)
+    measures = (partial(agreement.measure, max_new_tokens=max_new_tokens), features.measure)
+    return Plan(tuple(settings), benches, measures, "quality.csv", seed=seed, max_new_tokens=max_new_tokens)
 
 
-def plan(methods: Sequence[str], retentions: Sequence[float]) -> tuple[Setting, ...]:
-    """The unfolded baseline, then every method at every retention, each once."""
+def suite_plan(
+    suite: str,
+    methods: Sequence[str],
+    retentions: Sequence[float] | None = None,
+    clips: int | None = None,
+    frames: tuple[int, ...] = FRAMES,
+    *,
+    device: str | None = None,
+    models: Mapping[str, VideoModel] | None = None,
+) -> Plan:
+    """Right answers of the embedded model and its twin; methods are compared with the first one.
+
+    Args:
+        suite: a name in `SUITES`.
+        methods: names of the registry, or "all".
+        retentions: None is `RETENTIONS`.
+        clips: clips per world; None is `SUITE_CLIPS`.
+        frames: lengths of the clips, in turn.
+        device: device of the models; None: a GPU if there is one.
+        models: loaded models to use instead of the shipped ones, by their names "tiny" and "tiny-whole".
+
+    Raises:
+        ValueError: an unknown suite or method, a method inside the language model, numbers out of range, or missing
+            weights.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"unknown suite {suite!r}; there are: {', '.join(SUITES)}")
+    names = outside_methods() if ALL in methods else methods
+    if inside := [name for name in names if issubclass(METHODS.get(name, object), InnerReducer)]:
+        raise ValueError(f"{inside[0]} works inside the language model; a suite needs methods that fold before it")
+    shares = sorted({*(RETENTIONS if retentions is None else retentions)}, reverse=True)
+    chosen = settings(names, shares)
+    if len(chosen) == 1:
+        raise ValueError(f"a suite compares methods, got {list(methods)}; all tokens are always measured")
+    count = SUITE_CLIPS if clips is None else clips
+    sources = [Scenes(count, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite].worlds]
+    loaded = models or _load(EMBEDDED, device)
+    benches = tuple(Bench(loaded[name], source) for name in EMBEDDED for source in sources)
+    return Plan(chosen, benches, (reading.measure,), "suite.csv", suite)
+
+
+def settings(methods: Sequence[str], retentions: Sequence[float]) -> tuple[Setting, ...]:
+    """All tokens, then every method at every retention, each once.
+
+    Raises:
+        ValueError: an unknown method, a retention out of range, or none.
+    """
     names = sorted(METHODS) if ALL in methods else methods
-    shares = [check_ratio("retention", share) for share in retentions]
-    if not names or not shares:
+    if not names or not retentions:
         raise ValueError(f"methods and retentions must not be empty, got {list(methods)} and {list(retentions)}")
-    chosen = (Setting(name, share) for share in shares for name in names)
+    chosen = (Setting(name, share) for share in retentions for name in names)
     return tuple(dict.fromkeys([FULL, *(each for each in chosen if each.method != FULL.method)]))
 
 
-def _found(records: Records, bench: _Bench, setting: Setting) -> Row | None:
-    key: Key = tuple(bench.key(setting).values())
-    return records.get(key)
+def write(plan: Plan, output: str | Path, *, watch: Watch | None = None, tell: Tell | None = None) -> str:
+    """Measure what is missing with `vidfold.bench.run.run`, and write table, Markdown and pictures to a folder.
+
+    Returns:
+        The table for a terminal, and the files written.
+
+    Raises:
+        ValueError, OSError: as `vidfold.bench.run.run` does.
+        MissingExtra: matplotlib is not installed; nothing was measured.
+    """
+    extras.load("matplotlib", "bench")
+    results, folder = run(plan, output, watch=watch, tell=tell), Path(output)
+    page = folder / Path(plan.file).with_suffix(".md")
+    if plan.suite:
+        purpose = SUITES[plan.suite].purpose
+        overview, text, pictures = suite_report.overview(results), suite_report.page(results, purpose), plots.suite
+    else:
+        overview, text, pictures = report.overview(results), report.page(results), plots.quality
+    write_text(page, text)
+    files = [folder / plan.file, folder / CLIPS, page, *pictures(results, folder)]
+    return "\n\n".join([overview, "wrote " + ", ".join(map(str, files))])
 
 
-def _finished(records: Records, bench: _Bench, setting: Setting) -> bool:
-    row = _found(records, bench, setting)
-    return row is not None and row["status"] == MEASURED
-
-
-def _counter(total: int, watch: Watcher | None) -> Callable[[int], None]:
-    done = 0
-
-    def step(more: int) -> None:
-        nonlocal done
-        done += more
-        if watch is not None:
-            watch(done, total)
-
-    return step
+def _load(names: Iterable[str], device: str | None) -> dict[str, VideoModel]:
+    for name in names:
+        folder = tiny.path(EMBEDDED[name])
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"the model {name!r}, which a suite also needs, has no weights in {str(folder)!r}")
+    return {name: load(name, device=device) for name in names}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from vidfold.app.progress import Progress
+from vidfold.checks import check_count
 from vidfold.cli.console import quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number
+
+if TYPE_CHECKING:
+    from vidfold.bench.run import Plan
 
 QUESTION = "what happens in this video?"
 SUITES = ("search", "confirm", "final")
@@ -37,7 +42,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--split",
         choices=SUITES,
-        help="of the clips: to choose settings by (default), to confirm a choice, or to report, once",
+        help="of the clips: to choose settings by, to confirm a choice, or to report (default: final, on which nothing "
+        "was tuned)",
     )
     parser.add_argument(
         "--suite",
@@ -62,44 +68,38 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure what is missing, write tables and pictures, and print the table."""
+    from vidfold.bench.quality import write
+
     with quiet_libraries():
-        print(_suite(options) if options.suite else _quality(options))
+        plan = _suite(options) if options.suite else _quality(options)
+        output = options.output or f"out/{options.suite or 'quality'}"
+        watch = Progress("measuring clip") if sys.stderr.isatty() else None
+        print(write(plan, output, watch=watch, tell=_tell))
 
 
-def _quality(options: argparse.Namespace) -> str:
-    from vidfold.bench.quality import plan
-    from vidfold.bench.sources import Scenes, Source, Videos
-    from vidfold.bench.writing import write_quality
+def _quality(options: argparse.Namespace) -> Plan:
+    from vidfold.bench.clips import EVERYDAY, Scenes, Source, Videos
+    from vidfold.bench.quality import quality_plan, settings
 
-    retentions = options.retention or [0.25, 0.10]
-    plan(options.methods, retentions)
+    chosen = settings(options.methods, options.retention or [0.25, 0.10])
     frames = TINY_FRAMES if options.frames is None else options.frames
     count = 64 if options.clips is None else options.clips
-    clips: Source = Scenes(count, split=options.split or "search", world=options.world or "first", frames=frames)
+    clips: Source = Scenes(count, split=options.split or EVERYDAY, world=options.world or "first", frames=frames)
     if options.videos:
         clips = Videos(tuple(options.videos), QUESTION if options.question is None else options.question, frames)
-    return write_quality(
-        options.methods,
-        retentions,
-        [clips],
-        options.output or "out/quality",
-        models=[load_model(options)],
-        seed=options.seed or 0,
-        watch=_progress(),
-    )
+    seed = check_count("seed", options.seed or 0, least=0)
+    return quality_plan(chosen, [clips], [load_model(options)], seed=seed)
 
 
-def _suite(options: argparse.Namespace) -> str:
-    from vidfold.bench.suites import Plan, write_suite
+def _suite(options: argparse.Namespace) -> Plan:
+    from vidfold.bench.quality import suite_plan
 
     own = ("videos", "question", "world", "split", "frames", "seed", "dtype", "attn", "quantization")
     defaults = {**dict.fromkeys(own), "model": "tiny", "trust_remote_code": False}
     if given := [name for name, default in defaults.items() if getattr(options, name) != default]:
-        raise ValueError(f"--suite has its own clips, seeds and models: leave --{given[0].replace('_', '-')} out")
-    plan = Plan.of(options.suite, options.methods, options.retention, options.clips)
-    output = options.output or f"out/{options.suite}"
-    return write_suite(plan, output, device=options.device, watch=_progress())
+        raise ValueError(f"--suite has its own clips, seeds and models: omit --{given[0].replace('_', '-')}")
+    return suite_plan(options.suite, options.methods, options.retention, options.clips, device=options.device)
 
 
-def _progress() -> Progress | None:
-    return Progress("measuring clip") if sys.stderr.isatty() else None
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidfold.app.writing import write_text
+from vidfold.app.writing import append_lines, read_lines, write_text
 
 Record = dict[str, Any]
 """A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""
@@ -40,7 +39,7 @@ class Records:
         """Read the samples that all processes have written so far."""
         assert self.folder is not None
         for path in sorted(self.folder.glob("samples.rank*.jsonl")):
-            self._done |= {line["key"]: line for line in _lines(path) if line.get("config") == self.config}
+            self._done |= {line["key"]: line for line in read_lines(path) if line.get("config") == self.config}
 
     def get(self, key: str) -> Record | None:
         """The answered sample of a key, or None."""
@@ -53,13 +52,7 @@ class Records:
         self._done |= {record["key"]: record for record in records}
         if self._path is None:
             return
-        with self._path.open("ab+") as file:
-            if file.tell() and not _ends_line(file):
-                file.write(b"\n")
-            for record in records:
-                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(self._path, records)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._done.values())
@@ -106,20 +99,3 @@ def _seconds(records: Sequence[Record]) -> dict[str, float]:
         stage: statistics.fmean(record["seconds"][stage] for record in records if stage in record["seconds"])
         for stage in stages
     }
-
-
-def _lines(path: Path) -> Iterator[Record]:
-    # str.splitlines would also split at U+2028, U+2029 and U+0085, which JSON may hold as they are.
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict):
-            yield record
-
-
-def _ends_line(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    ended: bool = file.read(1) == b"\n"
-    return ended

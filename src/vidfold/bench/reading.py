@@ -16,12 +16,53 @@ from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
+from vidfold.bench.clips import Sample
+from vidfold.bench.settings import Fold
 from vidfold.tiny.language import PREFIX, TURN, VOCABULARY, encode
-from vidfold.tiny.questions import KINDS, questions
-from vidfold.tiny.scenes import Clip
+from vidfold.tiny.questions import KINDS, Question
+from vidfold.tokens import VideoTokens
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration, Qwen2Model
+
+
+_TOKENS = 8192  # tokens per batch of the language model
+
+
+def measure(sample: Sample, tokens: VideoTokens, folds: Sequence[Fold]) -> list[dict[str, float]]:
+    """Right answers of an embedded model by kind, for every fold; folds of the same length share a batch.
+
+    Raises:
+        ValueError: the clip has no true answers, or a method works inside the language model.
+    """
+    if sample.clip is None:
+        raise ValueError(f"{sample.name} has no true answers; use clips of the embedded model's worlds")
+    asked, truth = Asked.of(sample.questions), torch.tensor([VOCABULARY[each.answer] for each in sample.questions])
+    found: list[dict[str, float]] = [{} for _ in folds]
+    lengths: dict[int, list[int]] = {}
+    for place, fold in enumerate(folds):
+        if fold.reduction is None:
+            raise ValueError(f"{fold.reducer.name} works inside the language model; a suite needs methods before it")
+        lengths.setdefault(len(fold.reduction.tokens), []).append(place)
+    for length, places in lengths.items():
+        rows = max(1, _TOKENS // (length + len(asked)))
+        for start in range(0, len(places), rows):
+            batch = places[start : start + rows]
+            visual = torch.stack([folds[place].reduction.tokens for place in batch])  # type: ignore[union-attr]
+            for place, logits in zip(batch, scores(sample.loaded.model, visual, [asked] * len(batch)), strict=True):
+                found[place] = counted(sample.questions, logits.argmax(-1) == truth)
+    return found
+
+
+def counted(asked: Sequence[Question], right: Tensor) -> dict[str, float]:
+    """Questions and right answers of each kind as ``asked_KIND`` and ``right_KIND``, from (Q,) bool ``right``."""
+    kinds = torch.tensor([KINDS.index(question.kind) for question in asked])
+    counts = {"asked": kinds.bincount(minlength=len(KINDS)), "right": kinds[right].bincount(minlength=len(KINDS))}
+    return {
+        f"{name}_{kind}": float(count)
+        for name, every in counts.items()
+        for kind, count in zip(KINDS, every.tolist(), strict=True)
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,21 +74,16 @@ class Asked:
         slots: (L,) int64, index of the question that a token belongs to.
         offsets: (L,) int64, position of a token in its question.
         ends: (Q,) int64, positions that predict the answers.
-        kinds: (Q,) int64, indices into ``KINDS``.
-        truth: (Q,) int64, the true answers.
     """
 
     ids: Tensor
     slots: Tensor
     offsets: Tensor
     ends: Tensor
-    kinds: Tensor
-    truth: Tensor
 
     @classmethod
-    def of(cls, clip: Clip) -> Asked:
+    def of(cls, asked: Sequence[Question]) -> Asked:
         """All questions about a clip."""
-        asked = questions(clip)
         texts = [(*encode(question.text), *TURN) for question in asked]
         lengths = torch.tensor([len(text) for text in texts])
         return cls(
@@ -55,24 +91,13 @@ class Asked:
             slots=torch.arange(len(texts)).repeat_interleave(lengths),
             offsets=torch.cat([torch.arange(len(text)) for text in texts]),
             ends=lengths.cumsum(0) - 1,
-            kinds=torch.tensor([KINDS.index(question.kind) for question in asked]),
-            truth=torch.tensor([VOCABULARY[question.answer] for question in asked]),
         )
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def counts(self, chosen: Tensor | None = None) -> Tensor:
-        """Number of questions of each kind, (kinds,) int64: all, or those ``chosen`` (Q,) bool."""
-        return torch.bincount(self.kinds if chosen is None else self.kinds[chosen], minlength=len(KINDS))
 
-
-def right(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked: Sequence[Asked]) -> list[Tensor]:
-    """Number of right answers per kind, (kinds,) int64, for every row of ``visual`` tokens (B, K, D)."""
-    told = scores(model, visual, asked)
-    return [each.counts(logits.argmax(-1) == each.truth) for each, logits in zip(asked, told, strict=True)]
-
-
+@torch.no_grad()
 def scores(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked: Sequence[Asked]) -> list[Tensor]:
     """Logits (Q, words) of the answers, for every row of ``visual`` tokens (B, K, D)."""
     embed = model.get_input_embeddings()

@@ -1,0 +1,111 @@
+"""Pictures."""
+
+import dataclasses
+import itertools
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.bench import invented
+from vidfold.bench import plots
+from vidfold.bench.plots import distinct, over_retention, over_retention_by_bench, over_time, panels, place_labels
+from vidfold.bench.run import Results
+
+NAMES = ["quality-retention.png", "quality-retention.svg", "quality-time.png", "quality-time.svg"]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return invented.results(invented.plan(clips=8))
+
+
+@pytest.fixture(scope="module")
+def alone(made):
+    """The same results of one bench."""
+    return Results(dataclasses.replace(made.plan, benches=made.plan.benches[:1]), made.cells)
+
+
+def rows(results):
+    return [results.cells[results.plan.benches[0], each].row for each in results.plan.settings]
+
+
+def test_pictures_are_drawn_and_the_same_numbers_give_the_same(alone, tmp_path):
+    files, again = (plots.quality(alone, tmp_path / name) for name in ("new", "other"))
+    assert sorted(file.name for file in files) == NAMES
+    for file, other in zip(files, again, strict=True):
+        assert file.read_bytes() == other.read_bytes()
+        if file.suffix == ".png":
+            with Image.open(file) as picture:
+                assert min(picture.size) > 400
+                assert len(picture.convert("L").getcolors()) > 20
+        else:
+            assert file.read_text().startswith("<?xml")
+
+
+def test_every_method_has_a_panel(alone):
+    figure = over_retention(rows(alone))
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == ["aot", "average", "random"]
+    assert len({axes.get_ylim() for axes in shown}) == len({axes.get_xlim() for axes in shown}) == 1
+
+
+def test_one_time_panel_per_retention(alone):
+    figure = over_time(rows(alone))
+    assert [axes.get_title() for axes in figure.axes] == [f"{share} % of the tokens requested" for share in (10, 50)]
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts.count("average") == 2
+
+
+def test_agreement_is_drawn_without_true_answers(alone):
+    plain = [{name: "" if "accuracy" in name else text for name, text in row.items()} for row in rows(alone)]
+    figure = over_time([row | {"top1": "0.5"} for row in plain])
+    assert figure.get_supylabel() == "same most likely token as unfolded, %"
+
+
+def test_no_time_picture_without_times_and_none_without_methods(alone, tmp_path):
+    timeless = {key: dataclasses.replace(cell, row=cell.row | {"fold_ms": ""}) for key, cell in alone.cells.items()}
+    files = plots.quality(Results(alone.plan, timeless), tmp_path)
+    assert [file.name for file in files] == ["quality-retention.svg", "quality-retention.png"]
+    nothing = invented.refused(invented.refused(alone, "aot", "no"), "average", "no")
+    assert plots.quality(invented.refused(nothing, "random", "no"), tmp_path) == []
+
+
+def test_separate_pictures_per_bench(made, tmp_path):
+    pairs = Results(dataclasses.replace(made.plan, benches=made.plan.benches[:2]), made.cells)
+    names = {file.name for file in plots.quality(pairs, tmp_path)}
+    assert len(names) == 8
+    assert any("second-world" in name for name in names)
+
+
+def test_suite_has_a_panel_per_model_and_world(made, tmp_path):
+    figure = over_retention_by_bench(made)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [
+        f"model {model}, {world} world" for world in ("first", "second") for model in ("tiny", "tiny-whole")
+    ]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["aot", "average", "random", "all tokens"]
+    assert [file.name for file in plots.suite(made, tmp_path)] == ["suite-retention.svg", "suite-retention.png"]
+
+
+def test_styles_are_unique():
+    assert len(set(distinct([f"method {number}" for number in range(20)]).values())) == 20
+
+
+def test_labels_do_not_overlap():
+    figure, ((axes,),) = panels(1, 1, (6, 4))
+    points = {f"method {x}{y}": (x / 10, y / 10) for x in range(3) for y in range(4)}
+    axes.plot(*zip(*points.values(), strict=True), "o")
+    axes.set_xlim(-0.5, 0.8)
+    place_labels(axes, points)
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_text()]
+    assert len(boxes) == len(points)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_missing_matplotlib_names_the_extra(alone, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"matplotlib is not installed: pip install 'vidfold\[bench\]'"):
+        plots.quality(alone, tmp_path)
