@@ -27,12 +27,11 @@ def inputs(
         side: height and width of the frames in pixels, for a model that takes any; None is `SIDE`.
 
     Returns:
-        All on the model's device, ids and counts int64, pixels in its dtype; frames of one video are similar.
-        LLaVA-OneVision: ``input_ids`` and ``attention_mask`` (B, text + F*N + 1), with N tokens per frame and a closing
-        newline for the video, and ``pixel_values_videos`` (B, F, 3, S, S). Qwen2.5-VL: both (B, text + T*N + 2), with
-        T = ceil(F / 2) temporal patches between a start and an end token, ``mm_token_type_ids`` of the same shape,
-        ``pixel_values_videos`` (patches of all videos, values of a patch), ``video_grid_thw`` (B, 3) and
-        ``second_per_grid_ts`` (B,) float32, one second.
+        All on the model's device, ids and counts int64, pixels in its dtype; frames of one video are similar. N is the
+        number of tokens per frame. LLaVA-OneVision: ``input_ids`` and ``attention_mask`` (B, text + F*N + 1), and
+        ``pixel_values_videos`` (B, F, 3, S, S). Qwen2.5-VL: both (B, text + T*N + 2), T = ceil(F / 2);
+        ``mm_token_type_ids`` of the same shape, ``pixel_values_videos`` (patches of all videos, values of a patch),
+        ``video_grid_thw`` (B, 3) and ``second_per_grid_ts`` (B,) float32, one second.
 
     Raises:
         ValueError: a count below 1, a model of another family, or a side that the model does not take.

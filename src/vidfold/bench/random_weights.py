@@ -65,17 +65,15 @@ MODELS: dict[str, Callable[[], Any]] = {
 """Name -> config."""
 
 
-def build(
-    name: str, *, device: str | None = None, dtype: str = "bfloat16", attention: str | None = None, seed: int = 0
-) -> Any:
-    """A model of `MODELS` with random weights, in evaluation mode; see `from_config`.
+def build(name: str, **settings: Any) -> Any:
+    """A model of `MODELS` with random weights, in evaluation mode; see `from_config` for the settings.
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; there are: {', '.join(sorted(MODELS))}")
-    return from_config(MODELS[name](), device=device, dtype=dtype, attention=attention, seed=seed)
+    return from_config(MODELS[name](), **settings)
 
 
 def from_config(
