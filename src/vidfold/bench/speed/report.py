@@ -32,14 +32,14 @@ _AUTHORS = (
     "folded one by one in float32."
 )
 _STAGES = (
-    "Times are medians with their 95 % interval; with fewer than nine samples, the fastest and the slowest, which hold "
-    "the median in 75 % of cases with three samples and in 97 % with six. Every way is warmed up once, then all take "
-    "turns. Vision tower: with projector and pooling, the median frame times the number of frames, from groups of frames "
-    "that run in every way in direct succession. Saliency: time added by observing attention in the tower, median of "
-    "paired groups. Not told from zero: the interval holds zero. Prefill: up to the logits of the last position. First "
-    "token: sum of the medians and of the bounds above. Memory: peak of a stage above the level before it, in the "
-    "warm-up; for the tower, of the first group. Operations: of matrix products, two per multiply-add, causal attention "
-    "counted as half the square. Bytes: weights, inputs and results once."
+    "Times are medians with their 95 % interval; with fewer than nine samples, the fastest and the slowest, which "
+    "hold the median in 75 % of cases with three samples and in 97 % with six. Every way is warmed up once, then all "
+    "take turns. Vision tower: with projector and pooling, the median frame times the number of frames, from groups "
+    "of frames that run in every way in direct succession. Saliency: time added by observing attention in the tower, "
+    "median of paired groups. Not told from zero: the interval holds zero. Prefill: up to the logits of the last "
+    "position. First token: sum of the medians and of the bounds above. Memory: peak of a stage above the level "
+    "before it, in the warm-up; for the tower, of the first group. Operations: of matrix products, two per multiply- "
+    "add, causal attention counted as half the square. Bytes: weights, inputs and results once."
 )
 
 
