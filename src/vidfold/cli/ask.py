@@ -41,21 +41,19 @@ def run(options: argparse.Namespace) -> None:
     from vidfold.app.loading import EMBEDDED
     from vidfold.checks import check_count
     from vidfold.models import family
-    from vidfold.video import available
 
     check_question(options.question)
     check_count("max_new_tokens", options.max_new_tokens)
     method = reducer(options.method, options.retention, options.set)
     wanted = options.frames
     if wanted is None:
-        most = TINY_FRAMES if options.model in EMBEDDED else DEFAULT_FRAMES
-        wanted = available(options.video, most, stream=options.stream)
+        wanted = TINY_FRAMES if options.model in EMBEDDED else DEFAULT_FRAMES
     frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():
         loaded = load_model(options)
         # Decoded before loading, so that a bad video fails early. Some models want fewer frames.
-        shown = family(loaded.model).shown_frames(frames.duration, wanted)
-        if shown != wanted:
+        shown = family(loaded.model).shown_frames(frames.duration, len(frames))
+        if shown != len(frames):
             frames, decoding = decode(options.video, shown, options.stream)
         answers: dict[str, Answer] = {}
         with announced_if_slow("answering"):
