@@ -111,10 +111,10 @@ def _file(path: Path, name: str) -> Any:
 
 
 def _address(address: str) -> Any:
-    """A file object for an address on the web."""
+    """A temporary file with what an address holds, loaded once: the index is made of the whole file."""
     try:
         fsspec = importlib.import_module("fsspec")
-        return fsspec.open(address, "rb").open()
+        return fsspec.open_local(f"simplecache::{address}")
     except ImportError as error:
         raise ValueError(
             f"{address!r} is an address on the web; to read it: pip install 'vidfold[web]' ({error})"
