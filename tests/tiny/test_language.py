@@ -11,7 +11,7 @@ CHAT = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text":
 
 
 def texts():
-    members = (seed for world in WORLDS for seed in seeds("train", 40, world=world))
+    members = (seed for world in WORLDS for seed in seeds("train", 20, world=world))
     return {question.text for seed in members for question in questions(render(seed, 16), unlearned=True)}
 
 

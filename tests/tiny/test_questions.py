@@ -18,7 +18,7 @@ CASES = [(world, frames) for world in WORLDS for frames in (2, 8, 16, 32)]
 def clips(request):
     """Clips of one world and one length."""
     world, frames = request.param
-    return [render(seed, frames) for seed in seeds("search", 30, world=world)]
+    return [render(seed, frames) for seed in seeds("search", 20, world=world)]
 
 
 @cache

@@ -22,7 +22,7 @@ def clips(request):
 
 @cache
 def some(world, frames):
-    return [render(seed, frames) for seed in seeds("search", 30, world=world)]
+    return [render(seed, frames) for seed in seeds("search", 20, world=world)]
 
 
 def things(clip):
@@ -229,7 +229,7 @@ def test_still_objects_move_with_the_background():
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("frames", [2, 3, 5])
 def test_very_short_clips(world, frames):
-    for seed in seeds("search", 60, world=world):
+    for seed in seeds("search", 20, world=world):
         clip = render(seed, frames)
         (shot,) = clip.shots
         assert (shot.first, shot.last) == (0, frames - 1)
@@ -239,7 +239,7 @@ def test_very_short_clips(world, frames):
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_clips_of_one_frame(world):
-    for seed in seeds("search", 60, world=world):
+    for seed in seeds("search", 20, world=world):
         clip = render(seed, 1)
         assert clip.frames.shape == (1, SIZE, SIZE, 3)
         assert len(clip.objects) >= 2
