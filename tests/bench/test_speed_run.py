@@ -27,7 +27,7 @@ WAYS = ["unfolded", "folded", "oracle", "authors"]
 @pytest.fixture(scope="module")
 def run() -> Results:
     """The paper's AOT on three frames of two videos, on the grid of the authors' way."""
-    return measure(Plan(AOT.paper(), frames=(3,), batches=(2,), new_tokens=3, minutes=5), subject(shared(depth=3)))
+    return measure(Plan(AOT.paper(), frames=(3,), batches=(2,), new_tokens=3, minutes=5), subject(shared(depth=2)))
 
 
 def test_all_stages_of_all_ways_are_measured(run):
@@ -152,7 +152,7 @@ def test_other_methods_and_grids_have_no_authors_way(reducer, side):
 
 
 def test_embedded_model_on_a_video(tiny):
-    results = measure(Plan(AOT(), frames=(4,), new_tokens=2), Subject.of(tiny))
+    results = measure(Plan(AOT(), frames=(4,), new_tokens=1), Subject.of(tiny))
     assert results.cases[0].tokens == 144
     assert not results.model["random_weights"]
     assert "generated clip of 2 s, 640 x 360" in results.video
@@ -166,10 +166,10 @@ def test_more_frames_than_the_video_has(tiny, tmp_path):
 
 def test_progress_reaches_its_total_also_without_time(tiny):
     seen: list[tuple[int, int]] = []
-    plan = Plan(AOT(), frames=(4, 8), runs=4, new_tokens=1, minutes=1e-6)
+    plan = Plan(AOT(), frames=(2, 8), runs=4, new_tokens=1, minutes=1e-6)
     measure(plan, Subject.of(tiny), watch=lambda *step: seen.append(step))
     assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
-    assert seen[-1] == (4 * (2 + 3) + 4 * (4 + 3),) * 2
+    assert seen[-1] == (4 * (1 + 3) + 4 * (4 + 3),) * 2
 
 
 def test_groups_equal_one_call_of_the_tower():
