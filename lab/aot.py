@@ -19,16 +19,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lab import aot_variants as variants
 from vidfold.app.loading import load
-from vidfold.bench import reading
+from vidfold.bench import reading, run
 from vidfold.bench.clips import Sample, Scenes
-from vidfold.bench.run import score
+from vidfold.bench.records import Values
 from vidfold.bench.scores import Estimate, accuracy, same_clips
 from vidfold.bench.settings import FULL
 from vidfold.bench.settings import Setting as Given
+from vidfold.bench.summary import score_of
 from vidfold.reducers import AOT, METHODS, Reducer
 from vidfold.tokens import VideoTokens
 
@@ -119,11 +121,32 @@ def peers() -> dict[str, Setting]:
     return found
 
 
+@torch.no_grad()
+def scores(clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Given]) -> list[Estimate]:
+    """Mean accuracy of every setting on encoded clips.
+
+    Raises:
+        ValueError: a setting cannot run on a clip.
+    """
+    found: dict[Given, list[Values]] = {setting: [] for setting in settings}
+    for sample, tokens in clips:
+        values, refused = run.measure(sample, tokens, settings, [reading.measure])
+        if refused:
+            raise ValueError("; ".join(f"{setting.method}: {reason}" for setting, reason in refused.items()))
+        for setting, each in values.items():
+            found[setting].append(each)
+    estimates = []
+    for rows in found.values():
+        score = score_of({name: np.array([row[name] for row in rows]) for name in rows[0]})
+        assert score is not None  # the measure counts answers
+        estimates.append(accuracy(score))
+    return estimates
+
+
 def measure(clips: Sequence[tuple[Sample, VideoTokens]], setting: Setting) -> list[Estimate]:
     """Mean accuracy at every retention."""
     method, fields = setting
-    given = [Given("given", share, method(retention=share, **fields)) for share in RETENTIONS]
-    return [accuracy(each) for each in score(clips, given, reading.measure).values()]
+    return scores(clips, [Given("given", share, method(retention=share, **fields)) for share in RETENTIONS])
 
 
 def row(label: str, found: list[Estimate], default: list[Estimate], seconds: float) -> dict[str, str]:
@@ -135,7 +158,7 @@ def row(label: str, found: list[Estimate], default: list[Estimate], seconds: flo
     return dict(zip(COLUMNS, written, strict=True))
 
 
-def run(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
+def compare(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
     """Measures what the file does not hold yet, and prints all of it, best first."""
     loaded = load("tiny" if chosen.model == "varied" else "tiny-whole")
     source = Scenes(chosen.clips, split=chosen.split, world=chosen.world, frames=(8, 16, 32))
@@ -149,7 +172,7 @@ def run(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
     if open_:
         samples = [source.sample(place, loaded) for place in range(chosen.clips)]
         clips = [(sample, sample.encode(frozenset({"shallow", "deep", "keys"}))) for sample in samples]
-        full = accuracy(score(clips, [FULL], reading.measure)[FULL])
+        (full,) = scores(clips, [FULL])
         print(f"all tokens: {full.value:.4f} ± {full.error:.4f}", flush=True)
         default = measure(clips, trials[DEFAULT])
         for label in open_:
@@ -188,7 +211,7 @@ def main() -> None:
     trials = {"choices": choices, "peers": peers}[chosen.trials]()
     if unknown := [label for label in chosen.only or () if label not in trials]:
         parser.error(f"no setting {unknown[0]!r}; there are: {'; '.join(trials)}")
-    run({label: trials[label] for label in trials if label in (DEFAULT, *(chosen.only or trials))}, chosen)
+    compare({label: trials[label] for label in trials if label in (DEFAULT, *(chosen.only or trials))}, chosen)
 
 
 if __name__ == "__main__":

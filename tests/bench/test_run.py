@@ -12,7 +12,6 @@ from lab.asking import prompts
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
 from vidfold import models
 from vidfold.app.writing import read_csv
-from vidfold.bench import reading
 from vidfold.bench import run as running
 from vidfold.bench.clips import Scenes, Videos
 from vidfold.bench.quality import quality_plan, settings, suite_plan
@@ -298,15 +297,3 @@ def test_folders_that_cannot_be_used_are_named(small, tmp_path, monkeypatch):
     (tmp_path / "quality.csv").write_text(",".join(COLUMNS) + "\n1,2\n")
     with pytest.raises(ValueError, match=r"quality\.csv' has rows that are longer or shorter"):
         run(plan, tmp_path)
-
-
-def test_scores_in_memory_equal_those_of_a_run(suite, twins):
-    results = suite[1]
-    bench = results.plan.benches[0]
-    samples = [bench.source.sample(place, bench.loaded) for place in range(3)]
-    clips = [(sample, sample.encode(frozenset({"shallow", "deep"}))) for sample in samples]
-    for setting, score in running.score(clips, results.plan.settings, reading.measure).items():
-        np.testing.assert_array_equal(score.right, results.cells[bench, setting].score.right)
-        np.testing.assert_array_equal(score.kept, results.cells[bench, setting].score.kept)
-    with pytest.raises(ValueError, match="fastv: fastv works inside the language model"):
-        running.score(clips, [Setting("fastv", 0.1)], reading.measure)

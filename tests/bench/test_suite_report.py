@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench import invented
 from vidfold.bench.run import Cell, Results
-from vidfold.bench.settings import FULL, Setting
+from vidfold.bench.settings import Setting
 from vidfold.bench.suite_report import overview, page
 from vidfold.bench.views import View, against_full
 from vidfold.tiny.questions import KINDS
@@ -20,12 +20,17 @@ def made():
     return invented.results(invented.plan())
 
 
+@pytest.fixture(scope="module")
+def shown(made):
+    return page(made, PURPOSE)
+
+
 def section(text, title):
     return text.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
-def test_page_has_all_views_and_tables(made):
-    text = page(made, PURPOSE)
+def test_page_has_all_views_and_tables(shown):
+    text = shown
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     models = [f"Model {model}, {world} world" for model in ("tiny", "tiny-whole") for world in ("first", "second")]
     assert titles == ["Both models, both worlds", *models]
@@ -43,8 +48,8 @@ def test_page_has_all_views_and_tables(made):
     assert "one standard error over clips" in text
 
 
-def test_worse_methods_are_marked(made):
-    part = section(page(made, PURPOSE), "Both models, both worlds")
+def test_worse_methods_are_marked(shown):
+    part = section(shown, "Both models, both worlds")
     lines = [line for line in part.splitlines() if line.startswith("| random |")]
     assert all(line.count("▼") == 2 for line in lines[:3])
     assert lines[3].count("▼") == len(KINDS)
@@ -66,8 +71,10 @@ def test_entered_methods_are_told(made):
 
 def test_equivalent_settings_are_marked():
     alike = invented.results(invented.plan(clips=200), lead=0.0)
-    part = section(page(alike, PURPOSE), "Both models, both worlds")
-    assert all("≈" in line and "▼" not in line for line in part.split("Paired differences")[1].splitlines()[4:6])
+    lines = [line for line in overview(alike).splitlines() if line.startswith(("average ", "random "))]
+    assert len(lines) == 4
+    assert lines[0].count("≈") == lines[1].count("≈") == 2
+    assert "▼" not in lines[0] + lines[1]
 
 
 def test_other_shares_are_told(made):
@@ -77,12 +84,12 @@ def test_other_shares_are_told(made):
     assert "* keeps more or fewer tokens than requested" in text
 
 
-def test_method_that_cannot_run_says_so_and_others_stand(made):
+def test_method_that_cannot_run_says_so_and_others_stand(made, shown):
     text = page(invented.refused(made, "average", "cannot run on 1 of 40 clips: no fold"), PURPOSE)
     part = section(text, "Both models, both worlds")
     assert "| average | - | - |" in part
     assert "average at 10 %, tiny, first world: cannot run on 1 of 40 clips: no fold." in part
-    untouched = section(page(made, PURPOSE), "Both models, both worlds")
+    untouched = section(shown, "Both models, both worlds")
     random = [line for line in part.splitlines() if line.startswith("| random |")]
     assert random == [line for line in untouched.splitlines() if line.startswith("| random |")]
 
@@ -120,7 +127,6 @@ def test_one_method_has_no_comparisons_but_with_all_tokens():
     assert "Significantly above" not in text
 
 
-def test_all_tokens_have_a_row_by_kind(made):
-    part = section(page(made, PURPOSE), "Both models, both worlds")
-    assert FULL in made.plan.settings
+def test_all_tokens_have_a_row_by_kind(shown):
+    part = section(shown, "Both models, both worlds")
     assert part.count("| all tokens |") == 1

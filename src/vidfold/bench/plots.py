@@ -88,14 +88,14 @@ def over_retention(rows: Sequence[Row]) -> Any:
         _level(axes, rows)
         for name, style in marked.items():
             if name != method:
-                _light_line(axes, rows, name, style)
+                _line(axes, rows, name, style, light=True)
         style = MARKED.get(method, SHOWN)
         _line(axes, rows, method, style)
         _retentions(axes, rows)
         axes.set_title(method, fontsize=9.5, fontweight="bold", color=style.color, pad=4)
     for axes in grid.flat[len(methods) :]:
         axes.set_axis_off()
-    _legend(figure, {"method of the panel": SHOWN, **marked}, full=True)
+    _legend(figure, {"method of the panel": SHOWN, **marked})
     order = f"methods from best to worst at {percent(float(best_first[0]['asked']))}"
     _name_axes(figure, f"tokens kept, %, as measured; {order}", rows)
     return figure
@@ -140,11 +140,11 @@ def over_retention_by_bench(results: Results) -> Any:
         rows = [row for row in rows if row["status"] == MEASURED]
         _level(axes, rows)
         for method in others:
-            _light_line(axes, rows, method, styles[method])
+            _line(axes, rows, method, styles[method], light=True)
         _line(axes, rows, first, styles[first])
         _retentions(axes, rows)
         axes.set_title(f"model {bench.loaded.name}, {bench.source.world} world", fontsize=10)
-    _legend(figure, styles, full=True)
+    _legend(figure, styles)
     figure.supylabel("right answers, %", fontsize=9)
     what = f"suite {results.plan.suite}; bars: one standard error over clips, for {first}"
     figure.supxlabel(f"tokens kept, %, as measured\n{what}", fontsize=9)
@@ -233,18 +233,16 @@ def _written(pictures: Mapping[str, Any], folder: Path) -> list[Path]:
     return files
 
 
-def _line(axes: Any, rows: Sequence[Row], method: str, style: Style) -> None:
-    """Draw a method's quality over retention, with errors."""
-    x, y, errors = _points(rows, method)
-    look = {"color": style.color, "linestyle": style.line, "linewidth": style.width}
-    look |= {"marker": style.marker, "markersize": style.size}
-    axes.errorbar(x, y, errors, elinewidth=1, capsize=2.5, zorder=4, **look)
-
-
-def _light_line(axes: Any, rows: Sequence[Row], method: str, style: Style) -> None:
-    """The same as `_line`, but thin and without errors, for comparison."""
-    x, y, _ = _points(rows, method)
-    axes.plot(x, y, color=style.color, linestyle=style.line, linewidth=1, marker=style.marker, markersize=3, alpha=0.55)
+def _line(axes: Any, rows: Sequence[Row], method: str, style: Style, *, light: bool = False) -> None:
+    """Draw a method's quality over retention, with errors; ``light``: thin and without them, for comparison."""
+    own = sorted((row for row in rows if row["method"] == method), key=lambda row: float(row["layer_retention"]))
+    points = [float(row["layer_retention"]) for row in own], [100 * merit(row) for row in own]
+    look: dict[str, Any] = {"color": style.color, "linestyle": style.line, "marker": style.marker}
+    if light:
+        axes.plot(*points, linewidth=1, markersize=3, alpha=0.55, **look)
+    else:
+        errors, look = [_error(row) for row in own], look | {"linewidth": style.width, "markersize": style.size}
+        axes.errorbar(*points, errors, elinewidth=1, capsize=2.5, zorder=4, **look)
 
 
 def _level(axes: Any, rows: Sequence[Row]) -> None:
@@ -270,14 +268,14 @@ def _retentions(axes: Any, rows: Sequence[Row]) -> None:
     axes.minorticks_off()
 
 
-def _legend(figure: Any, styles: Mapping[str, Style], *, full: bool) -> None:
+def _legend(figure: Any, styles: Mapping[str, Style]) -> None:
     """Draw the legend above all panels."""
     handle = extras.load("matplotlib.lines", "bench").Line2D
     handles = [
         handle([], [], color=style.color, marker=style.marker, linestyle=style.line, label=name, markersize=4.5)
         for name, style in styles.items()
     ]
-    handles += [handle([], [], color=INK, linewidth=0.9, label="all tokens")] if full else []
+    handles.append(handle([], [], color=INK, linewidth=0.9, label="all tokens"))
     figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)), frameon=False, fontsize=9)
 
 
@@ -292,13 +290,3 @@ def _name_axes(figure: Any, across: str, rows: Sequence[Row]) -> None:
 def _error(row: Row) -> float:
     """Standard error of the quality, in %; 0 if there is none."""
     return 100 * float((row["accuracy_mean_se"] if row["accuracy_mean"] else row["top1_se"]) or 0)
-
-
-def _points(rows: Sequence[Row], method: str) -> tuple[list[float], list[float], list[float]]:
-    """Retentions, qualities and errors, in ascending order of retention."""
-    own = sorted((row for row in rows if row["method"] == method), key=lambda row: float(row["layer_retention"]))
-    return (
-        [float(row["layer_retention"]) for row in own],
-        [100 * merit(row) for row in own],
-        [_error(row) for row in own],
-    )

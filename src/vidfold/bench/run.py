@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from vidfold import models
@@ -175,30 +174,6 @@ def measure(
             else:
                 values[fold.setting] |= found
     return {setting: values[setting] for setting in values if setting not in refused}, refused
-
-
-@torch.no_grad()
-def score(
-    clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Setting], by: Measure
-) -> dict[Setting, Score]:
-    """Right answers of all settings on encoded clips, in memory; for trials that no file keeps.
-
-    Raises:
-        ValueError: a setting cannot run on a clip.
-    """
-    found: dict[Setting, list[Values]] = {setting: [] for setting in settings}
-    for sample, tokens in clips:
-        values, refused = measure(sample, tokens, settings, [by])
-        if refused:
-            raise ValueError("; ".join(f"{setting.method}: {reason}" for setting, reason in refused.items()))
-        for setting, each in values.items():
-            found[setting].append(each)
-    scores = {}
-    for setting, rows in found.items():
-        made = score_of({name: np.array([row[name] for row in rows]) for name in rows[0]})
-        assert made is not None  # the measure counts answers
-        scores[setting] = made
-    return scores
 
 
 def _one_by_one(
