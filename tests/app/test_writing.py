@@ -15,6 +15,8 @@ def test_rows_are_read_back(tmp_path):
     path = tmp_path / "new" / "table.csv"
     write_csv(path, ("name", "value"), ROWS)
     assert read_csv(path) == (("name", "value"), ROWS)
+    path.write_text("")
+    assert read_csv(path) == ((), [])
     assert [each.name for each in path.parent.iterdir()] == ["table.csv"]
 
 
@@ -44,7 +46,7 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, failure, raised,
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"cannot write '.*file/table\.csv': "):
+    with pytest.raises(OSError, match=r"^cannot write '.*file/table\.csv': "):
         write_text(tmp_path / "file" / "table.csv", "x")
     (tmp_path / "table.csv").mkdir()
     with pytest.raises(OSError, match=r"cannot write '.*table\.csv': "):

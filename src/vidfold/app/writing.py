@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         if part.is_file():
             part.unlink()
         if isinstance(error, OSError):
-            raise OSError(error.errno, f"cannot write {str(path)!r}: {error.strerror or error}") from error
+            raise OSError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         raise
 
 
@@ -68,12 +68,11 @@ def read_csv(path: str | Path) -> tuple[tuple[str, ...], list[Row]]:
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             table = csv.DictReader(file)
-            rows = list(table)
+            columns, rows = tuple(table.fieldnames or ()), list(table)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(
             f"{str(path)!r} is not a readable CSV table ({error}): give another folder, or move the file away"
         ) from error
-    columns = tuple(table.fieldnames or ())
     if any(None in row or None in row.values() for row in rows):
         raise ValueError(f"{str(path)!r} has rows that are longer or shorter than its head: move the file away")
     return columns, rows
@@ -96,7 +95,7 @@ def append_lines(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OSError(error.errno, f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        raise OSError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:

@@ -125,11 +125,15 @@ def run(plan: Plan, output: str | Path, *, watch: Watch | None = None, tell: Tel
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(error.errno, f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
+        raise OSError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
     records = Records(folder / plan.file, COLUMNS, KEY)
     jobs = [_Job(plan, bench, folder, records) for bench in plan.benches]
-    if tell is not None and (stale := [each for job in jobs for each in job.stale()]):
-        tell(f"stale, measured again: {'; '.join(dict.fromkeys(stale))} (the code of the method has changed)")
+    stale: dict[str, dict[str, None]] = {}
+    for setting in (each for job in jobs for each in job.stale()):
+        stale.setdefault(setting.method, {})[percent(setting.retention)] = None
+    if tell is not None and stale:
+        told = "; ".join(f"{method} at {', '.join(shares)}" for method, shares in stale.items())
+        tell(f"stale, measured again: {told} (the code of the method has changed)")
     total = sum(len(job.bench.source.clips) for job in jobs if job.open)
     done = 0
 
@@ -204,14 +208,10 @@ class _Job:
         """Settings without a finished row."""
         return [setting for setting in self.plan.settings if not self._finished(setting)]
 
-    def stale(self) -> list[str]:
-        """Names of the settings with a row of other code."""
+    def stale(self) -> list[Setting]:
+        """The settings with a row of other code."""
         rows = ((setting, self.records.get(self._key(setting))) for setting in self.plan.settings)
-        return [
-            f"{setting.method} at {percent(setting.retention)}"
-            for setting, row in rows
-            if row is not None and row["method_code"] != self._code(setting)
-        ]
+        return [each for each, row in rows if row is not None and row["method_code"] != self._code(each)]
 
     @torch.no_grad()
     def run(self, step: Callable[[], None]) -> None:
