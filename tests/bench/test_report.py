@@ -23,7 +23,7 @@ def with_rows(results, **changes):
 
 def test_groups_by_retention_best_first(made):
     half, tenth = groups(made)
-    assert half.title == "tiny, scenes 0-39 (search, 8 and 16 and 32 frames), 50 % of the tokens requested"
+    assert half.title == "tiny, scenes 0-39 (search, 8, 16 and 32 frames), 50 % of the tokens requested"
     assert [row["method"] for row in tenth.rows] == ["identity", "aot", "average", "random"]
 
 

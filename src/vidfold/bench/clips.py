@@ -133,7 +133,9 @@ class Scenes:
     def name(self) -> str:
         """Such as "scenes 0-63 (search)" or "scenes 0-63 (search, second world, 8 and 32 frames)"."""
         facts = [self.split] + ([f"{self.world} world"] if self.world != WORLDS[0] else [])
-        facts += [f"{' and '.join(map(str, self._lengths))} frames"] if self._lengths != (FRAMES,) else []
+        *others, last = map(str, self._lengths)
+        lengths = f"{', '.join(others)} and {last}" if others else last
+        facts += [f"{lengths} frames"] if self._lengths != (FRAMES,) else []
         return f"scenes {self._first}-{self._first + self.count - 1} ({', '.join(facts)})"
 
     @property

@@ -119,6 +119,7 @@ def over_time(rows: Sequence[Row]) -> Any:
         axes.set_xscale("log")
         axes.margins(x=0.16, y=0.08)
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}" if _narrow(points) else "")
         axes.set_title(f"{percent(float(share))} of the tokens requested", fontsize=10)
         place_labels(axes, points)
     for axes in grid.flat[len(asked) :]:
@@ -212,6 +213,12 @@ def _around(width: float) -> list[tuple[float, float]]:
         turns = (math.pi * step / 8 for step in range(16))
         spots += [((radius + width / 2) * math.cos(turn), radius * math.sin(turn)) for turn in turns]
     return spots
+
+
+def _narrow(points: Mapping[str, tuple[float, float]]) -> bool:
+    """Whether the times may lie between two powers of ten, so that these are too few ticks."""
+    times = [x for x, _ in points.values()]
+    return max(times) < 10 * min(times)
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
