@@ -6,8 +6,6 @@ with a byte tokenizer. Text between frames of a prompt stays in the cache.
     python examples/each_family.py
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -9,8 +9,6 @@ of question and over the retentions, and the paired difference to AOT's defaults
 Results go to OUT/SPLIT-WORLD-MODEL-CLIPS.csv, setting by setting; what it holds is not measured again.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import math

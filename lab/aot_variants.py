@@ -4,8 +4,6 @@ A variant is a subclass of `vidfold.AOT` that overrides a step. The default was 
 (`benchmarks/aot.md`), so they are no part of the package.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -1,7 +1,5 @@
 """Ask questions about a clip through the processor, each in its own chat: what all faster ways must equal."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +16,14 @@ if TYPE_CHECKING:
     from transformers.models.llava_onevision import LlavaOnevisionProcessor
 
 
-def chats(processor: LlavaOnevisionProcessor, frames: NDArray[np.uint8], texts: Sequence[str]) -> dict[str, Tensor]:
+def chats(processor: "LlavaOnevisionProcessor", frames: NDArray[np.uint8], texts: Sequence[str]) -> dict[str, Tensor]:
     """Model inputs for questions about one clip (F, H, W, 3), padded on the left; the pixels are there for each."""
     turns = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
     prompts = [processor.apply_chat_template(turn, add_generation_prompt=True) for turn in turns]
     return dict(processor(text=prompts, videos=[frames] * len(texts), padding=True, return_tensors="pt"))
 
 
-def prompts(processor: LlavaOnevisionProcessor, clip: Clip) -> tuple[dict[str, Tensor], Tensor]:
+def prompts(processor: "LlavaOnevisionProcessor", clip: Clip) -> tuple[dict[str, Tensor], Tensor]:
     """Model inputs for all questions about a clip, with its pixels once, and the token ids of the true answers."""
     asked = questions(clip)
     inputs = chats(processor, clip.frames, [question.text for question in asked])
@@ -35,8 +33,8 @@ def prompts(processor: LlavaOnevisionProcessor, clip: Clip) -> tuple[dict[str, T
 
 
 def ask(
-    model: LlavaOnevisionForConditionalGeneration,
-    processor: LlavaOnevisionProcessor,
+    model: "LlavaOnevisionForConditionalGeneration",
+    processor: "LlavaOnevisionProcessor",
     frames: NDArray[np.uint8],
     texts: Sequence[str],
 ) -> Tensor:

@@ -3,8 +3,6 @@
 On a CPU, torch's backward of scaled dot product attention would take most of a training step of this small model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +71,7 @@ def chunked_attention(
     return out.transpose(1, 2), None
 
 
-def use_chunked_attention(model: PreTrainedModel) -> None:
+def use_chunked_attention(model: "PreTrainedModel") -> None:
     """Makes every attention layer of a transformers model use ``chunked_attention``."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask

@@ -1,7 +1,5 @@
 """Save a trained model as a standard transformers folder, and check that it answers as it did in training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 _SMALLEST_AGREEMENT = 0.98  # fp16 weights and a different order of sums may change a few close answers
 
 
-def export(model: LlavaOnevisionForConditionalGeneration, patch: int, folder: Path) -> None:
+def export(model: "LlavaOnevisionForConditionalGeneration", patch: int, folder: Path) -> None:
     """Writes weights (fp16), configuration, tokenizer, processor and chat template to ``folder``.
 
     Raises ``RuntimeError`` if ``generate()`` with the folder and packed scoring disagree on more than 2 % of answers.

@@ -15,8 +15,6 @@ seconds, and skip a video that is expected to take longer. The expected time gro
 videos, limited to 1 to 2; after one video the power is 2.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import itertools

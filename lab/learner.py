@@ -1,7 +1,5 @@
 """One training step of the tiny model: trained parameters, losses, and gradients averaged over processes."""
 
-from __future__ import annotations
-
 import math
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """Auxiliary losses of training; their parameters are not shipped."""
 
-from __future__ import annotations
-
 import math
 
 import torch

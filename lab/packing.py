@@ -4,8 +4,6 @@ The sequence is ``<|im_start|> user``, the visual tokens with the newline, then 
 attend to each other and all have the same positions, so each question is read as if it were alone in a chat.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +66,7 @@ class Batch:
         """(B, slots) int64, the true answer of every slot."""
         return self.ids[:, ASK + 1]
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
         return Batch(*(getattr(self, name).to(device) for name in ("pixels", "patches", "ids", "valid")))
 
@@ -109,7 +107,7 @@ def question_ids(slots: Sequence[Question | None]) -> list[int]:
 
 
 def read(
-    model: LlavaOnevisionForConditionalGeneration, tokens: Tensor, ids: Tensor, early: int = 2
+    model: "LlavaOnevisionForConditionalGeneration", tokens: Tensor, ids: Tensor, early: int = 2
 ) -> tuple[Tensor, Tensor]:
     """Final states (B, LENGTH, D) of the packed questions ``ids`` after visual ``tokens`` (B, n, D), and their
     states after ``early`` layers."""
@@ -141,7 +139,7 @@ def by_kind(right: Tensor, valid: Tensor) -> dict[str, Tensor]:
     return shares
 
 
-def see(model: LlavaOnevisionForConditionalGeneration, pixels: Tensor) -> Tensor:
+def see(model: "LlavaOnevisionForConditionalGeneration", pixels: Tensor) -> Tensor:
     """States (N, G * G, E) after the vision tower's last layer for uint8 frames (N, 96, 96, 3)."""
     tower = model.model.vision_tower
     scaled = (pixels.float() / 127.5 - 1).movedim(-1, -3)
@@ -149,7 +147,7 @@ def see(model: LlavaOnevisionForConditionalGeneration, pixels: Tensor) -> Tensor
     return states
 
 
-def project(model: LlavaOnevisionForConditionalGeneration, states: Tensor, clips: int) -> Tensor:
+def project(model: "LlavaOnevisionForConditionalGeneration", states: Tensor, clips: int) -> Tensor:
     """Visual tokens (clips, F * G * G / 4, D) from patch states (clips * F, G * G, E): projector, 2 x 2 pooling."""
     tokens = pool(model.model.multi_modal_projector(states))
     return tokens.reshape(clips, -1, tokens.shape[-1])

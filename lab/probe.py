@@ -5,8 +5,6 @@ shows an object or a dot; if the tower spreads answers over all tokens, dropping
 *Salience* is how much more attention patches with objects or dots receive; methods that choose by attention need it.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Training stages of the tiny model, measured in clips, so that a run can be repeated."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -7,8 +7,6 @@ tower (half of the difference between four layers and two), the received attenti
 which is its least work. Passing on queries and keys is not counted.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import statistics

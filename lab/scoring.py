@@ -1,7 +1,5 @@
 """Accuracy on packed questions, fast enough to use during training."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +15,7 @@ _CLIPS = 16
 
 
 @torch.inference_mode()
-def answer(model: LlavaOnevisionForConditionalGeneration, batch: Batch, share: float = 1.0, seed: int = 0) -> Tensor:
+def answer(model: "LlavaOnevisionForConditionalGeneration", batch: Batch, share: float = 1.0, seed: int = 0) -> Tensor:
     """The most likely answer to every packed question, from a random ``share`` of the tokens, (B, slots) int64."""
     tokens = project(model, see(model, batch.pixels.flatten(0, 1)), len(batch.ids))
     kept = max(1, round(share * tokens.shape[1]))
@@ -29,7 +27,7 @@ def answer(model: LlavaOnevisionForConditionalGeneration, batch: Batch, share: f
 
 
 def accuracy(
-    model: LlavaOnevisionForConditionalGeneration,
+    model: "LlavaOnevisionForConditionalGeneration",
     grid: int,
     clips: int,
     share: float = 1.0,

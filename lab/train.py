@@ -1,7 +1,5 @@
 """Train the tiny model from scratch: ``python -m lab.train --out DIR``."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import time

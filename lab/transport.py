@@ -9,8 +9,6 @@ that meets this limit. Solvers run in turns; a slow one stops after 10 seconds. 
 iterations up to an error of 1e-9.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import statistics

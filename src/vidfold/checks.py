@@ -1,7 +1,5 @@
 """Checks of settings: each returns the value, or raises a ValueError that quotes it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields

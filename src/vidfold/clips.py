@@ -1,7 +1,5 @@
 """A video cut into consecutive clips: the one value that everything over time works with."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -52,7 +50,7 @@ class Clips:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def beginning(cls, first: Tensor, longest: int | None = None) -> Clips:
+    def beginning(cls, first: Tensor, longest: int | None = None) -> "Clips":
         """The clips whose first frames are marked in ``first`` (F,) bool; frame 0 must be; C = F.
 
         Args:
@@ -65,7 +63,7 @@ class Clips:
         return cls(starts, lengths, frames, frames if longest is None else longest)
 
     @classmethod
-    def joined(cls, parts: Sequence[Clips]) -> Clips:
+    def joined(cls, parts: "Sequence[Clips]") -> "Clips":
         """The clips of several videos as those of one video, in which they follow one another."""
         if len(parts) == 1:
             return parts[0]
@@ -104,7 +102,7 @@ class Clips:
         sums = sum_rows(values.view(len(values), -1), self.clip_of, self.most)
         return sums[self.clip_of].view_as(values)
 
-    def compact(self) -> Clips:
+    def compact(self) -> "Clips":
         """The same clips without empty ones, where their padding would cost more than one wait for the device."""
         if len(self.starts) * self.longest <= 2 * (self.frames + self.longest):
             return self

@@ -1,7 +1,5 @@
 """Schedules of drops: the share of a video's tokens that each layer of a language model reads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Optional dependencies: imported where they are used, and named with their extra where they are missing or broken."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

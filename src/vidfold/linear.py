@@ -1,7 +1,5 @@
 """Linear mixes of tokens: weighted sums of rows as a list of edges, applied, composed, and made into a `Reduction`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -30,12 +28,12 @@ class Mix:
     source: Tensor | None = None
 
     @classmethod
-    def means(cls, target: Tensor, rows: int) -> Mix:
+    def means(cls, target: Tensor, rows: int) -> "Mix":
         """Each of K rows becomes the plain mean of the sources that go to it; source i goes to ``target[i]``."""
         return cls(target, counts(target, rows + 1).float().reciprocal()[target], len(target), rows)
 
     @classmethod
-    def blends(cls, target: Tensor, own: float) -> Mix:
+    def blends(cls, target: Tensor, own: float) -> "Mix":
         """A row that stays becomes own * itself + (1 - own) * mean of the others that go to it, if there are any.
 
         Args:
@@ -49,7 +47,7 @@ class Mix:
         return cls(target, torch.where(stays, alone, (1 - own) / others.clamp_min(1)), size, size)
 
     @classmethod
-    def selection(cls, index: Tensor, sources: int) -> Mix:
+    def selection(cls, index: Tensor, sources: int) -> "Mix":
         """The rows ``index`` (K,) unchanged."""
         ones = torch.ones(len(index), dtype=torch.float32, device=index.device)
         return cls(torch.arange(len(index), device=index.device), ones, sources, len(index), index)
@@ -65,14 +63,14 @@ class Mix:
         sums: Tensor = torch.sparse.mm(edges, values)
         return sums[:-1]
 
-    def keep(self, index: Tensor) -> Mix:
+    def keep(self, index: Tensor) -> "Mix":
         """Only the rows ``index`` (k,) of the result, no two alike, in this order."""
         count = len(index)
         place = index.new_full((self.rows + 1,), count)
         place.scatter_(0, index, torch.arange(count, device=index.device))
         return Mix(place[self.target], self.share, self.sources, count, self.source)
 
-    def then(self, after: Mix) -> Mix:
+    def then(self, after: "Mix") -> "Mix":
         """This mix and then ``after`` as one mix; ``after`` sends every row to one row (its ``source`` is None)."""
         target = functional.pad(after.target, (0, 1), value=after.rows)[self.target]
         share = self.share * functional.pad(after.share, (0, 1))[self.target]

@@ -1,7 +1,5 @@
 """Newlines after the rows of a video's grid, as LLaVA-Video lays them out (Zhang et al. 2024, arXiv:2410.02713)."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

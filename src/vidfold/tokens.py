@@ -1,7 +1,5 @@
 """The values that flow through the package: what a vision tower says, and what the language model will read instead."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, fields, replace
@@ -150,7 +148,7 @@ class VideoTokens:
             return self.pooling(maps[..., None], self.grid)[..., 0]
         return self.pooling(maps, self.grid)
 
-    def only(self, names: frozenset[str]) -> VideoTokens:
+    def only(self, names: frozenset[str]) -> "VideoTokens":
         """The same tokens with these of the `OPTIONAL` fields alone, as folding gives them to a method with such needs.
 
         Some methods use a field where it is there and another where it is not; a comparison must not give them more.
@@ -199,7 +197,7 @@ class Reduction:
     @classmethod
     def of(
         cls, video: VideoTokens, tokens: Tensor, frames: Tensor, cells: Tensor, weights: Tensor | None = None
-    ) -> Reduction:
+    ) -> "Reduction":
         """The reduction of a video to these tokens (K, D) of any float dtype."""
         full = video.frames * video.cells
         return cls(tokens.to(video.features.dtype), frames, cells, video.language_grid, full, weights)

@@ -1,7 +1,5 @@
 """Versions of the packages whose inner interfaces vidfold uses: which are tested, and a warning at any other."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Mapping

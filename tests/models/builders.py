@@ -1,7 +1,5 @@
 """Small random models of the real architectures, and prompts for them without a processor."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A small LLaVA-OneVision for the matrix of `test_families`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

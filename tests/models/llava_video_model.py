@@ -1,7 +1,5 @@
 """A small LLaVA-Video for the matrix of `test_families`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -42,8 +42,6 @@ A family has ``observed_layers(inputs) -> {"shallow": index, "deep": index}`` (s
 one family does is tested in ``test_<family>.py``.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import itertools

@@ -1,7 +1,5 @@
 """What a model says when tokens are hidden from chosen layers: masks instead of dropping, eager attention, no cache."""
 
-from __future__ import annotations
-
 import math
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Small checkpoints as the authors of LLaVA-OneVision and LLaVA-Video publish theirs: fields, names and files."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Prompts and oracles for small models of the Qwen line, as `test_families` wants them; one module a family builds."""
 
-from __future__ import annotations
-
 import itertools
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What every model family must do: encode, leave the model as it was, refuse bad input."""
 
-from __future__ import annotations
-
 import copy
 import threading
 from typing import Any

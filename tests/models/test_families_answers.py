@@ -1,7 +1,5 @@
 """What every folded model answers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Prompts of every model family with several videos, images, or neither."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -4,8 +4,6 @@ What it takes gives the same when it is folded and keeps everything; what it ref
 builders are those of `test_families`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

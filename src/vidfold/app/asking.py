@@ -1,7 +1,5 @@
 """Ask a model about a video: one call from sampled frames to an answer with its tokens, cache and times."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

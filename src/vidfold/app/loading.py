@@ -1,7 +1,5 @@
 """Load a model by a name of the command line, the embedded ones too."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

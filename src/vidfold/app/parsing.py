@@ -1,7 +1,5 @@
 """Python values from the text of command lines and settings."""
 
-from __future__ import annotations
-
 import ast
 
 

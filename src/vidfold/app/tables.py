@@ -1,7 +1,5 @@
 """Results as text: aligned tables and readable quantities."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shutil
@@ -70,7 +68,7 @@ def memory(count: int) -> str:
     return f"{count / size:.3g} {unit}"
 
 
-def described(reducer: Reducer) -> str:
+def described(reducer: "Reducer") -> str:
     """The method's name with its retention and all fields that differ from their defaults."""
     told = [
         f"{field.name}={getattr(reducer, field.name)!r}"

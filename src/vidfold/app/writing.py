@@ -1,7 +1,5 @@
 """Files that are complete or absent: each is written beside its place and moved there at the end."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Agreement of a folded model with the unfolded one, for any model and any video; needs no true answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,7 +55,7 @@ class Reference:
     first: Tensor
 
     @classmethod
-    def of(cls, model: Any, prompts: Inputs, tokens: VideoTokens, *, max_new_tokens: int = 16) -> Reference:
+    def of(cls, model: Any, prompts: Inputs, tokens: VideoTokens, *, max_new_tokens: int = 16) -> "Reference":
         """Answer the questions with all tokens.
 
         Args:

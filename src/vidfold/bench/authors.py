@@ -4,8 +4,6 @@ To fold a video use `vidfold.AOT`; for the authors' results use `AOT.reference`.
 same order, with the memory use and the device synchronisation of the original, so that a bench can measure their cost.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator

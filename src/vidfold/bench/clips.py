@@ -1,7 +1,5 @@
 """Where clips and their questions come from: synthetic clips with true answers, or any video files without."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

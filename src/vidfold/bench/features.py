@@ -1,7 +1,5 @@
 """How well folded tokens represent all tokens of a video, in feature space, without a language model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 

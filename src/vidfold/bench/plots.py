@@ -1,7 +1,5 @@
 """Pictures: quality over retention and over fold time. Markers and line styles differ, so grey prints work."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Provenance of a number: versions, machine, weights and code."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import datetime

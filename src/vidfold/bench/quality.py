@@ -1,7 +1,5 @@
 """The two kinds of quality bench: all measures on any clips, and suites of right answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

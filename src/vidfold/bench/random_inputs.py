@@ -1,7 +1,5 @@
 """Prompts with videos of random pixels, laid out as by the processors of the models."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

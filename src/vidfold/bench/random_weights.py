@@ -4,8 +4,6 @@ Their answers are meaningless. Operations and memory equal those of the real mod
 depends on the content.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -4,8 +4,6 @@ The sequence is ``<|im_start|> user``, the visual tokens with the newline, then 
 do not attend to each other and all have the same positions, so each is read as if it were alone in a chat.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,7 +80,7 @@ class Asked:
     ends: Tensor
 
     @classmethod
-    def of(cls, asked: Sequence[Question]) -> Asked:
+    def of(cls, asked: Sequence[Question]) -> "Asked":
         """All questions about a clip."""
         texts = [(*encode(question.text), *TURN) for question in asked]
         lengths = torch.tensor([len(text) for text in texts])
@@ -98,7 +96,7 @@ class Asked:
 
 
 @torch.no_grad()
-def scores(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked: Sequence[Asked]) -> list[Tensor]:
+def scores(model: "LlavaOnevisionForConditionalGeneration", visual: Tensor, asked: Sequence[Asked]) -> list[Tensor]:
     """Logits (Q, words) of the answers, for every row of ``visual`` tokens (B, K, D)."""
     embed = model.get_input_embeddings()
     device = visual.device
@@ -120,7 +118,7 @@ def scores(model: LlavaOnevisionForConditionalGeneration, visual: Tensor, asked:
 
 
 def _last_states(
-    language: Qwen2Model, shared: Tensor, words: Tensor, slots: Tensor, offsets: Tensor, ends: Tensor
+    language: "Qwen2Model", shared: Tensor, words: Tensor, slots: Tensor, offsets: Tensor, ends: Tensor
 ) -> Tensor:
     """Final states of the language model at the positions that predict answers, (B, Q, D).
 
@@ -171,7 +169,7 @@ def _heads(projection: nn.Module, states: Tensor, attention: Any) -> Tensor:
     return heads
 
 
-def _rotation(language: Qwen2Model, like: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+def _rotation(language: "Qwen2Model", like: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines of rotary positions, each (B, 1, L, head size / 2)."""
     cosine, sine = language.rotary_emb(like, positions)
     half = cosine.shape[-1] // 2

@@ -1,7 +1,5 @@
 """What a run has saved: one row per cell in a CSV file, and the values of every clip in one file per set of clips."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

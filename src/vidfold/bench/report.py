@@ -1,7 +1,5 @@
 """Tables of a quality bench, for a terminal and in Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

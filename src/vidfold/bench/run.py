@@ -1,7 +1,5 @@
 """Measure settings clip by clip, and save every clip at once: a run continues where it was interrupted."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import tempfile

@@ -3,8 +3,6 @@
 Clips are independent, questions about one clip are not: every error and every test counts clips.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +75,7 @@ class Estimate:
             return math.nan, math.nan
         return self.value - _NORMAL * self.error, self.value + _NORMAL * self.error
 
-    def __sub__(self, other: Estimate) -> Estimate:
+    def __sub__(self, other: "Estimate") -> "Estimate":
         """The paired difference to an estimate from the same clips."""
         _check_same([self, other])
         return Estimate(self.parts - other.parts, self.influence - other.influence, self.weight)

@@ -1,7 +1,5 @@
 """What is measured: a method at a retention, and a video that it folded."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 
 from vidfold.app.asking import timed
@@ -76,7 +74,7 @@ class Fold:
     milliseconds: float | None = None
 
     @classmethod
-    def of(cls, setting: Setting, tokens: VideoTokens, seed: int) -> Fold:
+    def of(cls, setting: Setting, tokens: VideoTokens, seed: int) -> "Fold":
         """Fold a video; the method gets the optional fields that it needs, and no others.
 
         Raises:

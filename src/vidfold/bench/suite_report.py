@@ -1,7 +1,5 @@
 """Tables of a suite: accuracies, paired differences to the first method and to all tokens, kinds of question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from vidfold.app.tables import markdown_table, percent, plus_minus, table

@@ -1,7 +1,5 @@
 """Many clips as one row of numbers with standard errors."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Estimates over some benches of a run, and marks for the differences between settings."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Answers as text: what they cost, side by side."""
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 STAGES = ("preprocess", "encode", "fold", "splice", "generate")
 
 
-def side_by_side(answers: Mapping[str, Answer], decoding: float, *, texts: bool = True) -> str:
+def side_by_side(answers: "Mapping[str, Answer]", decoding: float, *, texts: bool = True) -> str:
     """Answers side by side, one column each."""
     every = list(answers.values())
     rows = [["", *answers]] if len(answers) > 1 else []
@@ -32,7 +30,7 @@ def side_by_side(answers: Mapping[str, Answer], decoding: float, *, texts: bool 
     return table(rows)
 
 
-def _tokens(answer: Answer) -> str:
+def _tokens(answer: "Answer") -> str:
     if answer.layer_retention == 1:
         return str(answer.tokens_before)
     if answer.layer_retention < answer.retention:
@@ -40,7 +38,7 @@ def _tokens(answer: Answer) -> str:
     return f"{answer.tokens_before} -> {answer.tokens_after} ({100 * answer.retention:.1f} %)"
 
 
-def typical(answers: Sequence[Answer]) -> Answer:
+def typical(answers: "Sequence[Answer]") -> "Answer":
     """The answer with the median cache size, with the median time of every stage."""
     stages = {
         stage: statistics.median(answer.milliseconds[stage] for answer in answers) for stage in answers[0].milliseconds

@@ -1,7 +1,5 @@
 """``vidfold ask``: a question about a video file."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """What a command says while it works, and libraries without their own output."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading

@@ -1,7 +1,5 @@
 """``vidfold demo``: the embedded model on a clip of its worlds, unfolded and folded."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Read videos from files and write clips to files, with progress on the terminal."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from vidfold.video import Frames
 
 
-def decode(path: str | Path, frames: int, stream: int | None = None) -> tuple[Frames, float]:
+def decode(path: str | Path, frames: int, stream: int | None = None) -> "tuple[Frames, float]":
     """Sampled frames, and the milliseconds that decoding took."""
     from vidfold.video import sample
 
@@ -22,7 +20,7 @@ def decode(path: str | Path, frames: int, stream: int | None = None) -> tuple[Fr
     return sampled, 1000 * (time.perf_counter() - start)
 
 
-def film(clip: Clip, path: str | Path) -> None:
+def film(clip: "Clip", path: str | Path) -> None:
     """Write the clip with large pixels and a usual frame rate, which players and encoders handle well."""
     from vidfold.video import write
 

@@ -1,7 +1,5 @@
 """``vidfold methods``: the folding methods."""
 
-from __future__ import annotations
-
 import argparse
 
 from vidfold.app.tables import table

@@ -1,7 +1,5 @@
 """``vidfold models``: the supported model families."""
 
-from __future__ import annotations
-
 import argparse
 from typing import TYPE_CHECKING
 
@@ -42,7 +40,7 @@ def run(_: argparse.Namespace) -> None:
     )
 
 
-def model_class(family: type[Family]) -> str:
+def model_class(family: "type[Family]") -> str:
     """Name of the transformers class that a family serves."""
     extras.load("transformers", "models")
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as NAMES

@@ -1,7 +1,5 @@
 """Options that several commands share."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -59,7 +57,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model(options: argparse.Namespace) -> VideoModel:
+def load_model(options: argparse.Namespace) -> "VideoModel":
     """The model that the options of `add_model` name."""
     from vidfold.app.loading import load
 
@@ -74,7 +72,7 @@ def load_model(options: argparse.Namespace) -> VideoModel:
         )
 
 
-def reducer(method: str, retention: float | None, fields: Sequence[str]) -> Reducer:
+def reducer(method: str, retention: float | None, fields: Sequence[str]) -> "Reducer":
     """The method of that name with fields given as FIELD=VALUE; ``retention`` None is the method's default.
 
     Raises:

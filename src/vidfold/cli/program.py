@@ -1,7 +1,5 @@
 """All commands in one parser, and how their errors are reported."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """``vidfold bench quality``: how much information methods keep."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from typing import TYPE_CHECKING
@@ -77,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
         print(write(plan, output, watch=watch, tell=_tell))
 
 
-def _quality(options: argparse.Namespace) -> Plan:
+def _quality(options: argparse.Namespace) -> "Plan":
     from vidfold.bench.clips import EVERYDAY, Scenes, Source, Videos
     from vidfold.bench.quality import quality_plan, settings
 
@@ -91,7 +89,7 @@ def _quality(options: argparse.Namespace) -> Plan:
     return quality_plan(chosen, [clips], [load_model(options)], seed=seed)
 
 
-def _suite(options: argparse.Namespace) -> Plan:
+def _suite(options: argparse.Namespace) -> "Plan":
     from vidfold.bench.quality import suite_plan
 
     own = ("videos", "question", "world", "split", "frames", "seed", "dtype", "attn", "quantization")

@@ -5,8 +5,6 @@ import stops at ``operator torchvision::nms does not exist``. What video process
 torch, so it is enough to declare the schemas of the missing operators before the import.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

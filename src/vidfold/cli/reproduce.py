@@ -1,7 +1,5 @@
 """``vidfold reproduce``: the tables of the papers, one command per row."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import sys
@@ -85,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
     reproduce(plan, tell=_tell, watch=_watch)
 
 
-def _show(recipe: Recipe) -> None:
+def _show(recipe: "Recipe") -> None:
     print(f"{recipe.title}\n")
     rows = [("row", "published as", "note")]
     rows += [(row.id, row.published or "-", row.note or "-") for row in recipe.rows]
@@ -104,7 +102,7 @@ def _changes(given: list[str]) -> dict[str, str]:
     return changes
 
 
-def _tasks(given: list[str], recipe: Recipe) -> dict[str, str]:
+def _tasks(given: list[str], recipe: "Recipe") -> dict[str, str]:
     tasks = {}
     for each in given:
         name, equals, task = each.partition("=")

@@ -1,7 +1,5 @@
 """``vidfold scene``: a clip of the embedded model's worlds as a file."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """``vidfold bench speed``: the time of every stage up to the first token."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path
@@ -87,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"\nwrote {', '.join(map(str, files))}")
 
 
-def _subject(options: argparse.Namespace) -> Subject:
+def _subject(options: argparse.Namespace) -> "Subject":
     from vidfold.bench.speed import Subject
 
     if not options.random_weights:

@@ -1,7 +1,5 @@
 """``vidfold tables``: published numbers, alone or compared with measured ones."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

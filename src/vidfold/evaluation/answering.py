@@ -1,7 +1,5 @@
 """Answer the requests of a benchmark: in batches, with a record of every sample, also of unreadable videos."""
 
-from __future__ import annotations
-
 import platform
 import sys
 import time

@@ -2,8 +2,6 @@
 answers or likelihoods of given ones, with tokens and times.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ class Prompter:
     add_time_instruction: bool = False
 
     @classmethod
-    def of(cls, loaded: VideoModel, template: Template, *, add_time_instruction: bool = False) -> Prompter:
+    def of(cls, loaded: VideoModel, template: Template, *, add_time_instruction: bool = False) -> "Prompter":
         """The prompter that the settings name; see `vidfold.evaluation.settings.Settings`."""
         if template == "auto":
             llava = models.family(loaded.model).model_type in LLAVA

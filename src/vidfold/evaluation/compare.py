@@ -1,7 +1,5 @@
 """Compare measured benchmarks with published ones: which run belongs to which row, and the difference."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -18,8 +18,6 @@ Results belong to a ``vidfold.json`` that does not contradict their ``model_args
 folder above, folders below.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

@@ -1,7 +1,5 @@
 """Frames of a benchmark's videos, chosen as lmms-eval's own LLaVA models choose them."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -28,8 +28,6 @@ lmms-eval's own models. An interrupted run reads its samples from the records. l
 are answered, and no likelihoods.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import sys

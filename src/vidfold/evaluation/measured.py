@@ -1,7 +1,5 @@
 """Read what lmms-eval measured of folded models, by the benchmarks of the papers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ A recipe has ``title``, ``model_args`` of all rows, ``benchmarks`` (name in the 
 - ``note``, of a row or a part: which of its settings are guessed because they were not published, or how it differs.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

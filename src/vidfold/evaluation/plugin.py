@@ -1,7 +1,5 @@
 """The entry point by which lmms-eval finds the model ``vidfold``; it imports nothing else of the package."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -1,7 +1,5 @@
 """Samples as lines of JSON: the answer, its tokens and its times. An interrupted run continues from them."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence

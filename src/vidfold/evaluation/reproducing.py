@@ -1,7 +1,5 @@
 """Run the rows of a recipe, one command each; an interrupted run continues where it ended."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import re

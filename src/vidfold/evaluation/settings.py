@@ -1,7 +1,5 @@
 """The settings of an evaluation, read from lmms-eval's ``--model_args``, and their hash."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -84,7 +82,7 @@ class Settings:
                 raise ValueError(f"{name} must be True or False, got {value!r}")
 
     @classmethod
-    def of(cls, method: str = "aot", **arguments: object) -> Settings:
+    def of(cls, method: str = "aot", **arguments: object) -> "Settings":
         """Settings from named arguments: fields of this class, and fields of the method.
 
         Raises:

@@ -1,7 +1,5 @@
 """Published tables as text and as plain data, alone or beside measured results."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shutil

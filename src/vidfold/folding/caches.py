@@ -1,7 +1,5 @@
 """Caches that folded calls filled: shorter than the prompt that was given, and what a later call may bring to one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +35,7 @@ class Prompt:
     numbered: bool
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], spliced: Mapping[str, Any]) -> Prompt:
+    def of(cls, given: Mapping[str, Any], spliced: Mapping[str, Any]) -> "Prompt":
         """The prompt of a call, from its inputs and what they became."""
         ids, short, mask = given["input_ids"], spliced["input_ids"], spliced.get("attention_mask")
         shift: Tensor | int = ids.shape[1] - short.shape[1]

@@ -1,7 +1,5 @@
 """What a model's own calls are given and return, when their prompt is shortened on the way."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from typing import Any

@@ -1,7 +1,5 @@
 """The folding of one call: encode its videos, reduce them, and put the result into its inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

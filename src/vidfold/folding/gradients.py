@@ -1,7 +1,5 @@
 """Gradients of a fold: what goes where is decided without them, and the tokens are made with them."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

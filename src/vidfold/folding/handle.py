@@ -1,7 +1,5 @@
 """Fold a model: its own ``generate`` and ``forward`` read every video in fewer tokens."""
 
-from __future__ import annotations
-
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +23,7 @@ class Folded(Folder):
     _methods: tuple[Wrapped, ...] = ()
     _entered = False
 
-    def _start(self) -> Folded:
+    def _start(self) -> "Folded":
         """Fold the model's calls from now on.
 
         Raises:
@@ -49,7 +47,7 @@ class Folded(Folder):
         if self.dropper is not None:
             self.dropper.remove()
 
-    def __enter__(self) -> Folded:
+    def __enter__(self) -> "Folded":
         if self._entered:
             raise ValueError("this handle is in a with block already: end that block first")
         if not self._methods:

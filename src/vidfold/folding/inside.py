@@ -1,7 +1,5 @@
 """Running something where a model runs its encoders: inside its forward, with everything that wraps it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

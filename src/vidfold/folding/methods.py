@@ -1,7 +1,5 @@
 """A model's own methods with something in front, as attributes of that one object."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What a folded call did: tokens before and after, and the time of its stages."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """A folded model's ``generate`` and ``forward``, around those of the model itself."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Model families: how a video's tokens are taken out of a model and put back, and which family a model belongs to."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

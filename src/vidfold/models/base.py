@@ -1,7 +1,5 @@
 """The contract of every model family: how a video's tokens are taken out of a model's inputs and put back."""
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

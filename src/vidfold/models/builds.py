@@ -1,7 +1,5 @@
 """Which objects are models that can be served: what is inside a wrapper, and what a build must have."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The key-value cache of a call, by either of its names: transformers 5.24 calls ``past_key_values`` ``cache``."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

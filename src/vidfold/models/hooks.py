@@ -1,7 +1,5 @@
 """Hooks that stay with the model they were set on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """InternVL3 and InternVL3.5 (Zhu et al. 2025, arXiv:2504.10479; Wang et al. 2025, arXiv:2508.18265) in transformers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

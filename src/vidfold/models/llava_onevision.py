@@ -1,7 +1,5 @@
 """LLaVA-OneVision (Li et al. 2024, arXiv:2408.03326) as transformers loads it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ transformers has no class for it. A loaded model is a stock ``LlavaOnevisionForC
 what it is (`RECORD`) and which carries its own ``get_video_features``; `dress` puts that on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MethodType

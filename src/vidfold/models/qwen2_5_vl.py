@@ -1,7 +1,5 @@
 """Qwen2.5-VL (Bai et al. 2025, arXiv:2502.13923) as transformers loads it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar

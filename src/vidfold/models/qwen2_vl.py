@@ -1,7 +1,5 @@
 """Qwen2-VL (Wang et al. 2024, arXiv:2409.12191) as transformers loads it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

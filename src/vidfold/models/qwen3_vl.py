@@ -1,7 +1,5 @@
 """Qwen3-VL (Bai et al. 2025, arXiv:2511.21631) as transformers loads it."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the video models of the Qwen line share: a tower of any resolution, merged patches, and M-RoPE."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

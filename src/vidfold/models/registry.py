@@ -1,7 +1,5 @@
 """Which family a model belongs to."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from vidfold.models.base import Family

@@ -1,7 +1,5 @@
 """Clustering by density peaks (DPC-kNN), for batches of ragged sets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Connected components of similarity graphs, for any threshold or any number, from one spanning tree."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +22,7 @@ class SpanningTree:
     links: Tensor
 
     @classmethod
-    def of(cls, similarity: Tensor) -> SpanningTree:
+    def of(cls, similarity: Tensor) -> "SpanningTree":
         """The tree of (B, n, n) float32 symmetric similarities, by Prim's algorithm.
 
         Serial in the nodes of all graphs, so it runs on the host, with NumPy: a step is five operations on n numbers,

@@ -1,7 +1,5 @@
 """Choosing tokens that cover all others; batched over items, serial in the number chosen."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Ranks and orders by value, by window and by place. Of equal values the lower index comes first."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

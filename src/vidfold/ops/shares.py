@@ -1,7 +1,5 @@
 """Whole numbers that add up: how many tokens are kept, and how frames, clips or sets share them."""
 
-from __future__ import annotations
-
 import math
 
 import torch

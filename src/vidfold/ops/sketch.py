@@ -1,7 +1,5 @@
 """Fewer channels, in which tokens are nearly as far apart as in all of them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Static cells: over a clip their tokens hardly change, so they are merged into the clip's first frame."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +23,7 @@ class Still:
     static: Tensor
 
     @classmethod
-    def of(cls, clips: Clips, steadiness: Tensor, threshold: float, most: int | None = None) -> Still:
+    def of(cls, clips: Clips, steadiness: Tensor, threshold: float, most: int | None = None) -> "Still":
         """Cells of clips of more than one frame whose steadiness is above a threshold.
 
         Args:

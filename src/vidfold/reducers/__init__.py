@@ -1,7 +1,5 @@
 """Every method by class and by name."""
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import fields
 from inspect import isabstract

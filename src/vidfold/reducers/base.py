@@ -1,7 +1,5 @@
 """The interface of every method: a callable from `VideoTokens` to `Reduction`, with a count known beforehand."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from abc import ABC, abstractmethod

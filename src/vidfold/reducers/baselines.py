@@ -1,7 +1,5 @@
 """Baselines that look at no content: all tokens, random tokens, even grids in space and time, block means."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

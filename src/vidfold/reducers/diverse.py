@@ -1,7 +1,5 @@
 """Keep the tokens that are most unlike one another, without merging."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

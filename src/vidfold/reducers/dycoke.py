@@ -1,7 +1,5 @@
 """DyCoke's temporal token merging: every frame but the first of a window keeps only what changed."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """EVS: keep what changed since the frame before."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

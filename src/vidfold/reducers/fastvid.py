@@ -1,7 +1,5 @@
 """FastVID: the salient tokens of every frame, and anchors of a few frames that absorb their whole segment."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How FastVID divides its budget over segments, frames and roles: exactly, and as the authors' programs do."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

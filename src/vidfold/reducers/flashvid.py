@@ -1,7 +1,5 @@
 """FlashVID: diverse attended tokens of every frame, and trees of alike tokens over time, clustered in each frame."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The stages of FlashVID: diverse selection in the frame, trees over time."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """HoliTom's outer stage: merge static cells over optimal segments, then reduce each set by the same ratio."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

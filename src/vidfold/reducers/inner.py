@@ -1,7 +1,5 @@
 """Methods that work inside the language model: which of its layers read which share of the tokens."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NoReturn

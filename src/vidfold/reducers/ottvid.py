@@ -1,7 +1,5 @@
 """OTT-Vid: representatives of every frame, merged along time where transport finds it cheap."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

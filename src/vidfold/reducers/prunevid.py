@@ -1,7 +1,5 @@
 """PruneVid's merging stage: clusters of frames, static cells merged over time, clusters of tokens in every set."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """LLaVA-Scissor: one token for every connected component of similar tokens."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -1,7 +1,5 @@
 """SimpleCluster: k-means on tokens that know where and when they are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

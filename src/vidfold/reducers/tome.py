@@ -1,7 +1,5 @@
 """ToMe: merge the most similar pairs of every frame, half against half, until the budget is met."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """VidCom2: keep the tokens least like their frame and the video, and more tokens of unusual frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """VisionZip: the most attended tokens of each frame, and evenly spaced ones that absorb the rest by their keys."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 

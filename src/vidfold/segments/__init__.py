@@ -1,7 +1,5 @@
 """Cut a video into clips: uniform, given, where the picture changes, or where merging saves most tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from vidfold.clips import Clips, Segmenter

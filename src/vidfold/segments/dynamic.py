@@ -1,7 +1,5 @@
 """Cut a video where the picture changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

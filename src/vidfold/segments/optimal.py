@@ -1,7 +1,5 @@
 """Cut a video where merging static cells saves most tokens: segments by dynamic programming (HoliTom)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Clips of equal length, and clips given by hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

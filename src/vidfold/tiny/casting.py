@@ -1,7 +1,5 @@
 """What happens in a clip: its shots, the objects in them, and how camera and objects move."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The tiny model's language: a closed vocabulary of whole words, its tokenizer, chat template and processor."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from vidfold.tiny.questions import ENDS, NUMBERS, PLACES, TEMPLATES, WAYS
@@ -44,7 +42,7 @@ CHAT_TEMPLATE = (
 """Chat turns as in Qwen, without line breaks; the video comes before the text of its turn."""
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> "PreTrainedTokenizerFast":
     """One token per word, punctuation separate; ignores case and spacing, and reads "colour" as "color"."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -64,7 +62,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def processor(patch: int) -> LlavaOnevisionProcessor:
+def processor(patch: int) -> "LlavaOnevisionProcessor":
     """The architecture's standard processor, for frames of 96 x 96 pixels and patches of ``patch`` x ``patch``."""
     from transformers.models.llava_onevision import (
         LlavaOnevisionImageProcessor,

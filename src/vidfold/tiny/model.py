@@ -1,7 +1,5 @@
 """The tiny model: a standard LLaVA-OneVision of about two million parameters, and the folders of its weights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -58,7 +56,7 @@ def path(read: Literal["varied", "whole"] = "varied") -> Path:
     return Path(__file__).parent / FOLDERS[read]
 
 
-def architecture(sizes: TinyConfig) -> LlavaOnevisionConfig:
+def architecture(sizes: TinyConfig) -> "LlavaOnevisionConfig":
     """The transformers configuration of the given sizes."""
     from transformers import LlavaOnevisionConfig, Qwen2Config, SiglipVisionConfig
 
@@ -97,7 +95,7 @@ def architecture(sizes: TinyConfig) -> LlavaOnevisionConfig:
     )
 
 
-def build(sizes: TinyConfig, seed: int = 0) -> LlavaOnevisionForConditionalGeneration:
+def build(sizes: TinyConfig, seed: int = 0) -> "LlavaOnevisionForConditionalGeneration":
     """A model of the given sizes with random weights from ``seed``."""
     import torch
     from transformers import LlavaOnevisionForConditionalGeneration

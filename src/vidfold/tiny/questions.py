@@ -1,7 +1,5 @@
 """Questions about a clip, with the true answers."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ overlap.  Objects stand still or move in a straight line, and may come back afte
 pans.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

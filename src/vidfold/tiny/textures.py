@@ -1,7 +1,5 @@
 """Backgrounds of the two worlds: textures of every scene, and camera noise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

@@ -1,7 +1,5 @@
 """Two worlds with the same vocabulary: how colours, shapes and scenes look in each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

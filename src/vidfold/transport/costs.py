@@ -1,7 +1,5 @@
 """What it costs to move one token onto another."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

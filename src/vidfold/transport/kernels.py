@@ -11,8 +11,6 @@ Each program runs until its own problem has converged. Importing this module imp
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, no-untyped-call"
 # ruff: noqa: ANN001
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

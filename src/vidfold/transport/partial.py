@@ -1,7 +1,5 @@
 """Partial transport: every sender places its mass where it is cheap, and keeps the rest unmoved at a price."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

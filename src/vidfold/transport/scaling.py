@@ -1,7 +1,5 @@
 """The solver of `vidfold.transport.sinkhorn` in plain torch, for any device."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -57,7 +55,7 @@ class ScalingKernel:
         self._floor = kernel.new_full((1, 1, 1), TINY)
 
     @classmethod
-    def of(cls, cost: Tensor, epsilon: float, a: Tensor, b: Tensor, *, looks: bool) -> ScalingKernel:
+    def of(cls, cost: Tensor, epsilon: float, a: Tensor, b: Tensor, *, looks: bool) -> "ScalingKernel":
         """The kernel of costs (B, M, N)."""
         exponent = cost.float() * (-1 / epsilon)
         if looks:
@@ -73,7 +71,7 @@ class ScalingKernel:
         exponent, silent = _silenced(exponent, a, b)
         return cls(exponent.softmax(2).masked_fill(silent, 0))
 
-    def take(self, problems: Tensor) -> ScalingKernel:
+    def take(self, problems: Tensor) -> "ScalingKernel":
         """The kernel of some problems of the batch."""
         return ScalingKernel(self.kernel[problems])
 
@@ -112,13 +110,13 @@ class LogKernel:
         self.exponent = exponent
 
     @classmethod
-    def of(cls, cost: Tensor, epsilon: float, a: Tensor, b: Tensor, *, looks: bool) -> LogKernel:
+    def of(cls, cost: Tensor, epsilon: float, a: Tensor, b: Tensor, *, looks: bool) -> "LogKernel":
         """The kernel of costs (B, M, N)."""
         exponent, silent = _silenced(cost.float() * (-1 / epsilon), a, b)
         # Seen from each row's best pair: again an exact invariance, and small numbers are the more precise.
         return cls((exponent - exponent.amax(2, keepdim=True)).masked_fill(silent, -torch.inf))
 
-    def take(self, problems: Tensor) -> LogKernel:
+    def take(self, problems: Tensor) -> "LogKernel":
         """The kernel of some problems of the batch."""
         return LogKernel(self.exponent[problems])
 

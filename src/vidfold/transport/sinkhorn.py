@@ -1,7 +1,5 @@
 """Entropic optimal transport on batches of small dense problems, by relaxed Sinkhorn iterations."""
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import dataclass
 from typing import Literal

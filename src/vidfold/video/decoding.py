@@ -1,7 +1,5 @@
 """Decode chosen frames of a video file with PyAV: seek to a keyframe if that saves work, or else decode forward."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,7 +70,7 @@ class Decoder:
             self.close()
             raise
 
-    def __enter__(self) -> Decoder:
+    def __enter__(self) -> "Decoder":
         return self
 
     def __exit__(self, *error: object) -> None:

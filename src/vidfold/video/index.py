@@ -1,7 +1,5 @@
 """When each frame of a video is shown, read from its packets: nothing is decoded and no header is believed."""
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Pictures that are a video together: those of a folder, a numbered sequence, or an animated WebP."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -29,7 +27,7 @@ class Pictures:
         self.index = Index(np.array(ticks, np.int64), end, base, NO_KEYS)
         self._picture = picture
 
-    def __enter__(self) -> Pictures:
+    def __enter__(self) -> "Pictures":
         return self
 
     def __exit__(self, *error: object) -> None:

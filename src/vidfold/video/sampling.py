@@ -1,7 +1,5 @@
 """Sample frames from a video."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath

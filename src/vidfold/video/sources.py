@@ -1,7 +1,5 @@
 """Open what a user calls a video: a file or an address, and the stream in it that is shown."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 from pathlib import Path

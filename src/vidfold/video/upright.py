@@ -1,7 +1,5 @@
 """A decoded frame as RGB pixels, upright and in the shape in which it is displayed."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Write frames to a video file."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checkpoints in the format of the authors of LLaVA-OneVision and LLaVA-Video."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

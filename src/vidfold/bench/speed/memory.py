@@ -1,7 +1,5 @@
 """Time and peak memory of a piece of work, which are not measured in the same run."""
 
-from __future__ import annotations
-
 import ctypes
 import re
 import sys

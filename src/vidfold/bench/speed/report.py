@@ -1,7 +1,5 @@
 """A run as text, for a terminal and in Markdown, and its two files."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import textwrap

@@ -1,7 +1,5 @@
 """All samples of a run, and what is computed from them; to and from JSON."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -38,7 +36,7 @@ class Spread:
     count: int
 
     @classmethod
-    def of(cls, samples: Sequence[float]) -> Spread:
+    def of(cls, samples: Sequence[float]) -> "Spread":
         """The spread of at least one sample."""
         ordered = sorted(samples)
         # k samples on each side can be left out while chance puts the median beyond them in at most 5 % of cases.
@@ -46,15 +44,15 @@ class Spread:
         cut = max(0, sum(chance <= 0.05 for chance in beyond) - 1)
         return cls(statistics.median(ordered), ordered[cut], ordered[-1 - cut], len(ordered))
 
-    def __add__(self, other: Spread) -> Spread:
+    def __add__(self, other: "Spread") -> "Spread":
         count = min(self.count, other.count)
         return Spread(self.median + other.median, self.low + other.low, self.high + other.high, count)
 
-    def times(self, factor: float) -> Spread:
+    def times(self, factor: float) -> "Spread":
         """All values times a positive factor."""
         return Spread(factor * self.median, factor * self.low, factor * self.high, self.count)
 
-    def over(self, other: Spread) -> Spread:
+    def over(self, other: "Spread") -> "Spread":
         """The ratio of two times."""
         count = min(self.count, other.count)
         return Spread(self.median / other.median, self.low / other.high, self.high / other.low, count)
@@ -213,7 +211,7 @@ class Results:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Results:
+    def from_dict(cls, data: dict[str, Any]) -> "Results":
         """From the result of `as_dict`, also after JSON."""
         return cls(**{**data, "cases": [_measured(case) for case in data["cases"]]})
 

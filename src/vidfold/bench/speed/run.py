@@ -1,7 +1,5 @@
 """A run: what is measured, and every way in turn, repeated while time is left."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math
@@ -106,14 +104,14 @@ class Subject:
     inputs: Callable[[Frames, int], dict[str, Any]]
 
     @classmethod
-    def of(cls, loaded: VideoModel) -> Subject:
+    def of(cls, loaded: VideoModel) -> "Subject":
         """A model with its processor and one question about every video."""
         return cls(loaded.name, loaded.model, False, lambda frames, n: processed(loaded, frames, [QUESTION] * n))
 
     @classmethod
     def with_random_weights(
         cls, name: str, *, device: str | None = None, dtype: str | None = None, attention: str | None = None
-    ) -> Subject:
+    ) -> "Subject":
         """A model with the sizes of a real checkpoint, random weights and random pixels.
 
         Raises:
@@ -172,7 +170,9 @@ def measure(
     )
 
 
-def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, seconds: float, steps: _Steps) -> Measured:
+def _case(
+    plan: Plan, subject: Subject, file: Path, frames: int, batch: int, seconds: float, steps: "_Steps"
+) -> Measured:
     """Warm up all ways, then take samples of the tower and of every way in turns."""
     end = time.monotonic() + seconds
     model, family, needs = subject.model, models.family(subject.model), plan.reducer.needs

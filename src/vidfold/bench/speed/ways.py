@@ -3,8 +3,6 @@
 Every way is warmed up once, and its memory is measured then. Time samples come from later runs, which take turns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial

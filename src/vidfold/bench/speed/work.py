@@ -7,8 +7,6 @@ weights and inputs read once, results written once, no intermediate values. ``wi
 Llama); ``config`` is that of a LLaVA-OneVision: its vision tower is a plain transformer, its projector two matrices.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

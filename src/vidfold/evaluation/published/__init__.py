@@ -4,8 +4,6 @@
 ``about/`` has the titles of the tables, remarks on them, and the sources.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields

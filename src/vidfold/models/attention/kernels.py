@@ -10,8 +10,6 @@ under an additive mask of the lowest float it loses the logarithm.)
 # mypy: disable-error-code="untyped-decorator, no-untyped-def"
 # ruff: noqa: ANN001
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

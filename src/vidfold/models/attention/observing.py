@@ -5,8 +5,6 @@ rotary embedding and query/key norm. So one function serves every tower that use
 transformers.
 """
 
-from __future__ import annotations
-
 import copy
 import sys
 import threading

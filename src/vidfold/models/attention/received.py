@@ -4,8 +4,6 @@
 keys of a running tower.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import itertools
 from collections.abc import Iterator, Sequence

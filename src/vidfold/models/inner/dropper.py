@@ -8,8 +8,6 @@ Gradient checkpointing runs layers a second time, with the keyword arguments of 
 found by their rotary embedding.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -137,7 +135,7 @@ class _Local(threading.local):
     """What a thread is doing."""
 
     reading: Run | None = None
-    call: _Pass | _Step | None = None
+    call: "_Pass | _Step | None" = None
 
 
 class _Pass:

@@ -4,8 +4,6 @@ Serves decoder layers built as Qwen2's are: ``input_layernorm``, then ``self_att
 ``q_norm`` and ``k_norm`` where it has them, and rotary embeddings given to every layer.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One call whose videos lose tokens between layers: where they are in the prompts, and what every drop keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -75,7 +73,7 @@ class Run:
         closing: int,
         drops: Sequence[Drop],
         labels: Tensor | None = None,
-    ) -> Run:
+    ) -> "Run":
         """The run of prompts as the language model is given them.
 
         Args:

@@ -1,7 +1,5 @@
 """Every checkpoint that is served is loaded here: by transformers, or as the authors of LLaVA publish it."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ transformers does not convert them. Here the weights get the names of a stock
 memory-mapped until they are placed. `published_config` makes the config, `published_processor` the processor.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The config of a published LLaVA-OneVision or LLaVA-Video, from the ``config.json`` of its authors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The processor of a published LLaVA-OneVision or LLaVA-Video: its own tokenizer, and SigLIP's image settings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

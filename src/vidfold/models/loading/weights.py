@@ -1,7 +1,5 @@
 """The files of a folder that hold weights, and weights that are missing or do not fit."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath

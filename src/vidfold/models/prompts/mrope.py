@@ -4,8 +4,6 @@ The model numbers the full prompt, and every token keeps its position: one that 
 time, the row and the column of that cell, and text behind the video is where it would have been.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Prompts that lose placeholders: which positions stay, and every per-token tensor shortened in the same way."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any

@@ -1,7 +1,5 @@
 """Which placeholders of a prompt are a video and which an image, for a model that reads frames as images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

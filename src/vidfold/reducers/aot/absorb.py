@@ -5,8 +5,6 @@ product with the features remains, for the rows that are kept only. What folded 
 marks: columns beside the features, one for each source.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """Methods that fold each clip on its own: several videos of one shape are then one long video."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """AOT made well: anchors that cover the video, partial transport in closed form, an exact budget."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """AOT as the paper has it, on an exact budget: attention anchors, balanced transport, frames and clips in batches."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

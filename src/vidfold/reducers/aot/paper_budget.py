@@ -1,7 +1,5 @@
 """How `AOTPaper` divides its budget among clips and, within a clip, among roles; exact and decided on the device."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The mathematics of the two phases of `AOTPaper`, each over all frames or all clips at once."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The mathematics of the two phases of `AOT`: costs, merges, and what is left, over all frames or all clips at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

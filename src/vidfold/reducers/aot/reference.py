@@ -1,7 +1,5 @@
 """AOT as its authors' program computes it, number for number, for comparison with their results."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

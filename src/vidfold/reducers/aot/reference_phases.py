@@ -1,7 +1,5 @@
 """The formulas of the AOT authors' program, with all that departs from the paper."""
 
-from __future__ import annotations
-
 import math
 
 import torch
