@@ -1,7 +1,6 @@
 """Medians, differences and ratios of given samples, and their tables."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
@@ -101,7 +100,7 @@ def test_sentences(monkeypatch):
         "Prefill after aot-paper is 9.33 (8.00–11.00) times as fast as unfolded.",
         "First token with aot-paper above the oracle's: 197 ms (120–268), 9.8 % of its time.",
         "First token of the authors' way: 2.32 (1.82–2.97) times as long as with aot-paper.",
-        "Passes of the vision tower: 1, with 2 groups of frames.",
+        "Runs of the vision tower, on 2 frames of each video at a time: plain 2, tapped 2, authors 2.",
         "Runs of the stages after the tower: unfolded 3, aot-paper 10 % 3, oracle 3, authors' way 3.",
         "Reading 4 frames of a video: 50.0 ms (once), not counted above.",
         "random weights (speed does not depend on their values)",
@@ -123,7 +122,7 @@ def test_table_of_work(monkeypatch):
 def test_partly_measured_tower_is_named(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     text = overview(results(measured(authors=(2600.0, None))))
-    assert "The tower (authors) was timed on 2 of 4 frames." in text
+    assert "frames of each video at a time: plain 2, tapped 2, authors 1." in text
     assert lines(text)["saliency"][3] == "not told from zero (3.20 s to 3.20 s)"  # one sample tells nothing
 
 
@@ -165,7 +164,7 @@ def test_read_inverts_write(tmp_path):
     paths = write(run, tmp_path / "new")
     assert [path.name for path in paths] == ["speed.json", "speed.md"]
     assert read(paths[0]) == run
-    assert Results.from_dict(json.loads(json.dumps(run.as_dict()))) == run
+    assert Results.from_json(run.as_json()) == run
     assert paths[1].read_text(encoding="utf-8") == markdown(run)
 
 

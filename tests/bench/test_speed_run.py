@@ -1,7 +1,6 @@
 """Complete runs with small models."""
 
 import dataclasses
-from collections import Counter
 from functools import partial
 from itertools import pairwise
 
@@ -14,10 +13,11 @@ from tests.models import qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
 from vidfold import AOT, Pooling, Random, models
 from vidfold.bench import random_inputs
-from vidfold.bench.speed import Plan, Results, Subject, measure, memory, overview, ways
+from vidfold.bench.speed import Plan, Results, Subject, measure, memory, overview, turns, ways
 from vidfold.bench.speed.memory import Peak, Stopwatch, timed
 from vidfold.bench.speed.run import film
-from vidfold.bench.speed.ways import TowerTimes, joined, parts, rotated, spaced, stock
+from vidfold.bench.speed.turns import Turns, rotated
+from vidfold.bench.speed.ways import parts, spaced
 from vidfold.reducers import FastV
 
 CPU = torch.device("cpu")
@@ -65,14 +65,14 @@ def test_tokens_and_cache(run):
 
 
 def test_json_round_trip(run):
-    assert Results.from_dict(run.as_dict()) == run
+    assert Results.from_json(run.as_json()) == run
     assert "authors' way" in overview(run)
     assert run.provenance["threads"] == str(torch.get_num_threads())
 
 
 @pytest.fixture
 def events(monkeypatch):
-    """What a run does, in its order: ("memory", "") where memory is measured, ("time", name) for every time sample."""
+    """What a run does, in its order: "memory" where it is measured, "time" for a sample, and ways that run."""
     seen = []
 
     class Watched(Peak):
@@ -84,46 +84,53 @@ def events(monkeypatch):
         seen.append("time")
         return timed(call, device)
 
+    def again(self, route, way):
+        seen.append(route.name)
+        run(self, route, way)
+
+    run = ways.Stages.run
     monkeypatch.setattr(ways, "Peak", Watched)
+    monkeypatch.setattr(turns, "Peak", Watched)
     monkeypatch.setattr(ways, "timed", watched)
+    monkeypatch.setattr(ways.Stages, "run", again)
     return seen
 
 
-def test_every_way_is_warmed_up_alike_before_any_sample_is_taken(events, monkeypatch):
-    warmed, timed_ways = Counter(), []
-    warm_up, again = ways.Stages.warm_up, ways.Stages.run
-    monkeypatch.setattr(ways.Stages, "warm_up", lambda self, route: warmed.update([route.name]) or warm_up(self, route))
-    monkeypatch.setattr(
-        ways.Stages,
-        "run",
-        lambda self, route, way: timed_ways.append((route.name, dict(warmed))) or again(self, route, way),
-    )
+def test_every_way_is_warmed_up_alike_before_any_sample_is_taken(events):
     measure(Plan(AOT.paper(), frames=(2,), new_tokens=1), subject(shared(depth=2)))
-    assert warmed == dict.fromkeys(WAYS, 1)
-    assert all(before == dict.fromkeys(WAYS, 1) for _, before in timed_ways)
+    before, after = events[: events.index("time")], events[events.index("time") :]
+    assert [each for each in before if each in WAYS][:4] == WAYS
     # Memory is trimmed before no time sample: once the first is taken, only the source of memory is asked for.
-    assert "memory" not in events[events.index("time") :]
+    assert "memory" not in after
 
 
-def test_ways_take_turns(monkeypatch):
-    order, again = [], ways.Stages.run
-    monkeypatch.setattr(
-        ways.Stages, "run", lambda self, route, way: order.append(route.name) or again(self, route, way)
-    )
+def test_ways_take_turns(events):
     measure(Plan(Random(), frames=(2,), new_tokens=1), subject(shared(side=12, depth=2)))
-    turns = [order[first : first + 3] for first in (0, 3, 6)]
-    assert [set(turn) for turn in turns] == [set(WAYS[:3])] * 3
-    assert len({turn[0] for turn in turns}) == 3
+    order = [each for each in events if each in WAYS][3:]
+    rounds = [order[first : first + 3] for first in (0, 3, 6)]
+    assert [set(each) for each in rounds] == [set(WAYS[:3])] * 3
+    assert len({each[0] for each in rounds}) == 3
 
 
 def test_three_samples_at_least_without_time():
-    plan = Plan(Random(), frames=(8,), runs=5, new_tokens=1, minutes=1e-6)
+    plan = Plan(AOT.paper(), frames=(8,), runs=5, new_tokens=1, minutes=1e-6)
     run = measure(plan, subject(shared(side=12, depth=2)))
     (case,) = run.cases
-    assert [len(each) for each in case.passes] == [3]  # of four groups
+    assert [len(each) for each in case.passes] == [3, 0, 0]  # of four groups
     assert all(len(way.milliseconds["prefill"]) == 3 for way in case.ways)
     assert case.a_frame().count == case.added("tapped").count == 3
-    assert "The tower (plain) was timed on 6 of 8 frames." in " ".join(overview(run).split())
+    told = " ".join(overview(run).split())
+    assert "Runs of the vision tower, on 2 frames of each video at a time: plain 3, tapped 3." in told
+
+
+def test_authors_way_that_does_not_fit_into_the_time_is_left_out():
+    run = measure(Plan(AOT(), frames=(2,), new_tokens=1, minutes=1e-6), subject(shared(depth=2)))
+    (case,) = run.cases
+    assert [way.name for way in case.ways] == WAYS[:3]
+    assert [set(group.milliseconds) for each in case.passes for group in each] == [{"plain"}] * 3
+    assert "authors" not in case.tower_memory
+    told = " ".join(overview(run).split())
+    assert "The authors' way is left out: three samples of every way take about" in told
 
 
 def test_one_group_a_pass_is_repeated():
@@ -164,23 +171,34 @@ def test_more_frames_than_the_video_has(tiny, tmp_path):
         measure(Plan(AOT(), frames=(4, 40)), Subject.of(tiny), video=tmp_path / "clip.mp4")
 
 
-def test_progress_reaches_its_total_also_without_time(tiny):
-    seen: list[tuple[int, int]] = []
+def test_progress_says_what_is_expected(tiny):
+    told: list[str] = []
     plan = Plan(AOT(), frames=(2, 8), runs=4, new_tokens=1, minutes=1e-6)
-    measure(plan, Subject.of(tiny), watch=lambda *step: seen.append(step))
-    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
-    assert seen[-1] == (4 * (1 + 3) + 4 * (4 + 3),) * 2
+    measure(plan, Subject.of(tiny), tell=told.append)
+    assert [line for line in told if "frames" in line] == [
+        "2 frames, batch 1: warming up every way",
+        "8 frames, batch 1: warming up every way",
+    ]
+    assert told[1].startswith("3 ways in 3 to 4 turns: about ")
+    assert told[2:5] == [f"turn {turn} of 4 is done" for turn in (1, 2, 3)]
+
+
+def encoded(family, groups, needs) -> list[dict[str, torch.Tensor]]:
+    """Features and attention of every video, from its groups."""
+    videos = zip(*(family.encode(part, needs) for _, part in groups), strict=True)
+    fields = ("features", "shallow", "deep")
+    return [{name: torch.cat([getattr(part, name) for part in video]) for name in fields} for video in videos]
 
 
 def test_groups_equal_one_call_of_the_tower():
     model = shared(depth=2)
     inputs = subject(model).inputs(range(5), 2)
-    tower = TowerTimes({"plain": stock(model)}, list(parts(inputs, 5, 2, 2)), CPU)
+    groups = list(parts(inputs, 5, 2, 2))
     family, needs = models.family(model), AOT.paper().needs
-    assert [frames for frames, _ in tower.parts] == [4, 4, 2]
-    for video, whole in zip(tower.encoded(family, needs), family.encode(inputs, needs), strict=True):
-        torch.testing.assert_close(video.features, whole.features)
-        torch.testing.assert_close(video.shallow, whole.shallow)
+    assert [frames for frames, _ in groups] == [4, 4, 2]
+    for video, whole in zip(encoded(family, groups, needs), family.encode(inputs, needs), strict=True):
+        torch.testing.assert_close(video["features"], whole.features)
+        torch.testing.assert_close(video["shallow"], whole.shallow)
 
 
 def qwen() -> Subject:
@@ -194,12 +212,11 @@ def qwen() -> Subject:
 def test_groups_of_temporal_patches_equal_one_call(size, frames):
     under_test = qwen()
     family, inputs = models.family(under_test.model), under_test.inputs(range(7), 2)
-    tower = TowerTimes({}, list(parts(inputs, 7, 2, size)), CPU)
-    assert [each for each, _ in tower.parts] == frames
-    needs = AOT.paper().needs
-    for video, whole in zip(tower.encoded(family, needs), family.encode(inputs, needs), strict=True):
-        torch.testing.assert_close(video.features, whole.features, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(video.deep, whole.deep, rtol=1e-4, atol=1e-5)
+    groups, needs = list(parts(inputs, 7, 2, size)), AOT.paper().needs
+    assert [each for each, _ in groups] == frames
+    for video, whole in zip(encoded(family, groups, needs), family.encode(inputs, needs), strict=True):
+        torch.testing.assert_close(video["features"], whole.features, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(video["deep"], whole.deep, rtol=1e-4, atol=1e-5)
 
 
 def test_other_families_have_no_tower_work():
@@ -212,28 +229,18 @@ def test_other_families_have_no_tower_work():
     assert "not counted for qwen2_5_vl" in " ".join(overview(run).split())
 
 
-def test_joined_videos_keep_shared_fields():
-    video = make_video(frames=2)
-    both = joined([video, video])
-    assert both.frames == 4
-    assert both.keys.shape[0] == 4
-    assert both.newline is None
-    side = dataclasses.replace(video, side=torch.randn(3, 2, 72, 5))
-    assert joined([side, side]).side.shape == (3, 4, 72, 5)
-
-
-def test_way_that_does_not_fit_into_memory_is_left_out():
+def test_authors_way_that_does_not_fit_into_memory_is_left_out():
     def greedy(inputs):
         raise torch.OutOfMemoryError("too much")
 
-    model = shared(depth=2)
-    groups = list(parts(subject(model).inputs(range(2), 1), 2, 1, 2))
-    tower = TowerTimes({"plain": stock(model), "authors": greedy}, groups, CPU)
-    assert tower.warm_up() == ["authors"]
-    assert set(tower.ways) == {"plain"}
-    tower.ways["plain"] = greedy
+    ran = []
+    towers = {"plain": lambda inputs: None, "authors": greedy}
+    stages = {name: partial(ran.append, name) for name in ("unfolded", "authors")}
+    every = Turns(towers, [(2, {})], stages, CPU)
+    assert every.warm_up(end=1e9) == ["The authors' way is left out: it does not fit into the memory of cpu."]
+    assert (set(towers), set(every.memory), ran) == ({"plain"}, {"plain"}, ["unfolded"])
     with pytest.raises(torch.OutOfMemoryError):
-        tower.warm_up()
+        Turns({"plain": greedy}, [(2, {})], {}, CPU).warm_up(end=1e9)
 
 
 def test_oracle_keeps_side_features():
@@ -268,8 +275,8 @@ def test_rotation_balances_the_order():
         ({"batches": (0,)}, "batches must be a whole number of at least 1, got 0"),
         ({"runs": 2}, "runs must be a whole number of at least 3, got 2"),
         ({"new_tokens": 0}, "new_tokens must be a whole number of at least 1, got 0"),
-        ({"minutes": 0}, "minutes must be a positive number, got 0"),
-        ({"minutes": float("nan")}, "minutes must be a positive number, got nan"),
+        ({"minutes": 0}, "minutes must be positive, got 0"),
+        ({"minutes": float("nan")}, "minutes must be a finite number above 0, got nan"),
         ({"reducer": FastV()}, "fastv works inside the language model"),
     ],
 )

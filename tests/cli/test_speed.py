@@ -1,7 +1,5 @@
 """``vidfold bench speed``."""
 
-import json
-
 import pytest
 import torch
 
@@ -29,7 +27,7 @@ def test_tables_are_printed_and_written(capsys, tmp_path, monkeypatch):
 def test_json(capsys, clip):
     arguments = ("--json", "--batch", "1", "2", "--method", "random", "--set", "seed=3", "--video", clip)
     assert main([*QUICK, *arguments]) == 0
-    results = Results.from_dict(json.loads(capsys.readouterr().out))
+    results = Results.from_json(capsys.readouterr().out)
     assert [case.batch for case in results.cases] == [1, 2]
     assert results.method["seed"] == 3
     assert results.video == clip
@@ -41,7 +39,7 @@ def test_json(capsys, clip):
         (("--frames", "0"), "frames must be a whole number of at least 1, got 0"),
         (("--batch", "0"), "batches must be a whole number of at least 1, got 0"),
         (("--runs", "0"), "runs must be a whole number of at least 3, got 0"),
-        (("--minutes", "-1"), "minutes must be a positive number, got -1.0"),
+        (("--minutes", "-1"), "minutes must be positive, got -1.0"),
         (("--retention", "1.5"), "retention must be in (0, 1], got 1.5"),
         (("--method", "magic"), "unknown method 'magic'"),
         (("--method", "fastv"), "fastv works inside the language model"),

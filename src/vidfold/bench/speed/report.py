@@ -1,9 +1,8 @@
 """A run as text, for a terminal and in Markdown, and its two files."""
 
-import json
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vidfold.app.tables import markdown_table, percent, table
@@ -43,38 +42,37 @@ _STAGES = (
 
 def overview(results: Results) -> str:
     """Everything for a terminal."""
-    parts = ["\n".join(_head(results))]
-    for case in results.cases:
-        told = "\n".join(map(_wrapped, _sentences(results, case)))
-        parts += [_title(case), table(_times(results, case)), told, table(_work(results, case))]
-    parts += map(table, _side_by_side(results))
-    return "\n\n".join([*parts, *map(_wrapped, _foot(results))])
+    width = shutil.get_terminal_size((120, 24)).columns
+    return _joined(results, str, lambda told: "\n".join(textwrap.fill(text, width) for text in told), table)
 
 
 def markdown(results: Results) -> str:
     """Everything in Markdown."""
-    parts = ["\n".join(f"- {line}" for line in _head(results))]
+    return (
+        _joined(results, "### {}".format, lambda told: "\n".join(f"- {text}" for text in told), markdown_table) + "\n"
+    )
+
+
+def _joined(
+    results: Results,
+    heading: Callable[[str], str],
+    sentences: Callable[[Iterable[str]], str],
+    rows: Callable[[Rows], str],
+) -> str:
+    """All parts of the text, each made by the function for its kind."""
+    parts = [sentences(_head(results))]
     for case in results.cases:
-        told = "\n".join(f"- {sentence}" for sentence in _sentences(results, case))
-        parts += [
-            f"### {_title(case)}",
-            markdown_table(_times(results, case)),
-            told,
-            markdown_table(_work(results, case)),
-        ]
-    parts += map(markdown_table, _side_by_side(results))
-    return "\n\n".join([*parts, *_foot(results)]) + "\n"
-
-
-def as_json(results: Results) -> str:
-    """All samples as JSON."""
-    return json.dumps(results.as_dict(), indent=2)
+        parts += [heading(_title(case)), rows(_times(results, case))]
+        parts += [sentences(_sentences(results, case)), rows(_work(results, case))]
+    if len(results.cases) > 1:
+        parts.append(rows(_side_by_side(results)))
+    return "\n\n".join([*parts, sentences(_foot(results))])
 
 
 def write(results: Results, folder: str | Path) -> list[Path]:
     """Write samples as JSON and tables as Markdown to a folder, created if it is missing; returns both paths."""
     files = [Path(folder) / SAMPLES, Path(folder) / TABLES]
-    write_text(files[0], as_json(results) + "\n")
+    write_text(files[0], results.as_json() + "\n")
     write_text(files[1], markdown(results))
     return files
 
@@ -151,63 +149,45 @@ def _work(results: Results, case: Measured) -> Rows:
     return rows
 
 
-def _side_by_side(results: Results) -> list[Rows]:
-    """Time to first token of all cases in one table, if there are several cases."""
-    if len(results.cases) < 2:
-        return []
+def _side_by_side(results: Results) -> Rows:
+    """Time to first token of all cases."""
     called = [way.name for way in max((case.ways for case in results.cases), key=len)]
     rows: Rows = [("frames", "batch", *(f"first token, {name}" for name in called))]
     for case in results.cases:
         firsts = {way.name: spread(case.first_token(way)) for way in case.ways}
         rows.append((str(case.frames), str(case.batch), *(firsts.get(name, NONE) for name in called)))
-    return [rows]
+    return rows
 
 
 def _sentences(results: Results, case: Measured) -> Iterator[str]:
     """Findings on a case, and notes on how it was measured."""
-    unfolded, folded, oracle = (case.way(name) for name in (names.UNFOLDED, names.FOLDED, names.ORACLE))
-    method, called = results.method["name"], _names(results, case)
+    method, called = results.method["name"], dict(zip(_names(results, case), case.ways, strict=True))
+    unfolded, folded, oracle, *theirs = case.ways
     before, after = unfolded.spread(names.PREFILL), folded.spread(names.PREFILL)
     if before and after:
         yield f"Prefill after {method} is {ratio(before.over(after))} times as fast as unfolded."
     more, best = case.above(folded, oracle), case.first_token(oracle).median
     share = f", {100 * more.median / best:.1f} % of its time" if more.tells(0) else ""
     yield f"First token with {method} above the oracle's: {difference(more)}{share}."
-    if case.ways[-1].name == names.AUTHORS:
-        theirs = case.ways[-1]
-        longer = ratio(case.first_token(theirs).over(case.first_token(folded)))
+    for way in theirs:
+        longer = ratio(case.first_token(way).over(case.first_token(folded)))
         yield f"First token of the authors' way: {longer} times as long as with {method}."
     yield from case.notes
-    frames, passes = case.frames * case.batch, len(case.passes)
-    for kind in dict.fromkeys(way.tower for way in case.ways):
-        if (timed := case.pictures(kind)) < frames:
-            yield f"The tower ({kind}) was timed on {timed} of {frames} frames."
-    yield f"Passes of the vision tower: {passes}, with {case.a_frame().count} groups of frames."
-    counts = ", ".join(
-        f"{name} {amount(case.papers_prefill[way.name], '')}" for name, way in zip(called, case.ways, strict=True)
-    )
+    counts = ", ".join(f"{name} {amount(case.papers_prefill[way.name], '')}" for name, way in called.items())
     yield f"Prefill operations as papers count them (visual tokens only, a multiply-add as one operation): {counts}."
-    runs = ", ".join(
-        f"{name} {len(way.milliseconds[names.PREFILL])}" for name, way in zip(called, case.ways, strict=True)
-    )
+    kinds = ", ".join(f"{kind} {case.a_frame(kind).count}" for kind in dict.fromkeys(way.tower for way in case.ways))
+    yield f"Runs of the vision tower, on {results.group or 'all'} frames of each video at a time: {kinds}."
+    runs = ", ".join(f"{name} {len(way.milliseconds[names.PREFILL])}" for name, way in called.items())
     yield f"Runs of the stages after the tower: {runs}."
-    if results.group is not None:
-        yield f"The tower ran on {results.group} frames of each video at a time."
     yield f"Reading {case.frames} frames of {results.video}: {span(case.read_ms)} (once), not counted above."
 
 
-def _foot(results: Results) -> list[str]:
+def _foot(results: Results) -> Iterator[str]:
     shown = any(way.name == names.AUTHORS for case in results.cases for way in case.ways)
+    yield " ".join([_WAYS, _AUTHORS, _STAGES] if shown else [_WAYS, _STAGES])
     told = ("vidfold", "code", "torch", "transformers", "python", "system", "attention", "weights", "seed", "date")
     about = ", ".join(f"{name} {results.provenance[name]}" for name in told)
-    return [
-        " ".join([_WAYS, _AUTHORS, _STAGES] if shown else [_WAYS, _STAGES]),
-        f"Measured with {about}; memory: {results.memory_source}.",
-    ]
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, shutil.get_terminal_size((120, 24)).columns)
+    yield f"Measured with {about}; memory: {results.memory_source}."
 
 
 def span(milliseconds: float) -> str:

@@ -4,11 +4,11 @@ import dataclasses
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vidfold.bench.speed.work import Work
 
@@ -36,7 +36,7 @@ class Spread:
     count: int
 
     @classmethod
-    def of(cls, samples: Sequence[float]) -> "Spread":
+    def of(cls, samples: Sequence[float]) -> Self:
         """The spread of at least one sample."""
         ordered = sorted(samples)
         # k samples on each side can be left out while chance puts the median beyond them in at most 5 % of cases.
@@ -48,9 +48,9 @@ class Spread:
         count = min(self.count, other.count)
         return Spread(self.median + other.median, self.low + other.low, self.high + other.high, count)
 
-    def times(self, factor: float) -> "Spread":
-        """All values times a positive factor."""
-        return Spread(factor * self.median, factor * self.low, factor * self.high, self.count)
+    def each(self, change: Callable[[float], float]) -> "Spread":
+        """All values changed by a function that does not decrease."""
+        return Spread(change(self.median), change(self.low), change(self.high), self.count)
 
     def over(self, other: "Spread") -> "Spread":
         """The ratio of two times."""
@@ -70,9 +70,9 @@ class Group:
     milliseconds: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Way:
-    """One way from pixels to a first token.
+    """One way from pixels to a first token; its stages are filled in as they run.
 
     Attributes:
         name: "unfolded", "folded", "oracle" or "authors".
@@ -139,25 +139,21 @@ class Measured:
         """The way with this name."""
         return next(way for way in self.ways if way.name == name)
 
-    def pictures(self, kind: str) -> int:
-        """Most frames that ran through the tower in this way in one pass."""
-        return max(sum(group.frames for group in run if kind in group.milliseconds) for run in self.passes)
-
-    def a_frame(self) -> Spread:
-        """Milliseconds per frame of the untouched tower, over groups."""
-        return Spread.of([group.milliseconds[PLAIN] / group.frames for group in self._groups(PLAIN)])
+    def a_frame(self, kind: str = PLAIN) -> Spread:
+        """Milliseconds per frame of the tower that runs in this way, over groups."""
+        return Spread.of([group.milliseconds[kind] / group.frames for group in self._groups(kind)])
 
     def tower(self) -> Spread:
         """Milliseconds of the untouched tower: the median frame times the number of frames.
 
         Unlike a sum of samples, this does not change when another program stalls a single group.
         """
-        return self.a_frame().times(self.frames * self.batch)
+        return self._all_frames(self.a_frame())
 
     def added(self, kind: str) -> Spread:
         """Milliseconds that another way of running the tower adds over all frames, paired within each group."""
         found = [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in self._groups(kind)]
-        return Spread.of(found).times(self.frames * self.batch)
+        return self._all_frames(Spread.of(found))
 
     def tower_ratio(self, kind: str) -> Spread:
         """Time of the tower in this way divided by that of the untouched one, over groups."""
@@ -167,11 +163,8 @@ class Measured:
         """Milliseconds to the first token: the sum of its stages. Observing attention costs at least 0."""
         total = self.tower()
         if way.tower != PLAIN:
-            cost = self.added(way.tower)
-            total += Spread(max(0.0, cost.median), max(0.0, cost.low), max(0.0, cost.high), cost.count)
-        for spread in filter(None, map(way.spread, FIRST_TOKEN)):
-            total += spread
-        return total
+            total += self.added(way.tower).each(lambda cost: max(0.0, cost))
+        return sum(filter(None, map(way.spread, FIRST_TOKEN)), total)
 
     def above(self, way: Way, other: Way) -> Spread:
         """Milliseconds to the first token of one way above another whose tower is plain, paired by group and turn."""
@@ -181,13 +174,16 @@ class Measured:
     def _groups(self, kind: str) -> list[Group]:
         return [group for run in self.passes for group in run if kind in group.milliseconds]
 
+    def _all_frames(self, one: Spread) -> Spread:
+        return one.each(lambda milliseconds: milliseconds * self.frames * self.batch)
+
 
 @dataclass(frozen=True)
 class Results:
     """A run.
 
     Attributes:
-        model: its name, and whether its weights are random.
+        model: its name, its number of parameters, and whether its weights are random.
         method: name and fields of the method.
         title: short description of the method.
         video: description of the file that was read.
@@ -206,19 +202,20 @@ class Results:
     group: int | None
     cases: list[Measured]
 
-    def as_dict(self) -> dict[str, Any]:
-        """As a dictionary for JSON."""
-        return dataclasses.asdict(self)
+    def as_json(self) -> str:
+        """All samples as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Results":
-        """From the result of `as_dict`, also after JSON."""
+    def from_json(cls, text: str) -> Self:
+        """From the result of `as_json`."""
+        data = json.loads(text)
         return cls(**{**data, "cases": [_measured(case) for case in data["cases"]]})
 
 
 def read(path: str | Path) -> Results:
     """Read the ``speed.json`` of a run."""
-    return Results.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    return Results.from_json(Path(path).read_text(encoding="utf-8"))
 
 
 def _measured(data: dict[str, Any]) -> Measured:
