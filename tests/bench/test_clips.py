@@ -10,8 +10,8 @@ from vidfold.video import write
 
 def test_names_tell_split_world_and_lengths():
     assert Scenes(64, split="search").name == "scenes 0-63 (search)"
-    scenes = Scenes(2, first=10, split="confirm", world="second", frames=16)
-    assert scenes.name == "scenes 10-11 (confirm, second world, 16 frames)"
+    scenes = Scenes(2, split="confirm", world="second", frames=16)
+    assert scenes.name == "scenes 0-1 (confirm, second world, 16 frames)"
     assert Scenes(3, split="search", frames=(4, 8)).name == "scenes 0-2 (search, 4 and 8 frames)"
 
 

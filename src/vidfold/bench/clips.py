@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,25 +77,6 @@ class Sample:
         return tokens
 
 
-class Source(Protocol):
-    """A set of clips; the same name always means the same clips."""
-
-    @property
-    def name(self) -> str:
-        """Name that identifies the source."""
-
-    @property
-    def clips(self) -> tuple[str, ...]:
-        """Names of the clips."""
-
-    @property
-    def world(self) -> str:
-        """The world of the clips, or empty."""
-
-    def sample(self, place: int, loaded: VideoModel) -> Sample:
-        """The clip at an index."""
-
-
 @dataclass(frozen=True)
 class Scenes:
     """Synthetic clips that the embedded model was not trained on, with all questions and true answers.
@@ -104,21 +85,18 @@ class Scenes:
 
     Attributes:
         count: number of clips.
-        first: index of the first clip in its split; None is that of `FIRST`.
         split: "search" to choose settings, "confirm" to check a choice, "final" to report.
         world: "first" or "second".
         frames: frames of every clip, or several lengths in turn.
     """
 
     count: int
-    first: int | None = None
     split: str = EVERYDAY
     world: str = WORLDS[0]
     frames: int | tuple[int, ...] = FRAMES
 
     def __post_init__(self) -> None:
         check_count("clips", self.count)
-        check_count("first", self._first, least=0)
         if not self._lengths:
             raise ValueError("frames must be at least one length, got ()")
         for length in self._lengths:
@@ -134,7 +112,8 @@ class Scenes:
         *others, last = map(str, self._lengths)
         lengths = f"{', '.join(others)} and {last}" if others else last
         facts += [f"{lengths} frames"] if self._lengths != (FRAMES,) else []
-        return f"scenes {self._first}-{self._first + self.count - 1} ({', '.join(facts)})"
+        first = FIRST[self.split]
+        return f"scenes {first}-{first + self.count - 1} ({', '.join(facts)})"
 
     @property
     def clips(self) -> tuple[str, ...]:
@@ -150,15 +129,11 @@ class Scenes:
         return Sample(str(seed), seed, loaded, frames, tuple(questions(clip)), clip)
 
     @property
-    def _first(self) -> int:
-        return FIRST.get(self.split, 0) if self.first is None else self.first
-
-    @property
     def _lengths(self) -> tuple[int, ...]:
         return self.frames if isinstance(self.frames, tuple) else (self.frames,)
 
     def _seeds(self) -> range:
-        return seeds(self.split, self.count, self._first, self.world)
+        return seeds(self.split, self.count, FIRST.get(self.split, 0), self.world)
 
 
 @dataclass(frozen=True)
@@ -200,3 +175,7 @@ class Videos:
         """Decode a file."""
         path = self.paths[place]
         return Sample(path, place, loaded, sample(path, self.frames), (Question("", self.question, ""),))
+
+
+Source = Scenes | Videos
+"""A set of clips; the same name always means the same clips."""

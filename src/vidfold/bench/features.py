@@ -46,11 +46,7 @@ def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRI
     everything = tokens.pooled().flatten(0, 1)
     kept = reduction.tokens[reduction.cells < tokens.cells]
     nearest = nearest_cosine(everything, kept, entries=entries)
-    return Features(
-        quantisation_error=_quantisation_error(nearest),
-        coverage=_coverage(nearest, COVERED),
-        transport=transport_cost(everything, kept, entries=entries),
-    )
+    return Features(quantisation_error(nearest), coverage(nearest), transport_cost(everything, kept, entries=entries))
 
 
 def measure(sample: Sample, tokens: VideoTokens, folds: Sequence[Fold]) -> list[dict[str, float]]:
@@ -58,22 +54,26 @@ def measure(sample: Sample, tokens: VideoTokens, folds: Sequence[Fold]) -> list[
     return [asdict(features(tokens, fold.reduction)) if fold.reduction else {} for fold in folds]
 
 
-def quantisation_error(tokens: Tensor, kept: Tensor) -> float:
+def nearest_cosine(tokens: Tensor, kept: Tensor, *, entries: int = _ENTRIES) -> Tensor:
+    """Cosine (M,) float32 of every token (M, D) to the most similar kept one (K, D); a zero token has cosine 0."""
+    check_count("entries", entries)
+    anchors = functional.normalize(kept.float(), dim=-1).T
+    rows = torch.split(tokens, max(1, entries // len(kept)))
+    return torch.cat([(functional.normalize(row.float(), dim=-1) @ anchors).amax(1) for row in rows]).clamp(-1, 1)
+
+
+def quantisation_error(nearest: Tensor) -> float:
     """Nearest-token quantisation error (L2-NQE): mean over tokens x of min over kept y of |x/|x| - y/|y||^2, in [0, 4].
 
     SimpleCluster (arXiv 2609.35394) compares reduction methods with it. For unit vectors the squared distance is
-    2 - 2 cos(x, y); a zero token has cosine 0 to everything.
-
-    Args:
-        tokens: (M, D), any float dtype.
-        kept: (K, D).
+    2 - 2 cos(x, y), from `nearest_cosine`.
     """
-    return _quantisation_error(nearest_cosine(tokens, kept))
+    return float((2 - 2 * nearest).mean())
 
 
-def coverage(tokens: Tensor, kept: Tensor, threshold: float = COVERED) -> float:
-    """Share of tokens (M, D) that have a kept one (K, D) at cosine >= ``threshold`` (SimpleCluster: 0.90)."""
-    return _coverage(nearest_cosine(tokens, kept), threshold)
+def coverage(nearest: Tensor, threshold: float = COVERED) -> float:
+    """Share of tokens with a kept one at cosine >= ``threshold`` (SimpleCluster: 0.90), from `nearest_cosine`."""
+    return float((nearest >= threshold).float().mean())
 
 
 def transport_cost(
@@ -100,19 +100,3 @@ def transport_cost(
         plan = sinkhorn(cost, epsilon=epsilon, iterations=iterations, tolerance=1e-3).plan
         total += float((plan * cost).sum()) * cost.shape[1] / len(tokens)
     return total
-
-
-def nearest_cosine(tokens: Tensor, kept: Tensor, *, entries: int = _ENTRIES) -> Tensor:
-    """Cosine (M,) float32 of every token (M, D) to the most similar kept one (K, D)."""
-    check_count("entries", entries)
-    anchors = functional.normalize(kept.float(), dim=-1).T
-    rows = torch.split(tokens, max(1, entries // len(kept)))
-    return torch.cat([(functional.normalize(row.float(), dim=-1) @ anchors).amax(1) for row in rows]).clamp(-1, 1)
-
-
-def _quantisation_error(nearest: Tensor) -> float:
-    return float((2 - 2 * nearest).mean())
-
-
-def _coverage(nearest: Tensor, threshold: float) -> float:
-    return float((nearest >= threshold).float().mean())
