@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from vidfold.evaluation.measured import BENCHMARKS
+from vidfold.evaluation.results import BENCHMARKS
 from vidfold.evaluation.settings import Settings, written
 
 ONEVISION = "llava-hf/llava-onevision-qwen2-7b-ov-hf"

@@ -7,8 +7,8 @@ import pytest
 
 from tests.evaluation.results import MVBENCH, SCORES, put_run
 from vidfold.evaluation.compare import Comparison, compare
-from vidfold.evaluation.measured import read_results
 from vidfold.evaluation.published import AVERAGE, load
+from vidfold.evaluation.results import read_results
 from vidfold.evaluation.tables import COLUMNS, comparison_rows, comparison_text
 
 VIDEOMME = {"videomme": SCORES["videomme"]}
@@ -169,9 +169,9 @@ def test_other_results_are_listed(tmp_path, results, what, reason):
         ({"config": {"limit": 8.0}}, "not all questions were asked (limit 8.0)"),
         ({"config": {"offset": 100}}, "not all questions were asked (offset 100)"),
         ({"config": {"model": "llava_onevision"}}, "measured by the model 'llava_onevision' of lmms-eval"),
-        ({"described": {"method": None}}, "no vidfold.json near it agrees"),
-        ({"described": {"retention": 0.25}}, "no vidfold.json near it agrees"),
-        ({"config": {"model_args": "method=from-the-future"}}, "no vidfold.json near it agrees"),
+        ({"described": {"method": None}}, "no vidfold.json of its settings is in its folder or above"),
+        ({"described": {"retention": 0.25}}, "no vidfold.json of its settings is in its folder or above"),
+        ({"config": {"model_args": "method=from-the-future"}}, "its settings are not known: unknown method"),
     ],
 )
 def test_results_without_known_settings_are_listed(tmp_path, run, reason):
@@ -194,30 +194,23 @@ def test_overwritten_settings_are_not_used_for_an_earlier_run(tmp_path):
     assert [each.files[0][-28:-13] for each in comparison.unmatched] == ["20260101_120000"]
 
 
-@pytest.mark.parametrize("name", ["first", "the first, of two"])
-def test_settings_in_the_folder_of_the_records(tmp_path, name):
-    path = put_run(tmp_path / "results", VIDEOMME, record=f"elsewhere/{name}")
-    (tmp_path / name).mkdir()
-    (tmp_path / "results" / "vidfold.json").rename(tmp_path / name / "vidfold.json")
-    assert path.is_file()
-    assert len(compared(tmp_path).compared) == 1
-
-
-def test_settings_may_have_a_run_name(tmp_path):
-    for date, retention in (("20260101_120000", 0.1), ("20260102_120000", 0.25)):
-        path = put_run(tmp_path, VIDEOMME, date=date, retention=retention)
-        (tmp_path / "vidfold.json").rename(path.with_name(f"{date}_vidfold.json"))
-    assert [beside.row["VideoMME"].retention for beside in compared(tmp_path).compared] == [0.25, 0.1]
-
-
-def test_ambiguous_settings_are_not_used(tmp_path):
+def test_the_nearest_settings_count(tmp_path):
     path = put_run(tmp_path, VIDEOMME)
     told = json.loads((tmp_path / "vidfold.json").read_text())
-    (tmp_path / "vidfold.json").unlink()
-    for name in ("a", "b"):
-        (path.parent / name).mkdir()
-        (path.parent / name / "vidfold.json").write_text(json.dumps(told | {"config_hash": name}))
-    assert reasons(tmp_path) == [("videomme", "several vidfold.json could be its own")]
+    (path.parent / "vidfold.json").write_text(json.dumps(told | {"config_hash": "nearest"}))
+    (beside,) = compared(tmp_path).compared
+    assert [run.config_hash for run in beside.runs] == ["nearest"]
+
+
+def test_settings_above_the_folder_of_results_are_not_read(tmp_path):
+    path = put_run(tmp_path, VIDEOMME)
+    ((_, why),) = reasons(path.parent)
+    assert why == "no vidfold.json of its settings is in its folder or above"
+
+
+def test_settings_of_a_version_with_other_fields(tmp_path):
+    put_run(tmp_path, VIDEOMME, described={"method": {"name": "aot-paper", "retention": 0.1, "gone": 3}})
+    assert len(compared(tmp_path).compared) == 1
 
 
 def test_parts_of_a_row_may_have_different_settings(tmp_path):
@@ -231,7 +224,7 @@ def test_parts_of_a_row_may_have_different_settings(tmp_path):
             method="aot-reference",
             nominal=0.1,
             anchors=anchors,
-            row={"row": f"aot-reference@0.10-{name}", "published": "AOT"},
+            row={"row": "aot-reference@0.10", "published": "AOT"},
         )
     (beside,) = compared(tmp_path).compared
     assert len(beside.runs) == 2

@@ -9,7 +9,7 @@ from vidfold.app.writing import read_csv
 from vidfold.evaluation import published
 from vidfold.evaluation.compare import METHODS as PUBLISHED_AS
 from vidfold.evaluation.published import AVERAGE, Published, file, load, names, rows, sources
-from vidfold.evaluation.tables import as_data, listing, text
+from vidfold.evaluation.tables import listing_text, published_data, published_text
 from vidfold.reducers import METHODS
 
 FOLDER = file("1").parent
@@ -137,7 +137,7 @@ def test_file_with_other_columns_raises(monkeypatch):
 
 def test_list_names_all(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    lines = listing().splitlines()
+    lines = listing_text().splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(names())]] == list(names())
 
 
@@ -145,7 +145,7 @@ def test_list_names_all(monkeypatch):
 def test_text_has_every_number_source_and_remark(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     published = load(name)
-    shown = text(published)
+    shown = published_text(published)
     assert all(str(number.value) in shown for number in published.numbers)
     assert all(source in shown for source in {number.source for number in published.numbers})
     assert all(note in shown for note in {number.note for number in published.numbers})
@@ -154,7 +154,7 @@ def test_text_has_every_number_source_and_remark(name, monkeypatch):
 
 def test_text_puts_methods_by_retention(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    lines = text(load("1")).splitlines()
+    lines = published_text(load("1")).splitlines()
     assert lines[2].split() == ["retention", "method", *FOUR, "average", "source", "notes"]
     shares = [float(line.split()[0]) for line in lines if " % " in line and line[0].isdigit()][:50]
     assert shares == sorted(shares, reverse=True)
@@ -163,11 +163,11 @@ def test_text_puts_methods_by_retention(monkeypatch):
 
 def test_table_with_several_units_has_one_number_per_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    assert any("TTFT" in line and "696.5 ms" in line for line in text(load("4")).splitlines())
+    assert any("TTFT" in line and "696.5 ms" in line for line in published_text(load("4")).splitlines())
 
 
 def test_data_contains_the_used_sources():
-    data = as_data(load("features"))
+    data = published_data(load("features"))
     assert data["sources"] == [vars(sources()["SimpleCluster paper"])]
     assert data["numbers"][0]["value"] == 0.554
     assert isinstance(load("features"), Published)

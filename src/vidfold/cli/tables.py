@@ -21,57 +21,38 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the list of tables, one table, or its comparison with measured results."""
+    from vidfold.evaluation import compare, published, results, tables
+
     if options.table is None:
-        _list(options)
-    elif options.results is None:
-        _show(options)
-    else:
-        _compare(options)
-
-
-def _list(options: argparse.Namespace) -> None:
-    from vidfold.evaluation.published import load, names
-    from vidfold.evaluation.tables import listing
-
-    if options.results is not None:
-        raise ValueError(f"--results needs the name of a table; there are: {', '.join(names())}")
-    found = [{"table": each.name, "numbers": len(each.numbers), "title": each.title} for each in map(load, names())]
+        if options.results is not None:
+            raise ValueError(f"--results needs the name of a table; there are: {', '.join(published.names())}")
+        if options.json:
+            _print_json({"tables": tables.listing()})
+        elif options.csv:
+            _print_csv(("table", "numbers", "title"), tables.listing())
+        else:
+            print(tables.listing_text())
+        return
+    shown = published.load(options.table)
+    if options.results is None:
+        if options.json:
+            _print_json(tables.published_data(shown))
+        elif options.csv:
+            print(published.file(shown.name).read_text(encoding="utf-8"), end="")
+        else:
+            print(tables.published_text(shown))
+        return
+    comparison = compare.compare(shown, *results.read_results(options.results))
     if options.json:
-        print(json.dumps({"tables": found}, indent=2))
+        _print_json({"table": shown.name, "title": shown.title, "rows": tables.comparison_rows(comparison)})
     elif options.csv:
-        _print_csv(("table", "numbers", "title"), found)
+        _print_csv(tables.COLUMNS, tables.comparison_rows(comparison))
     else:
-        print(listing())
+        print(tables.comparison_text(comparison))
 
 
-def _show(options: argparse.Namespace) -> None:
-    from vidfold.evaluation.published import file, load
-    from vidfold.evaluation.tables import as_data, text
-
-    published = load(options.table)
-    if options.json:
-        print(json.dumps(as_data(published), indent=2, ensure_ascii=False))
-    elif options.csv:
-        print(file(published.name).read_text(encoding="utf-8"), end="")
-    else:
-        print(text(published))
-
-
-def _compare(options: argparse.Namespace) -> None:
-    from vidfold.evaluation.compare import compare
-    from vidfold.evaluation.measured import read_results
-    from vidfold.evaluation.published import load
-    from vidfold.evaluation.tables import COLUMNS, comparison_rows, comparison_text
-
-    published = load(options.table)
-    comparison = compare(published, *read_results(options.results))
-    if options.json:
-        content = {"table": published.name, "title": published.title, "rows": comparison_rows(comparison)}
-        print(json.dumps(content, indent=2, ensure_ascii=False))
-    elif options.csv:
-        _print_csv(COLUMNS, comparison_rows(comparison))
-    else:
-        print(comparison_text(comparison))
+def _print_json(content: Mapping[str, object]) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

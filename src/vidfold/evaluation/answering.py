@@ -149,7 +149,7 @@ class Evaluator:
         """Write the summary beside the records, if they are kept in a folder."""
         if self.records.folder is not None:
             self.records.reload()
-            samples.write(self.records.folder / samples.SUMMARY, self.summary())
+            samples.write_object(self.records.folder / samples.SUMMARY, self.summary())
 
     def _groups(self, places: Sequence[int], requests: Sequence[Request]) -> Iterator[Sequence[int]]:
         """Places of at most a batch of requests of the same kind and settings."""

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from vidfold.evaluation.described import Run
-from vidfold.evaluation.measured import BENCHMARKS, Measurement, Unmatched, mean_error, mean_known
-from vidfold.evaluation.published import AVERAGE, Published, Row, rows
+from vidfold.evaluation.published import AVERAGE, Published, Row, first, rows
+from vidfold.evaluation.results import BENCHMARKS, Measurement, Run, Unmatched
 from vidfold.evaluation.settings import UNFOLDED
 
 BACKBONES = {
@@ -90,23 +89,24 @@ def compare(
     Raises:
         ValueError: the table has no benchmark that can be read from results.
     """
-    there = comparable(published)
-    parts = _parts(there)
+    there = rows(each for each in published.numbers if each.benchmark in (*BENCHMARKS, AVERAGE))
+    there.sort(key=lambda row: -(first(row).retention or 0))
+    parts = list(dict.fromkeys(name for row in there for name in row if name != AVERAGE))
+    if not parts:
+        raise ValueError(
+            f"table {published.name!r} has no benchmark that can be read from results: {', '.join(BENCHMARKS)}"
+        )
     compared: list[tuple[int, Beside]] = []
     left = list(unmatched)
     for members in _together(measurements):
         run, measured = members[0].run, {each.benchmark: each for each in members}
         own = [place for place, row in enumerate(there) if not _mismatch(row, run)]
-        reason = "" if own else _reason(there, run)
+        reason = "its row has no such column" if own else _reason(there, run)
         shown = {benchmark for place in own for benchmark in there[place]}
         if AVERAGE in shown and measured.keys() >= set(parts):
-            measured[AVERAGE] = _average([measured[part] for part in parts])
+            measured[AVERAGE] = Measurement.mean(AVERAGE, [measured[part] for part in parts])
             shown.update(parts)
-        left += [
-            Unmatched(each.benchmark, reason or "its row has no such column", each.files, each)
-            for each in members
-            if each.benchmark not in shown
-        ]
+        left += [Unmatched(each.benchmark, reason, each.files, each) for each in members if each.benchmark not in shown]
         compared += [(place, Beside(there[place], measured)) for place in own if shown & measured.keys()]
     compared.sort(key=lambda each: each[0])
     taken = {place for place, _ in compared}
@@ -116,50 +116,19 @@ def compare(
 
 def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     """Measurements grouped by configuration, or by row of ``vidfold reproduce`` if its parts differ in settings."""
-    groups: dict[Run, list[Measurement]] = {}
+    groups: dict[object, list[Measurement]] = {}
     for each in measurements:
         run = each.run
-        whole = replace(run, fields="", config_hash="", errors=0) if run.row else run
-        if any(other.benchmark == each.benchmark for other in groups.get(whole, [])):
-            whole = run
-        groups.setdefault(whole, []).append(each)
+        key: object = (run.row, run.pretrained, run.method, run.frames, run.retention) if run.row else run
+        if any(other.benchmark == each.benchmark for other in groups.get(key, [])):
+            key = run
+        groups.setdefault(key, []).append(each)
     return list(groups.values())
-
-
-def comparable(published: Published) -> list[Row]:
-    """The rows of a table by falling retention, with the numbers that can be measured.
-
-    Raises:
-        ValueError: it has no benchmark that can be read from results.
-    """
-    found = rows(each for each in published.numbers if each.benchmark in BENCHMARKS or each.benchmark == AVERAGE)
-    if not _parts(found):
-        raise ValueError(
-            f"table {published.name!r} has no benchmark that can be read from results: {', '.join(BENCHMARKS)}"
-        )
-    return sorted(found, key=lambda row: -(next(iter(row.values())).retention or 0))
-
-
-def _parts(there: Sequence[Row]) -> list[str]:
-    """The benchmarks of a table without their average."""
-    return list(dict.fromkeys(name for row in there for name in row if name != AVERAGE))
-
-
-def _average(parts: Sequence[Measurement]) -> Measurement:
-    return Measurement(
-        run=parts[0].run,
-        benchmark=AVERAGE,
-        value=sum(part.value for part in parts) / len(parts),
-        error=mean_error([part.error for part in parts]),
-        kept=mean_known(part.kept for part in parts),
-        files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
-    )
 
 
 def _backbone(pretrained: str) -> str | None:
     name = pretrained.lower()
-    found = (each for each, pattern in BACKBONES.items() if re.search(rf"(^|/|--){pattern}(/|$)", name))
-    return next(found, None)
+    return next((each for each, pattern in BACKBONES.items() if re.search(rf"(^|/|--){pattern}(/|$)", name)), None)
 
 
 _CRITERIA = ("backbone", "frames", "method", "retention")
@@ -167,7 +136,7 @@ _CRITERIA = ("backbone", "frames", "method", "retention")
 
 def _mismatch(row: Row, run: Run) -> str:
     """The first criterion by which a run does not belong to a row, or empty."""
-    published = next(iter(row.values()))
+    published = first(row)
     near = (
         run.retention is not None
         and published.retention is not None
@@ -186,7 +155,7 @@ def _reason(there: Sequence[Row], run: Run) -> str:
     """Why a run belongs to no row: the criterion that fails in the nearest row."""
     last = max((_mismatch(row, run) for row in there), key=_CRITERIA.index)
     values = {
-        "backbone": run.pretrained or "that is not known",
+        "backbone": run.pretrained,
         "frames": f"{run.frames}",
         "method": f"{run.published or run.method}{f' ({run.row})' if run.row else ''}",
         "retention": "that is not known" if run.retention is None else f"{100 * run.retention:.4g} %",

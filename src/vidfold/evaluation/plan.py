@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from vidfold import extras
-from vidfold.evaluation.described import ROW, load_object
 from vidfold.evaluation.settings import Settings, digest, written
 from vidfold.reducers import METHODS
 
@@ -30,23 +29,28 @@ _OPTIONS = {"pretrained": "model", "attention": "attn"} | {
 
 @dataclass(frozen=True)
 class Row:
-    """One run.
+    """One run: a row of the table at one share of the tokens, or a part of it.
 
     Attributes:
-        name: of the row, which has one run for each share of the tokens.
-        id: of the run, such as "aot@0.10"; also the name of its folder.
+        name: of the row, such as "aot".
+        at: name and share, such as "aot@0.10"; the parts of a row have it in common.
         published: the method's name in the published table, or "".
         arguments: `Settings.of` takes them.
-        benchmarks: names of those it is run on; empty: all.
+        benchmarks: names of those a part is run on; empty: all.
         note: which settings are guessed, or how it differs from the published row, or "".
     """
 
     name: str
-    id: str
+    at: str
     published: str
     arguments: Mapping[str, Any]
     benchmarks: tuple[str, ...]
     note: str
+
+    @property
+    def id(self) -> str:
+        """Identifies the run in its recipe; also the name of its folder."""
+        return "-".join([self.at, *self.benchmarks])
 
 
 @dataclass(frozen=True)
@@ -57,31 +61,32 @@ class Recipe:
         name: of the table.
         title: of the table.
         bench: the bench of vidfold that measures it; "" for lmms-eval.
-        benchmarks: name in the table -> task of lmms-eval.
         rows: in the order of the file.
+        benchmarks: name in the table -> task of lmms-eval.
         left_out: rows without a command -> why.
     """
 
     name: str
     title: str
     bench: str
-    benchmarks: Mapping[str, str]
     rows: tuple[Row, ...]
+    benchmarks: Mapping[str, str]
     left_out: Mapping[str, str]
 
     def select(self, wanted: Sequence[str]) -> tuple[Row, ...]:
-        """The rows of these names or ids, in the order of the table; all rows if none is named.
+        """The rows with one of these as `Row.name`, `Row.at` or `Row.id`, in the order of the table; for none, all.
 
         Raises:
             ValueError: there is no such row.
         """
-        names = list(dict.fromkeys(each.name for each in self.rows))
+        names = list(dict.fromkeys(row.name for row in self.rows))
+        known = dict.fromkeys(name for row in self.rows for name in (row.name, row.at, row.id))
         for name in wanted:
-            if not any(name in (row.name, row.id) for row in self.rows):
-                near = difflib.get_close_matches(name, [*names, *(row.id for row in self.rows)], n=1)
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise ValueError(f"{self.name} has no row {name!r}; {hint}there are: {', '.join(names)}")
-        return tuple(row for row in self.rows if not wanted or {row.name, row.id} & set(wanted))
+        return tuple(row for row in self.rows if not wanted or {row.name, row.at, row.id} & set(wanted))
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,6 @@ class Plan:
         """The folder of a row's results."""
         return self.output / self.recipe.name / row.id
 
-    def arguments(self, row: Row) -> dict[str, Any]:
-        """The arguments of a row."""
-        return {**row.arguments, **self.changes}
-
     def settings(self, row: Row) -> Settings:
         """The settings of a row.
 
@@ -126,7 +127,7 @@ class Plan:
             ValueError: a change that the row's method refuses.
         """
         try:
-            return Settings.of(**self.arguments(row))
+            return Settings.of(**{**row.arguments, **self.changes})
         except ValueError as error:
             raise ValueError(f"row {row.id}: {error}") from error
 
@@ -137,14 +138,25 @@ class Plan:
         mine = row.benchmarks or tuple(benchmarks)
         return [task for name, task in chosen.items() if name in mine or name not in benchmarks]
 
+    def hash(self, row: Row) -> str:
+        """Identifies what a row runs: its settings, tasks and limit."""
+        return digest([self.settings(row).hash, self.recipe.bench, self.chosen(row), self.limit])
+
     def command(self, row: Row) -> list[str]:
         """The command of a row, as it would be typed."""
+        arguments = {**row.arguments, **self.changes}
         if self.recipe.bench:
-            return self._bench(row)
+            command = ["vidfold", "bench", self.recipe.bench]
+            for name, option in _OPTIONS.items():
+                if name in arguments:
+                    command += [f"--{option}", str(arguments.pop(name))]
+            for name, value in arguments.items():
+                command += ["--set", f"{name}={value}"]
+            return [*command, "--output", str(self.folder(row))]
         command = ["lmms-eval"]
         if self.processes > 1:
             command = ["accelerate", "launch", "--num_processes", str(self.processes), "-m", "lmms_eval"]
-        command += ["--model", "vidfold", "--model_args", written(self.arguments(row))]
+        command += ["--model", "vidfold", "--model_args", written(arguments)]
         command += ["--tasks", ",".join(self.chosen(row)), "--batch_size", str(self.batch_size)]
         command += ["--output_path", str(self.folder(row)), "--log_samples"]
         if self.limit is not None:
@@ -152,24 +164,6 @@ class Plan:
         if self.include_path is not None:
             command += ["--include_path", str(self.include_path)]
         return command
-
-    def hash(self, row: Row) -> str:
-        """Identifies what a row runs: its settings, tasks and limit."""
-        return digest([self.settings(row).hash, self.recipe.bench, self.chosen(row), self.limit])
-
-    def done(self, row: Row) -> bool:
-        """Whether a row has results of the same configuration."""
-        path = self.folder(row) / ROW
-        return path.is_file() and load_object(path).get("hash") == self.hash(row)
-
-    def _bench(self, row: Row) -> list[str]:
-        arguments, command = self.arguments(row), ["vidfold", "bench", self.recipe.bench]
-        for name, option in _OPTIONS.items():
-            if name in arguments:
-                command += [f"--{option}", str(arguments.pop(name))]
-        for name, value in arguments.items():
-            command += ["--set", f"{name}={value}"]
-        return [*command, "--output", str(self.folder(row))]
 
 
 def names() -> tuple[str, ...]:
@@ -202,14 +196,8 @@ def parse(name: str, text: str) -> Recipe:
         raise ValueError(f"{name} has two rows of the same name: {', '.join(row.id for row in rows)}")
     for row in rows:
         Settings.of(**row.arguments)
-    return Recipe(
-        name=name,
-        title=content["title"],
-        bench=content.get("bench", ""),
-        benchmarks=content.get("benchmarks", {}),
-        rows=rows,
-        left_out=content.get("left_out", {}),
-    )
+    optional = (content.get(part, {}) for part in ("benchmarks", "left_out"))
+    return Recipe(name, content["title"], content.get("bench", ""), rows, *optional)
 
 
 def _runs(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[Row]:
@@ -220,13 +208,11 @@ def _runs(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[Row]:
     for share, parts in parts_at.items():
         asked = {} if share is None else {"retention" if has_retention else "nominal": share}
         for part in parts:
-            own = {key: value for key, value in part.items() if key not in ("benchmarks", "note")}
-            benchmarks = tuple(part.get("benchmarks", ()))
             yield Row(
                 name=row["name"],
-                id="-".join([row["name"] if share is None else f"{row['name']}@{share:.2f}", *benchmarks]),
+                at=row["name"] if share is None else f"{row['name']}@{share:.2f}",
                 published=row.get("published", ""),
-                arguments={**arguments, **asked, **own},
-                benchmarks=benchmarks,
+                arguments=arguments | asked | {name: part[name] for name in part if name not in ("benchmarks", "note")},
+                benchmarks=tuple(part.get("benchmarks", ())),
                 note=part.get("note", row.get("note", "")),
             )

@@ -11,7 +11,8 @@ from vidfold.app.writing import append_lines, read_lines, write_text
 Record = dict[str, Any]
 """A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""
 
-SUMMARY = "vidfold.json"
+SUMMARY, ROW = "vidfold.json", "row.json"
+"""Files beside the samples: the settings of a run with its means, and the row of ``vidfold reproduce`` that it is."""
 
 
 class Records:
@@ -74,9 +75,26 @@ def summary(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
+def write_object(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file; it is moved to its place only when it is complete."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def load_object(path: Path, required: str | None = None) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ValueError: no JSON object, or one without the object ``required``.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{str(path)!r} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{str(path)!r} holds no JSON object: neither lmms-eval nor vidfold wrote it")
+    if required and not isinstance(content.get(required), dict):
+        raise ValueError(f"{str(path)!r} has no object {required!r}: neither lmms-eval nor vidfold wrote it")
+    return content
 
 
 def _tokens(records: Sequence[Record]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Run the rows of a recipe, one command each; an interrupted run continues where it ended."""
 
 import importlib.util
-import json
 import re
 import shlex
 import subprocess
@@ -11,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vidfold import extras
-from vidfold.evaluation.described import ROW
 from vidfold.evaluation.plan import Plan, Row
-from vidfold.evaluation.records import SUMMARY, write
+from vidfold.evaluation.records import ROW, SUMMARY, load_object, write_object
 
 LOG = "log.txt"
+_MODULES = {"lmms-eval": "lmms_eval", "accelerate": "accelerate.commands.accelerate_cli", "vidfold": "vidfold"}
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r"^vidfold: (.*)|Error during evaluation: (.*?)(?:\. Please set .*)?$|^(\w*Error: .*)")
 
@@ -37,46 +36,19 @@ def reproduce(plan: Plan, tell: Callable[[str], None], watch: Callable[[str, int
     if not plan.recipe.bench and importlib.util.find_spec("lmms_eval") is None:
         raise extras.MissingExtra("lmms_eval is not installed: pip install 'vidfold[eval]'")
     for number, row in enumerate(plan.rows, 1):
-        place = f"{number}/{len(plan.rows)} {row.id}"
+        place, folder = f"{number}/{len(plan.rows)} {row.id}", plan.folder(row)
         if not plan.chosen(row) and not plan.recipe.bench:
             tell(f"{place}: none of its benchmarks was asked for")
             continue
-        if plan.done(row):
-            tell(f"{place}: done before, {outcome(plan.folder(row))}")
+        if (folder / ROW).is_file() and load_object(folder / ROW).get("hash") == plan.hash(row):
+            tell(f"{place}: done before, {_outcome(folder)}")
             continue
         tell(f"{place}: {shlex.join(plan.command(row))}")
         if row.note:
             tell(f"{place}: {row.note}")
         begun = time.monotonic()
         _run(plan, row, watch)
-        tell(f"{place}: {time.monotonic() - begun:.0f} s, {outcome(plan.folder(row))}")
-
-
-def outcome(folder: Path) -> str:
-    """Scores and tokens of a row in words."""
-    results = _latest(folder)
-    if results is None:
-        return f"results in {folder}"
-    tables = json.loads(results.read_text(encoding="utf-8"))["results"]
-    scores = [
-        f"{task} {value:.4g}"
-        for task, metrics in tables.items()
-        for metric, value in metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and _is_score(metric)
-    ]
-    told = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    tokens = told["tokens"]
-    if told["errors"]:
-        scores.append(f"{told['errors']} samples skipped")
-    if tokens["before"]:
-        share = 100 * tokens["kept"]["mean"]
-        scores.append(f"tokens {tokens['before']:.0f} -> {tokens['after']:.0f} ({share:.1f} %)")
-    return ", ".join(scores)
-
-
-def _is_score(metric: str) -> bool:
-    """Whether a metric of lmms-eval's results is a score, not a standard error or a measure of stability."""
-    return "," in metric and not any(word in metric for word in ("stderr", "expected", "consensus", "internal"))
+        tell(f"{place}: {time.monotonic() - begun:.0f} s, {_outcome(folder)}")
 
 
 def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
@@ -84,18 +56,16 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     before = _latest(folder)
     # The shown command is looked up on the path; the one that is run uses this interpreter.
-    modules = {"lmms-eval": "lmms_eval", "accelerate": "accelerate.commands.accelerate_cli", "vidfold": "vidfold"}
-    started = [sys.executable, "-m", modules[command[0]], *command[1:]]
+    started = [sys.executable, "-m", _MODULES[command[0]], *command[1:]]
     with (folder / LOG).open("a+", encoding="utf-8", errors="replace") as log:
         begin = log.tell()
         process = subprocess.Popen(started, stdout=log, stderr=subprocess.STDOUT)
         try:
-            while True:
+            while (code := process.poll()) is None:
                 try:
-                    code = process.wait(1.0)
-                    break
+                    process.wait(1.0)
                 except subprocess.TimeoutExpired:
-                    watch(row.id, _count(folder))
+                    watch(row.id, sum(path.read_bytes().count(b"\n") for path in folder.glob("samples.rank*.jsonl")))
         except BaseException:
             process.terminate()
             process.wait()
@@ -103,25 +73,15 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
         log.seek(begin)
         text = log.read()
     # lmms-eval exits with 0 after most errors: only new results show that it succeeded.
-    if code or (not plan.recipe.bench and (_latest(folder) == before or not _is_of(folder, plan.settings(row).hash))):
+    if code or (not plan.recipe.bench and _latest(folder) == before):
         raise ValueError(f"row {row.id}: {_reason(text, code)}; its output is in {str(folder / LOG)!r}")
-    write(folder / ROW, {"row": row.id, "published": row.published, "hash": plan.hash(row), "command": command})
+    told = {"row": row.at, "published": row.published, "hash": plan.hash(row), "command": command}
+    write_object(folder / ROW, told)
 
 
 def _latest(folder: Path) -> Path | None:
     """The newest results that lmms-eval wrote."""
     return max(folder.glob("**/*_results.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def _is_of(folder: Path, config: str) -> bool:
-    path = folder / SUMMARY
-    found: bool = path.is_file() and json.loads(path.read_text(encoding="utf-8"))["config_hash"] == config
-    return found
-
-
-def _count(folder: Path) -> int:
-    """Number of recorded samples, one per line."""
-    return sum(path.read_bytes().count(b"\n") for path in folder.glob("samples.rank*.jsonl"))
 
 
 def _reason(text: str, code: int) -> str:
@@ -130,3 +90,30 @@ def _reason(text: str, code: int) -> str:
     if found:
         return next(group for group in found[-1].groups() if group)
     return f"ended with status {code} and no results"
+
+
+def _outcome(folder: Path) -> str:
+    """Scores and tokens of a row in words."""
+    results, summary = _latest(folder), folder / SUMMARY
+    if results is None:
+        return f"results in {folder}"
+    said = [
+        f"{task} {value:.4g}"
+        for task, metrics in load_object(results, "results")["results"].items()
+        for metric, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_score(metric)
+    ]
+    if summary.is_file():  # it is elsewhere with an own folder for the record
+        told = load_object(summary, "tokens")
+        tokens = told["tokens"]
+        if told["errors"]:
+            said.append(f"{told['errors']} samples skipped")
+        if tokens["before"]:
+            share = 100 * tokens["kept"]["mean"]
+            said.append(f"tokens {tokens['before']:.0f} -> {tokens['after']:.0f} ({share:.1f} %)")
+    return ", ".join(said)
+
+
+def _is_score(metric: str) -> bool:
+    """Whether a metric of lmms-eval's results is a score, not a standard error or a measure of stability."""
+    return "," in metric and not any(word in metric for word in ("stderr", "expected", "consensus", "internal"))

@@ -49,7 +49,8 @@ class Settings:
         trust_remote_code: the same.
         batch_size: requests per call; only videos of equally many frames share a call.
         on_error: for a video that cannot be read: "raise" stops the run, "skip" reports it and gives an empty answer.
-        record: folder for the samples and for ``vidfold.json``; None keeps no record.
+        record: folder for the samples and for ``vidfold.json``, which ``vidfold tables`` finds in the folder of the
+            results or above it; None keeps no record.
         nominal: retention under which a table lists the run, for methods without the field ``retention``.
     """
 

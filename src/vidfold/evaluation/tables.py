@@ -10,17 +10,15 @@ from typing import Any
 
 from vidfold.app.tables import percent, plus_minus, table
 from vidfold.evaluation.compare import Beside, Comparison
-from vidfold.evaluation.described import Run
-from vidfold.evaluation.measured import Measurement
-from vidfold.evaluation.published import Number, Published, Row, load, names, rows, sources
+from vidfold.evaluation.published import Number, Published, first, load, names, rows, sources
+from vidfold.evaluation.results import Measurement, Run
 from vidfold.reducers import METHODS
 
-PUBLISHED = tuple(field.name for field in dataclasses.fields(Number))
-MEASURED = (
-    "measured", "standard_error", "difference", "kept", "run_method", "run_fields", "run_retention", "run_frames",
-    "pretrained", "config_hash", "errors", "files",
+COLUMNS = (
+    "status", *(field.name for field in dataclasses.fields(Number)),
+    "measured", "standard_error", "difference", "kept", "run", "run_method", "run_retention", "run_frames",
+    "pretrained", "config_hash", "errors", "files", "reason",
 )  # fmt: skip
-COLUMNS = ("status", *PUBLISHED, *MEASURED, "reason")
 """Columns of the tidy rows; status is compared, missing or unmatched; cells that do not apply are empty."""
 
 _LEGEND = (
@@ -30,17 +28,21 @@ _LEGEND = (
 )
 
 
-def listing() -> str:
+def listing() -> list[dict[str, Any]]:
+    """All tables: their name, title and number of numbers."""
+    return [{"table": each.name, "numbers": len(each.numbers), "title": each.title} for each in map(load, names())]
+
+
+def listing_text() -> str:
     """All tables, one per line."""
-    lines = [("table", "numbers", "what it holds")]
-    lines += [(each.name, str(len(each.numbers)), each.title) for each in map(load, names())]
+    lines = [("table", "numbers", "what it holds"), *(tuple(map(str, each.values())) for each in listing())]
     return f"{table(lines)}\n\n1 to 4 follow the paper of AOT, as far as its tables are known, beside other papers."
 
 
-def text(published: Published) -> str:
+def published_text(published: Published) -> str:
     """A table for a terminal: methods by benchmarks if all numbers have one unit, else one number per line."""
     numbers = published.numbers
-    letters, notes = source_letters(numbers), dict.fromkeys(each.note for each in numbers if each.note)
+    letters, notes = _letters(numbers), dict.fromkeys(each.note for each in numbers if each.note)
     places = {note: str(1 + place) for place, note in enumerate(notes)}
     told = [name for name in ("backbone", "frames", "setting") if len({getattr(each, name) for each in numbers}) > 1]
     units = {each.unit for each in numbers}
@@ -55,61 +57,31 @@ def text(published: Published) -> str:
         grouped = [[each] for each in numbers]
     lines = [[*told, "retention", "method", *columns, "source", "notes"]]
     for row in grouped:
-        first, values = row[0], {each.benchmark: str(each.value) for each in row}
-        values |= {"quantity": first.benchmark, "value": f"{first.value} {first.unit}".removesuffix(" 1")}
-        lines.append(
-            [
-                *("" if getattr(first, name) is None else str(getattr(first, name)) for name in told),
-                percent(first.retention, 4),
-                first.method,
-                *(values.get(name, "") for name in columns),
-                letters[first.source],
-                ", ".join(dict.fromkeys(places[each.note] for each in row if each.note)),
-            ]
-        )
-    told_notes = table([(place, note) for note, place in places.items()]) if notes else ""
-    return "\n\n".join(filter(None, [title, table(lines), source_legend(letters), told_notes, remarks(published)]))
+        head, values = row[0], {each.benchmark: str(each.value) for each in row}
+        values |= {"quantity": head.benchmark, "value": f"{head.value} {head.unit}".removesuffix(" 1")}
+        settings = ["" if getattr(head, name) is None else str(getattr(head, name)) for name in told]
+        remarked = ", ".join(dict.fromkeys(places[each.note] for each in row if each.note))
+        cells = [values.get(name, "") for name in columns]
+        lines.append([*settings, percent(head.retention, 4), head.method, *cells, letters[head.source], remarked])
+    return _page(
+        title,
+        table(lines),
+        _legend(letters),
+        table([(place, note) for note, place in places.items()]) if notes else "",
+        _wrapped(published.remarks),
+    )
 
 
-def as_data(published: Published) -> dict[str, Any]:
+def published_data(published: Published) -> dict[str, Any]:
     """A table with its sources as plain data."""
     known = sources()
     return {
         "table": published.name,
         "title": published.title,
         "remarks": list(published.remarks),
-        "sources": [dataclasses.asdict(known[name]) for name in source_letters(published.numbers)],
-        "numbers": [plain(number) for number in published.numbers],
+        "sources": [dataclasses.asdict(known[name]) for name in _letters(published.numbers)],
+        "numbers": [_plain(number) for number in published.numbers],
     }
-
-
-def plain(number: Number) -> dict[str, Any]:
-    """A number as plain data."""
-    return dataclasses.asdict(number) | {"value": float(number.value)}
-
-
-def source_letters(numbers: Iterable[Number]) -> dict[str, str]:
-    """Source -> its letter in the table."""
-    return dict(zip(dict.fromkeys(each.source for each in numbers), string.ascii_lowercase, strict=False))
-
-
-def source_legend(letters: dict[str, str]) -> str:
-    """The sources of the letters."""
-    known = sources()
-    return table(
-        [(letter, f"{name} ({known[name].kind}): {known[name].reference}") for name, letter in letters.items()]
-    )
-
-
-def remarks(published: Published) -> str:
-    """Errata and other remarks, one paragraph each."""
-    return wrapped(published.remarks)
-
-
-def wrapped(paragraphs: Sequence[str]) -> str:
-    """Paragraphs within the width of the terminal."""
-    width = shutil.get_terminal_size((120, 24)).columns
-    return "\n".join(textwrap.fill(each, width) for each in paragraphs)
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -117,24 +89,27 @@ def comparison_text(comparison: Comparison) -> str:
     published, compared = comparison.published, comparison.compared
     blocks = [f"{published.title}: measured beside published"]
     if compared:
-        letters = source_letters(_first(beside.row) for beside in compared)
+        letters = _letters(first(beside.row) for beside in compared)
         shown = {name for beside in compared for name in beside.row}
         columns = [name for name in dict.fromkeys(each.benchmark for each in published.numbers) if name in shown]
         lines = [["retention", "method", "", *columns, "kept", "source"]]
         for beside in compared:
-            lines += _three_lines(beside, columns, letters[_first(beside.row).source])
-        blocks += [table(lines), wrapped([_LEGEND]), source_legend(letters), _configurations(compared)]
+            lines += _three_lines(beside, columns, letters[first(beside.row).source])
+        blocks += [table(lines), _wrapped([_LEGEND]), _legend(letters), _configurations(compared)]
     else:
         blocks.append("No measurement belongs to a row of this table.")
-    if comparison.missing:
-        blocks.append("not measured\n" + table(_missing(comparison.missing)))
+    missing: dict[str, dict[str, None]] = {}
+    for number in map(first, comparison.missing):
+        missing.setdefault(percent(number.retention, 4) or "not known", {})[number.method] = None
+    if missing:
+        blocks.append("not measured\n" + table([(share, ", ".join(methods)) for share, methods in missing.items()]))
     if comparison.unmatched:
-        lines = [["measured, without a published number", "value", "why", "files"]]
-        for each in comparison.unmatched:
-            value = _value(each.measurement) if each.measurement else ""
-            lines.append([each.what, value, each.reason, ", ".join(each.files)])
-        blocks.append(table(lines))
-    return "\n\n".join(filter(None, [*blocks, remarks(published)]))
+        head = ("measured, without a published number", "value", "why", "files")
+        lines = [
+            [each.what, _value(each.measurement), each.reason, ", ".join(each.files)] for each in comparison.unmatched
+        ]
+        blocks.append(table([head, *lines]))
+    return _page(*blocks, _wrapped(published.remarks))
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -144,10 +119,10 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
         for name, number in beside.row.items():
             if name in beside.measured:
                 told = _measured(beside.measured[name]) | {"difference": beside.difference(name)}
-                found.append({"status": "compared"} | plain(number) | told)
+                found.append({"status": "compared"} | _plain(number) | told)
             else:
-                found.append({"status": "missing"} | plain(number) | _settings(beside.runs[0]))
-    found += [{"status": "missing"} | plain(number) for row in comparison.missing for number in row.values()]
+                found.append({"status": "missing"} | _plain(number) | _settings(beside.runs[0]))
+    found += [{"status": "missing"} | _plain(number) for row in comparison.missing for number in row.values()]
     for each in comparison.unmatched:
         told = _measured(each.measurement) if each.measurement else {"files": " ".join(each.files)}
         found.append({"status": "unmatched", "benchmark": each.what, "reason": each.reason} | told)
@@ -155,19 +130,19 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _three_lines(beside: Beside, columns: Sequence[str], source: str) -> list[list[str]]:
-    first = _first(beside.row)
     published, measured, difference = [], [], []
     for name in columns:
-        number, found = beside.row.get(name), beside.measured.get(name)
-        apart = beside.difference(name)
+        number, found, apart = beside.row.get(name), beside.measured.get(name), beside.difference(name)
         published.append(str(number.value) if number else "")
-        measured.append("" if number is None else "missing" if found is None else _value(found))
-        difference.append("" if apart is None or found is None else plus_minus(apart, _error(found), sign="+", scale=1))
-    hashes = " ".join(run.config_hash for run in beside.runs)
+        measured.append("" if number is None else _value(found) or "missing")
+        difference.append("" if apart is None or found is None else plus_minus(apart, found.error, sign="+", scale=1))
+    shares = sorted(each.kept for each in beside.measured.values() if each.kept is not None)
+    ends = dict.fromkeys(f"{100 * share:.1f}" for share in shares[:1] + shares[-1:])
+    number = first(beside.row)
     return [
-        [percent(first.retention, 4), first.method, "published", *published, "", source],
-        ["", beside.runs[0].method, "measured", *measured, _kept(beside.measured.values()), ""],
-        ["", hashes, "difference", *difference, "", ""],
+        [percent(number.retention, 4), number.method, "published", *published, "", source],
+        ["", beside.runs[0].method, "measured", *measured, f"{' to '.join(ends)} %" if ends else "", ""],
+        ["", " ".join(run.config_hash for run in beside.runs), "difference", *difference, "", ""],
     ]
 
 
@@ -177,41 +152,22 @@ def _configurations(compared: Sequence[Beside]) -> str:
     for run in dict.fromkeys(run for beside in compared for run in beside.runs):
         paper = METHODS[run.method].published if run.method in METHODS else "not folded"
         failed = f"; {run.errors} samples could not be read" if run.errors else ""
-        lines.append((run.config_hash, f"{run.method}({run.fields})", f"{paper}{failed}"))
+        lines.append((run.config_hash, run.described, f"{paper}{failed}"))
     return table(lines)
 
 
-def _kept(measurements: Iterable[Measurement]) -> str:
-    """Smallest and largest share kept over the benchmarks, as text."""
-    shares = sorted(each.kept for each in measurements if each.kept is not None)
-    ends = dict.fromkeys(f"{100 * share:.1f}" for share in shares[:1] + shares[-1:])
-    return f"{' to '.join(ends)} %" if ends else ""
+def _value(measurement: Measurement | None) -> str:
+    return "" if measurement is None else plus_minus(measurement.value, measurement.error, scale=1)
 
 
-def _missing(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Retention -> methods that were not measured."""
-    methods: dict[str, dict[str, None]] = {}
-    for first in map(_first, rows):
-        methods.setdefault(percent(first.retention, 4) or "not known", {})[first.method] = None
-    return [(retention, ", ".join(names)) for retention, names in methods.items()]
-
-
-def _first(row: Row) -> Number:
-    return next(iter(row.values()))
-
-
-def _value(measurement: Measurement) -> str:
-    return plus_minus(measurement.value, _error(measurement), scale=1)
-
-
-def _error(measurement: Measurement) -> float:
-    return math.nan if measurement.error is None else measurement.error
+def _plain(number: Number) -> dict[str, Any]:
+    return dataclasses.asdict(number) | {"value": float(number.value)}
 
 
 def _measured(measurement: Measurement) -> dict[str, Any]:
     return {
         "measured": measurement.value,
-        "standard_error": measurement.error,
+        "standard_error": None if math.isnan(measurement.error) else measurement.error,
         "kept": measurement.kept,
         "files": " ".join(measurement.files),
     } | _settings(measurement.run)
@@ -219,11 +175,34 @@ def _measured(measurement: Measurement) -> dict[str, Any]:
 
 def _settings(run: Run) -> dict[str, Any]:
     return {
+        "run": run.described,
         "run_method": run.method,
-        "run_fields": run.fields,
         "run_retention": run.retention,
         "run_frames": run.frames,
         "pretrained": run.pretrained,
         "config_hash": run.config_hash,
         "errors": run.errors,
     }
+
+
+def _letters(numbers: Iterable[Number]) -> dict[str, str]:
+    """Source -> its letter in the table."""
+    return dict(zip(dict.fromkeys(each.source for each in numbers), string.ascii_lowercase, strict=False))
+
+
+def _legend(letters: dict[str, str]) -> str:
+    """The sources of the letters."""
+    known = sources()
+    return table(
+        [(letter, f"{name} ({known[name].kind}): {known[name].reference}") for name, letter in letters.items()]
+    )
+
+
+def _wrapped(paragraphs: Sequence[str]) -> str:
+    """Paragraphs within the width of the terminal."""
+    width = shutil.get_terminal_size((120, 24)).columns
+    return "\n".join(textwrap.fill(each, width) for each in paragraphs)
+
+
+def _page(*blocks: str) -> str:
+    return "\n\n".join(filter(None, blocks))

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from vidfold.app.writing import Row as Line
 from vidfold.app.writing import read_csv
 
 AVERAGE = "average"
@@ -89,7 +88,7 @@ class Source:
 
 def names() -> tuple[str, ...]:
     """Names of all tables."""
-    return tuple(row["table"] for row in _lines(_FOLDER / "about" / "tables.csv"))
+    return tuple(row["table"] for row in _lines("about/tables"))
 
 
 def load(name: str) -> Published:
@@ -99,13 +98,13 @@ def load(name: str) -> Published:
         ValueError: there is none.
     """
     name = name.removeprefix("table")
-    titles = {row["table"]: row["title"] for row in _lines(_FOLDER / "about" / "tables.csv")}
+    titles = {row["table"]: row["title"] for row in _lines("about/tables")}
     if name not in titles:
         near = difflib.get_close_matches(name, titles, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"no published table {name!r}; {hint}there are: {', '.join(titles)}")
-    remarks = (row["remark"] for row in _lines(_FOLDER / "about" / "remarks.csv") if row["table"] == name)
-    return Published(name, titles[name], tuple(map(_number, _lines(file(name)))), tuple(remarks))
+    remarks = (row["remark"] for row in _lines("about/remarks") if row["table"] == name)
+    return Published(name, titles[name], tuple(map(_number, _lines(name))), tuple(remarks))
 
 
 def rows(numbers: Iterable[Number]) -> list[Row]:
@@ -117,6 +116,11 @@ def rows(numbers: Iterable[Number]) -> list[Row]:
     return list(grouped.values())
 
 
+def first(row: Row) -> Number:
+    """The first number of a row, for what all of them share."""
+    return next(iter(row.values()))
+
+
 def file(name: str) -> Path:
     """The CSV file of a table."""
     return _FOLDER / f"{name}.csv"
@@ -124,27 +128,20 @@ def file(name: str) -> Path:
 
 def sources() -> dict[str, Source]:
     """Name -> source."""
-    return {row["source"]: Source(*row.values()) for row in _lines(_FOLDER / "about" / "sources.csv")}
+    return {row["source"]: Source(*row.values()) for row in _lines("about/sources")}
 
 
-def _lines(path: Path) -> list[Line]:
-    return read_csv(path)[1]
+def _lines(name: str) -> list[dict[str, str]]:
+    return read_csv(file(name))[1]
 
 
-def _number(row: Line) -> Number:
+def _number(row: dict[str, str]) -> Number:
     found, known = list(row), [field.name for field in fields(Number)]
     if found != known:
         raise ValueError(f"a table of published numbers has the columns {', '.join(known)}, not {', '.join(found)}")
-    return Number(
-        table=row["table"],
-        backbone=row["backbone"],
-        frames=int(row["frames"]) if row["frames"] else None,
-        method=row["method"],
-        setting=row["setting"],
-        retention=float(row["retention"]) if row["retention"] else None,
-        benchmark=row["benchmark"],
-        value=Decimal(row["value"]),
-        unit=row["unit"],
-        source=row["source"],
-        note=row["note"],
-    )
+    parsed: dict[str, Any] = {
+        "frames": int(row["frames"]) if row["frames"] else None,
+        "retention": float(row["retention"]) if row["retention"] else None,
+        "value": Decimal(row["value"]),
+    }
+    return Number(**row | parsed)
