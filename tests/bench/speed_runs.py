@@ -1,6 +1,6 @@
 """Results with given samples, and a small model to measure."""
 
-from vidfold.bench import random_inputs
+from vidfold.bench import random_models
 from vidfold.bench.speed import Results, Subject
 from vidfold.bench.speed.results import Group, Measured, Way
 from vidfold.bench.speed.work import Work
@@ -75,5 +75,5 @@ def subject(model) -> Subject:
         name="small",
         model=model,
         random=True,
-        inputs=lambda frames, batch: random_inputs.inputs(model, len(frames), batch, text=12),
+        inputs=lambda frames, batch: random_models.inputs(model, len(frames), batch, text=12),
     )

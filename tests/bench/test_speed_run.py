@@ -12,7 +12,6 @@ from tests.conftest import make_video
 from tests.models import qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
 from vidfold import AOT, Pooling, Random, models
-from vidfold.bench import random_inputs
 from vidfold.bench.speed import Plan, Results, Subject, measure, memory, overview, turns, ways
 from vidfold.bench.speed.memory import Peak, Stopwatch, timed
 from vidfold.bench.speed.run import film
@@ -84,9 +83,9 @@ def events(monkeypatch):
         seen.append("time")
         return timed(call, device)
 
-    def again(self, route, way):
-        seen.append(route.name)
-        run(self, route, way)
+    def again(self, fold, way):
+        seen.append(way.name)
+        run(self, fold, way)
 
     run = ways.Stages.run
     monkeypatch.setattr(ways, "Peak", Watched)
@@ -183,46 +182,24 @@ def test_progress_says_what_is_expected(tiny):
     assert told[2:5] == [f"turn {turn} of 4 is done" for turn in (1, 2, 3)]
 
 
-def encoded(family, groups, needs) -> list[dict[str, torch.Tensor]]:
-    """Features and attention of every video, from its groups."""
-    videos = zip(*(family.encode(part, needs) for _, part in groups), strict=True)
-    fields = ("features", "shallow", "deep")
-    return [{name: torch.cat([getattr(part, name) for part in video]) for name in fields} for video in videos]
-
-
 def test_groups_equal_one_call_of_the_tower():
     model = shared(depth=2)
-    inputs = subject(model).inputs(range(5), 2)
-    groups = list(parts(inputs, 5, 2, 2))
-    family, needs = models.family(model), AOT.paper().needs
+    inputs, family, needs = subject(model).inputs(range(5), 2), models.family(model), AOT.paper().needs
+    groups = parts(inputs, 5, 2, 2)
     assert [frames for frames, _ in groups] == [4, 4, 2]
-    for video, whole in zip(encoded(family, groups, needs), family.encode(inputs, needs), strict=True):
-        torch.testing.assert_close(video["features"], whole.features)
-        torch.testing.assert_close(video["shallow"], whole.shallow)
+    videos = zip(*(family.encode(part, needs) for _, part in groups), strict=True)
+    for video, whole in zip(videos, family.encode(inputs, needs), strict=True):
+        torch.testing.assert_close(torch.cat([part.features for part in video]), whole.features)
+        torch.testing.assert_close(torch.cat([part.shallow for part in video]), whole.shallow)
 
 
-def qwen() -> Subject:
-    """A small Qwen2.5-VL on frames of 40 x 40 pixels."""
+def test_other_families_run_their_tower_at_once():
     model = qwen2_5_vl_model.build()
-    make = partial(random_inputs.inputs, model, text=12, side=40)
-    return dataclasses.replace(subject(model), inputs=lambda frames, batch: make(len(frames), batch))
-
-
-@pytest.mark.parametrize(("size", "frames"), [(1, [4, 4, 4, 2]), (2, [4, 4, 4, 2]), (4, [8, 6]), (None, [14])])
-def test_groups_of_temporal_patches_equal_one_call(size, frames):
-    under_test = qwen()
-    family, inputs = models.family(under_test.model), under_test.inputs(range(7), 2)
-    groups, needs = list(parts(inputs, 7, 2, size)), AOT.paper().needs
-    assert [each for each, _ in groups] == frames
-    for video, whole in zip(encoded(family, groups, needs), family.encode(inputs, needs), strict=True):
-        torch.testing.assert_close(video["features"], whole.features, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(video["deep"], whole.deep, rtol=1e-4, atol=1e-5)
-
-
-def test_other_families_have_no_tower_work():
-    run = measure(Plan(AOT.paper(retention=0.2), frames=(4,), new_tokens=2), qwen())
+    qwen = dataclasses.replace(subject(model), inputs=lambda frames, _: qwen2_5_vl_model.inputs(model))
+    run = measure(Plan(AOT.paper(retention=0.2), frames=(4,), new_tokens=2), qwen)
     (case,) = run.cases
-    assert case.tokens == 2 * 25
+    assert case.tokens == 2 * 24
+    assert [[group.frames for group in each] for each in case.passes] == [[4]] * 3
     assert [way.name for way in case.ways] == WAYS[:3]
     assert case.way("folded").tokens == (10,)
     assert case.tower_work == {}

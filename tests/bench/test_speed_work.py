@@ -6,7 +6,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models.builders import batch, llava_onevision, pixels, prompt
-from vidfold.bench.random_weights import MODELS
+from vidfold.bench.random_models import MODELS
 from vidfold.bench.speed import work
 
 SEVEN = MODELS["llava-onevision-7b"]().get_text_config()

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--batch", type=int, nargs="+", default=[1], help="videos a call; several: one table each (default: 1)"
     )
-    parser.add_argument("--new-tokens", type=int, default=16, help="further tokens timed (default: 16)")
+    parser.add_argument("--new-tokens", type=int, default=8, help="further tokens timed (default: 8)")
     parser.add_argument("--runs", type=int, default=3, help="turns of all ways at most, three at least (default: 3)")
     parser.add_argument(
         "--minutes",

@@ -19,14 +19,14 @@ from vidfold import models
 from vidfold.app.asking import processed
 from vidfold.app.loading import VideoModel
 from vidfold.app.tables import described
-from vidfold.bench import random_inputs, random_weights
+from vidfold.bench import random_models
 from vidfold.bench.provenance import provenance, weights_digest
 from vidfold.bench.speed import work
 from vidfold.bench.speed.memory import Peak, timed
-from vidfold.bench.speed.results import AUTHORS, FOLD, PLAIN, PREFILL, STEP, TAPPED, Measured, Results, Way
+from vidfold.bench.speed.results import AUTHORS, FOLD, FOLDED, PLAIN, PREFILL, STEP, TAPPED, Measured, Results, Way
 from vidfold.bench.speed.turns import LEAST, Tell, Turns
-from vidfold.bench.speed.ways import Stages, parts, routes, towers
-from vidfold.checks import check_count, check_positive
+from vidfold.bench.speed.ways import Stages, folds, parts, towers
+from vidfold.checks import Settings, check_count, check_positive, setting
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames, available, sample, write
 
@@ -40,8 +40,16 @@ TEXT, DTYPE, SEED = 64, "bfloat16", 0
 """Of a model with random weights: text tokens per prompt, dtype and seed."""
 
 
+def _counts(name: str, values: tuple[int, ...]) -> None:
+    """Check that there are values, each a whole number of at least 1."""
+    if not values:
+        raise ValueError(f"{name} must hold at least one number")
+    for value in values:
+        check_count(name, value)
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Settings):
     """What is measured.
 
     Attributes:
@@ -57,21 +65,14 @@ class Plan:
     """
 
     reducer: Reducer
-    frames: tuple[int, ...] = (32,)
-    batches: tuple[int, ...] = (1,)
-    runs: int = LEAST
-    new_tokens: int = 16
-    minutes: float = 4.0
+    frames: tuple[int, ...] = setting((32,), _counts)
+    batches: tuple[int, ...] = setting((1,), _counts)
+    runs: int = setting(LEAST, check_count, least=LEAST)
+    new_tokens: int = setting(8, check_count)
+    minutes: float = setting(4.0, check_positive)
 
     def __post_init__(self) -> None:
-        for name, counts in (("frames", self.frames), ("batches", self.batches)):
-            if not counts:
-                raise ValueError(f"{name} must hold at least one number")
-            for count in counts:
-                check_count(name, count)
-        check_count("runs", self.runs, LEAST)
-        check_count("new_tokens", self.new_tokens)
-        check_positive("minutes", self.minutes)
+        super().__post_init__()
         if isinstance(self.reducer, InnerReducer):
             raise ValueError(
                 f"{self.reducer.name} works inside the language model and has no separate fold to time; "
@@ -112,8 +113,8 @@ class Subject:
         if device is not None:
             _check_device(device)
         kind = DTYPE if dtype in (None, "auto") else str(dtype)
-        model = random_weights.build(name, device=device, dtype=kind, attention=attention, seed=SEED)
-        return cls(name, model, True, lambda frames, batch: random_inputs.inputs(model, len(frames), batch, text=TEXT))
+        model = random_models.build(name, device=device, dtype=kind, attention=attention, seed=SEED)
+        return cls(name, model, True, lambda frames, batch: random_models.inputs(model, len(frames), batch, text=TEXT))
 
 
 def measure(
@@ -167,14 +168,17 @@ def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end
     tell(f"{frames} frames, batch {batch}: warming up every way")
     pixels, read_ms = timed(lambda: sample(file, frames), torch.device("cpu"))
     inputs = subject.inputs(pixels, batch)
-    groups, encoders = list(parts(inputs, frames, batch, _size(model))), towers(family, plan.reducer)
+    groups, encoders = parts(inputs, frames, batch, _size(model)), towers(family, plan.reducer)
     videos = family.encode(inputs, needs | ATTENTION if AUTHORS in encoders else needs)
-    stages = Stages(family, inputs, videos, plan.new_tokens)
-    every = [(each, Way(each.name, each.tower)) for each in routes(plan.reducer, videos, AUTHORS in encoders)]
-    turns = Turns(encoders, groups, {each.name: partial(stages.run, each, way) for each, way in every}, model.device)
+    stages, reductions = Stages(family, inputs, plan.new_tokens), folds(plan.reducer, videos, AUTHORS in encoders)
+    kinds = {FOLDED: TAPPED if needs else PLAIN, AUTHORS: AUTHORS}
+    ways = [Way(name, kinds.get(name, PLAIN)) for name in reductions]
+    turns = Turns(
+        encoders, groups, {way.name: partial(stages.run, reductions[way.name], way) for way in ways}, model.device
+    )
     notes = turns.warm_up(end)
     passes = turns.take(plan.runs, end, tell)
-    ways = [way for _, way in every if way.milliseconds]
+    ways = [way for way in ways if way.milliseconds]
     config, text, width = model.config, model.config.get_text_config(), int(model.dtype.itemsize)
     visual, tower_work = videos[0].frames * videos[0].cells, {}
     for way in ways:

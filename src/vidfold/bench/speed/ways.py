@@ -1,12 +1,11 @@
 """The compared ways to a first token: how the vision tower runs, and the stages after it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vidfold.bench import authors
 from vidfold.bench.speed import results as names
@@ -19,12 +18,17 @@ from vidfold.models.cache import cache_argument, cache_of
 from vidfold.reducers import AOT, AOTPaper, Identity, Reducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
-PIXELS, GRIDS = "pixel_values_videos", "video_grid_thw"
+PIXELS = "pixel_values_videos"
 AUTHORS_PATCHES, ANCHORS, KEEP = 27 * 27, 126, 0.3
 """Setting of AOT's authors for 10 % of the tokens, and the patches of a frame that it is meant for."""
+COUNTED = {names.UNFOLDED: (names.PREFILL,), names.ORACLE: (names.SPLICE, names.PREFILL)}
+"""Way -> its stages before the first token, if not all: an untouched model splices by itself, the oracle's choice is
+free."""
 
 Encode = Callable[[Inputs], Any]
 """Runs the tower and the projector on all frames of the inputs."""
+Fold = Callable[[], tuple[Reduction, ...]]
+"""Gives the reductions of all videos."""
 
 
 def towers(family: Family, reducer: Reducer) -> dict[str, Encode]:
@@ -39,60 +43,26 @@ def towers(family: Family, reducer: Reducer) -> dict[str, Encode]:
     return made
 
 
-def parts(inputs: Inputs, frames: int, batch: int, size: int | None) -> Iterator[tuple[int, Inputs]]:
+def parts(inputs: Inputs, frames: int, batch: int, size: int | None) -> list[tuple[int, Inputs]]:
     """Inputs in groups of at most ``size`` frames of each video, with the number of frames of all videos.
 
-    None takes all frames; so do pixels that are not stored frame by frame.
+    None takes all frames; so do pixels that are not stored frame by frame, (B, F, C, H, W).
     """
-    pixels, grids = inputs[PIXELS], inputs.get(GRIDS)
-    size = frames if size is None else size
-    if isinstance(pixels, Tensor) and pixels.ndim == 5:
-        for part in torch.split(pixels, size, dim=1):
-            yield batch * part.shape[1], {**inputs, PIXELS: part.contiguous()}
-    elif isinstance(grids, Tensor) and bool((grids == grids[0]).all()):
-        # Patches are stored one temporal patch (some frames) after the other.
-        steps, left = int(grids[0, 0]), frames
-        each = -(-frames // steps)
-        most = steps if size >= frames else max(1, size // each)
-        for own in torch.split(pixels.view(len(grids), steps, -1, pixels.shape[-1]), most, dim=1):
-            grid = torch.cat([torch.full_like(grids[:, :1], own.shape[1]), grids[:, 1:]], dim=1)
-            count = min(own.shape[1] * each, left)
-            left -= count
-            yield batch * count, {**inputs, PIXELS: own.flatten(0, 2), GRIDS: grid}
-    else:
-        yield batch * frames, inputs
+    if size is None or inputs[PIXELS].ndim != 5:
+        return [(batch * frames, inputs)]
+    groups = torch.split(inputs[PIXELS], size, dim=1)
+    return [(batch * group.shape[1], {**inputs, PIXELS: group.contiguous()}) for group in groups]
 
 
-@dataclass(frozen=True, eq=False)
-class Route:
-    """The stages of one way after the tower.
-
-    Attributes:
-        name: name of the way.
-        tower: how its tower runs.
-        fold: folds a video; None if there is no fold to time.
-        ready: reductions to splice in if ``fold`` is None.
-        splices: whether splicing counts; an untouched model does this itself.
-    """
-
-    name: str
-    tower: str
-    fold: Callable[[VideoTokens], Reduction] | None = None
-    ready: tuple[Reduction, ...] = ()
-    splices: bool = True
-
-
-def routes(reducer: Reducer, videos: Sequence[VideoTokens], with_authors: bool) -> list[Route]:
-    """Stages of every way; folds each video once to get the oracle's number of tokens."""
-    free = tuple(spaced(video, len(reducer(video))) for video in videos)
-    made = [
-        Route(names.UNFOLDED, names.PLAIN, ready=tuple(map(Identity(), videos)), splices=False),
-        Route(names.FOLDED, names.TAPPED if reducer.needs else names.PLAIN, fold=reducer),
-        Route(names.ORACLE, names.PLAIN, ready=free),
-    ]
-    if with_authors:
-        made.append(Route(names.AUTHORS, names.AUTHORS, fold=authors.Authors(ANCHORS, KEEP)))
-    return made
+def folds(reducer: Reducer, videos: Sequence[VideoTokens], with_authors: bool) -> dict[str, Fold]:
+    """The reductions of every way; the method runs once to get the oracle's number of tokens."""
+    counts, theirs = [len(reducer(video)) for video in videos], authors.Authors(ANCHORS, KEEP)
+    made: dict[str, Fold] = {
+        names.UNFOLDED: lambda: tuple(map(Identity(), videos)),
+        names.FOLDED: lambda: tuple(map(reducer, videos)),
+        names.ORACLE: lambda: tuple(map(spaced, videos, counts)),
+    }
+    return made | ({names.AUTHORS: lambda: tuple(map(theirs, videos))} if with_authors else {})
 
 
 def spaced(video: VideoTokens, count: int) -> Reduction:
@@ -106,26 +76,26 @@ def spaced(video: VideoTokens, count: int) -> Reduction:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """The stages after the tower for the videos of one case.
+    """The stages after the tower for the prompts of one case.
 
     Attributes:
         family: family of the model.
         inputs: the prompts.
-        videos: the encoded videos.
         new_tokens: number of tokens after the first.
     """
 
     family: Family
     inputs: Inputs
-    videos: Sequence[VideoTokens]
     new_tokens: int
 
     @torch.no_grad()
-    def run(self, route: Route, way: Way) -> None:
+    def run(self, fold: Fold, way: Way) -> None:
         """Run a way: the first time to warm it up and measure its memory, then for one more time sample."""
         model, device, is_first = self.family.model, self.family.model.device, not way.memory
 
         def measure(stage: str, work: Callable[[], Any]) -> Any:
+            if stage not in COUNTED.get(way.name, names.FIRST_TOKEN):
+                return work()
             if is_first:
                 peak, result = Peak(device), work()
                 way.memory[stage] = peak.above()
@@ -134,11 +104,8 @@ class Stages:
                 way.milliseconds.setdefault(stage, []).append(spent)
             return result
 
-        reductions, fold = route.ready, route.fold
-        if fold is not None:
-            reductions = measure(names.FOLD, lambda: tuple(map(fold, self.videos)))
-        splice = partial(self.family.splice, self.inputs, reductions)
-        spliced = measure(names.SPLICE, splice) if route.splices else splice()
+        reductions = measure(names.FOLD, fold)
+        spliced = measure(names.SPLICE, partial(self.family.splice, self.inputs, reductions))
         output = measure(names.PREFILL, partial(model, **spliced, use_cache=True, logits_to_keep=1))
         cache, token = cache_of(output), output.logits[:, -1].argmax(-1, keepdim=True)
         way.tokens, way.cache_positions = tuple(map(len, reductions)), int(cache.get_seq_length())

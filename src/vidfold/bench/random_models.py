@@ -1,6 +1,6 @@
-"""Models of real architectures and sizes with random weights, without a download.
+"""LLaVA-OneVision at its real sizes with random weights, and random videos for it, without a download.
 
-Their answers are meaningless. Operations and memory equal those of the real model, unless a method's number of tokens
+Its answers are meaningless. Operations and memory equal those of the real model, unless a method's number of tokens
 depends on the content.
 """
 
@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from vidfold import extras
 from vidfold.app.loading import checked_device
+from vidfold.checks import check_count
+from vidfold.models import LlavaOnevision
+from vidfold.tokens import Pooling
 
 _BLOCK = 1_048_573
 """How many random numbers are drawn; weights repeat them. A prime, so that rows of a matrix differ."""
 
 
-def _llava_onevision(width: int, inner: int, layers: int, heads: int, shared: int, words: int, tied: bool) -> Any:
+def _config(width: int, inner: int, layers: int, heads: int, shared: int, words: int, tied: bool) -> Any:
     """Config of the checkpoints that transformers loads: 26 layers of SigLIP SO400M, and a Qwen2."""
     transformers = extras.load("transformers", "models")
     vision = transformers.SiglipVisionConfig(
@@ -36,35 +39,15 @@ def _llava_onevision(width: int, inner: int, layers: int, heads: int, shared: in
     )  # fmt: skip
 
 
-def _qwen2_5_vl() -> Any:
-    """Config of Qwen2.5-VL-3B."""
-    vision = {
-        "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "patch_size": 14,
-        "spatial_merge_size": 2, "temporal_patch_size": 2, "tokens_per_second": 2, "window_size": 112,
-        "fullatt_block_indexes": [7, 15, 23, 31], "out_hidden_size": 2048,
-    }  # fmt: skip
-    language = {
-        "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
-        "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 128000,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-        "rms_norm_eps": 1e-6, "pad_token_id": 151643,
-    }  # fmt: skip
-    return extras.load("transformers", "models").Qwen2_5_VLConfig(
-        vision_config=vision, text_config=language, image_token_id=151655, video_token_id=151656,
-        vision_start_token_id=151652, vision_end_token_id=151653, tie_word_embeddings=True,
-    )  # fmt: skip
-
-
 MODELS: dict[str, Callable[[], Any]] = {
-    "llava-onevision-0.5b": partial(_llava_onevision, 896, 4864, 24, 14, 2, 152000, tied=True),
-    "llava-onevision-7b": partial(_llava_onevision, 3584, 18944, 28, 28, 4, 152128, tied=False),
-    "qwen2.5-vl-3b": _qwen2_5_vl,
+    "llava-onevision-0.5b": partial(_config, 896, 4864, 24, 14, 2, 152000, tied=True),
+    "llava-onevision-7b": partial(_config, 3584, 18944, 28, 28, 4, 152128, tied=False),
 }
 """Name -> config."""
 
 
 def build(name: str, **settings: Any) -> Any:
-    """A model of `MODELS` with random weights, in evaluation mode; see `from_config` for the settings.
+    """A model of `MODELS` with random weights; see `from_config` for the settings.
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
@@ -95,10 +78,9 @@ def from_config(
         MissingExtra: transformers or accelerate is not installed.
     """
     transformers, accelerate = extras.load("transformers", "models"), extras.load("accelerate", "models")
-    kind = getattr(torch, dtype, None)
+    kind, place = getattr(torch, dtype, None), checked_device(device)
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise ValueError(f"dtype must name a floating torch dtype, such as 'bfloat16', got {dtype!r}")
-    place = checked_device(device)
     settings = {} if attention is None else {"attn_implementation": attention}
     # Parameters have no memory yet; buffers, such as rotary frequencies, are computed as usual.
     with torch.random.fork_rng(devices=[]), accelerate.init_empty_weights(include_buffers=False):
@@ -117,20 +99,55 @@ def _fill(model: nn.Module, device: str, seed: int) -> None:
     block = torch.randn(_BLOCK, generator=generator).to(device)
     for module in model.modules():
         for name, empty in list(module.named_parameters(recurse=False)):
+            value = torch.empty_like(empty, device=device)
             if empty.ndim == 1 and name in ("weight", "bias"):
-                value = torch.full_like(empty, float(name == "weight"), device=device)
+                value.fill_(float(name == "weight"))
             else:
                 fan_in = empty[0].numel() if empty.ndim > 1 else empty.numel()
                 offset = int(torch.randint(_BLOCK, (), generator=generator))
-                value = _repeated((block.roll(offset) * fan_in**-0.5).to(empty.dtype), empty.shape)
+                _repeat((block.roll(offset) * fan_in**-0.5).to(empty.dtype), value)
             setattr(module, name, nn.Parameter(value))
 
 
-def _repeated(block: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor of the given shape, filled row by row with repetitions of the block."""
-    result = block.new_empty(shape)
-    flat = result.view(-1)
-    whole = len(flat) // len(block) * len(block)
-    flat[:whole].view(-1, len(block)).copy_(block)
-    flat[whole:].copy_(block[: len(flat) - whole])
-    return result
+def _repeat(block: Tensor, value: Tensor) -> None:
+    """Fill a tensor row by row with repetitions of the block."""
+    for piece in torch.split(value.view(-1), len(block)):
+        piece.copy_(block[: len(piece)])
+
+
+def inputs(model: Any, frames: int, batch: int = 1, text: int = 64, seed: int = 0) -> dict[str, Tensor]:
+    """Random inputs in the layout of the model's processor.
+
+    Args:
+        model: a LLaVA-OneVision.
+        frames: F, frames per video.
+        batch: B, prompts with one video each.
+        text: text tokens per prompt, half of them before the video.
+        seed: seed of pixels and text.
+
+    Returns:
+        ``input_ids`` and ``attention_mask`` (B, text + F * N + 1) int64 for N tokens a frame, and
+        ``pixel_values_videos`` (B, F, 3, H, W) in the model's dtype, where frames of one video are similar; all on its
+        device.
+
+    Raises:
+        ValueError: a count below 1, or a model of another family.
+    """
+    for name, count in (("frames", frames), ("batch", batch), ("text", text)):
+        check_count(name, count)
+    config = model.config
+    if config.model_type != LlavaOnevision.model_type:
+        raise ValueError(f"random inputs are for {LlavaOnevision.model_type} only, got {config.model_type}")
+    generator, vision = torch.Generator().manual_seed(seed), config.vision_config
+    words = torch.arange(config.get_text_config().vocab_size)
+    special = (config.image_token_id, config.video_token_id, model.generation_config.pad_token_id)
+    words = words[~torch.isin(words, torch.tensor(special))]
+    prompts = words[torch.randint(len(words), (batch, text), generator=generator)]
+    height, width = Pooling.BILINEAR.grid((vision.image_size // vision.patch_size,) * 2)
+    video = torch.full((batch, frames * height * width + LlavaOnevision.closing), config.video_token_id)
+    ids = torch.cat([prompts[:, : text // 2], video, prompts[:, text // 2 :]], dim=1)
+    frame = (3, vision.image_size, vision.image_size)
+    scene = torch.randn(batch, 1, *frame, generator=generator)
+    pixels = scene + 0.5 * torch.randn(batch, frames, *frame, generator=generator)
+    made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values_videos": pixels.to(model.dtype)}
+    return {name: value.to(model.device) for name, value in made.items()}
