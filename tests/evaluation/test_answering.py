@@ -10,6 +10,7 @@ from vidfold import AOT, fold
 from vidfold.app.asking import ask
 from vidfold.evaluation.answering import Evaluator, Request
 from vidfold.evaluation.calling import generation
+from vidfold.evaluation.frames import load
 from vidfold.evaluation.records import Records
 from vidfold.evaluation.settings import Settings
 from vidfold.video import sample, write
@@ -62,8 +63,8 @@ def test_likelihood_equals_the_loss_of_transformers(tiny, asked, folded):
     arguments = {"method": "aot", "retention": 0.1} if folded else {"method": "none"}
     ours = evaluator(tiny, **arguments)
     ((loss, _),) = ours.answer([dataclasses.replace(request, answer=" red circle")])
-    frames = ours._frames(request.video())
-    inputs, (length,) = ours._caller.prompter.batch([frames], [request.text], [" red circle"])
+    frames = ours._frames(request)
+    inputs, (length,) = ours._caller.batch([frames], [request.text], [" red circle"])
     labels = inputs["input_ids"].clone()
     labels[:, :-length] = -100
     with torch.no_grad():
@@ -88,7 +89,7 @@ def test_keeping_all_tokens_is_the_untouched_model(tiny, asked):
 def test_videos_of_unequal_length_in_one_batch(tiny, clips, tmp_path):
     path, questions = clips[0]
     short = tmp_path / "short.mp4"
-    write(short, evaluator(tiny, frames=8)._frames(path).pixels[:2], fps=0.5)
+    write(short, load(path, 8, every_second=False).pixels[:2], fps=0.5)
     requests = [
         Request("task", "test", number, questions[0].text, lambda video=video: video)
         for number, video in enumerate([path, str(short), path])

@@ -45,8 +45,8 @@ def test_columns_are_valid(name):
 def test_every_number_has_a_source(name):
     known = sources()
     for number in load(name).numbers:
-        assert known[number.source].kind
-        assert known[number.source].reference
+        assert known[number.source]["kind"]
+        assert known[number.source]["reference"]
 
 
 def test_every_source_is_used():
@@ -168,6 +168,7 @@ def test_table_with_several_units_has_one_number_per_line(monkeypatch):
 
 def test_data_contains_the_used_sources():
     data = published_data(load("features"))
-    assert data["sources"] == [vars(sources()["SimpleCluster paper"])]
+    assert list(data["sources"][0]) == ["name", "kind", "reference"]
+    assert data["sources"] == [sources()["SimpleCluster paper"]]
     assert data["numbers"][0]["value"] == 0.554
     assert isinstance(load("features"), Published)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vidfold.evaluation.records import Records, summary
+from vidfold.evaluation.records import Records, means
 
 
 def record(key, kept=29, error=None, task="t"):
@@ -76,11 +76,11 @@ def test_without_a_folder_they_are_kept_in_memory():
 
 
 def test_means(tmp_path):
-    found = summary([record("a", 29), record("b", 87, task="u"), record("c", error="is damaged")])
+    found = means([record("a", 29), record("b", 87, task="u"), record("c", error="is damaged")])
     assert found["tokens"]["before"] == 290
     assert found["tokens"]["after"] == 58
     assert found["tokens"]["kept"] == {"mean": pytest.approx(0.2), "std": pytest.approx(0.1), "n": 2}
     assert found["seconds"] == {"encode": 0.5, "fold": 0.25}
     assert (found["samples"], found["errors"]) == (2, 1)
     assert found["tasks"]["u"]["tokens"]["kept"]["mean"] == pytest.approx(0.3)
-    assert json.loads(json.dumps(summary([])))["tokens"]["kept"]["n"] == 0
+    assert json.loads(json.dumps(means([])))["tokens"]["kept"]["n"] == 0

@@ -2,7 +2,6 @@
 
 import platform
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +11,11 @@ from typing import Any
 
 import torch
 
-from vidfold import models
+from vidfold.app.asking import timed
 from vidfold.app.loading import VideoModel
-from vidfold.evaluation import records as samples
-from vidfold.evaluation.calling import Caller, Prompter, Result, every_second
+from vidfold.evaluation.calling import Caller, Result, every_second
 from vidfold.evaluation.frames import load
-from vidfold.evaluation.records import Record, Records
+from vidfold.evaluation.records import SUMMARY, Record, Records, means, write_object
 from vidfold.evaluation.settings import Settings, digest
 from vidfold.video import Frames
 
@@ -53,16 +51,16 @@ class Request:
         generation = {name: value for name, value in self.generation.items() if value is not None}
         return digest([self.task, self.split, self.doc, self.text, self.answer, generation, repeat])
 
+    def path(self) -> str:
+        """The path of the video.
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """A request with its index among those given, its key, its frames, and the seconds of decoding them."""
-
-    place: int
-    key: str
-    request: Request
-    frames: Frames
-    decode: float
+        Raises:
+            ValueError: the task finds none.
+        """
+        try:
+            return self.video()
+        except SystemExit as error:  # some tasks exit when a file is missing
+            raise ValueError(str(error)) from error
 
 
 class Evaluator:
@@ -81,17 +79,14 @@ class Evaluator:
         settings: Settings,
         records: Records,
         *,
-        watch: Callable[[int, int], None] | None = None,
-        complain: Callable[[str], None] = lambda _: None,
+        watch: Callable[[int, int], None] = lambda *_: None,
+        complain: Callable[[str], None] = lambda *_: None,
     ) -> None:
         self.loaded, self.settings, self.records = loaded, settings, records
         self.watch, self._complain = watch, complain
-        prompter = Prompter.of(loaded, settings.template, add_time_instruction=settings.add_time_instruction)
-        self._caller = Caller(loaded, settings.reducer, prompter)
+        self._caller = Caller.of(loaded, settings)
         self._every_second = every_second(loaded, settings.force_sample)
         self._last: tuple[str, Frames] | None = None
-        if settings.reducer is not None:
-            models.family(loaded.model).check_needs(settings.reducer.needs)
 
     def answer(self, requests: Sequence[Request]) -> list[Result]:
         """Answer requests, in their order; requests with a recorded answer are not asked again.
@@ -100,35 +95,31 @@ class Evaluator:
             ValueError: with ``on_error="raise"``, a video that cannot be read.
         """
         keys = _keys(requests)
-        found = [self.records.get(key) for key in keys]
-        results = [_result(record, request) for record, request in zip(found, requests, strict=True)]
-        open_places = [place for place, record in enumerate(found) if record is None]
-        done = len(requests) - len(open_places)
-        for places in self._groups(open_places, requests):
-            asked: dict[int, list[_Asked]] = {}
+        answered = {place: record for place, key in enumerate(keys) if (record := self.records.get(key)) is not None}
+        done = len(answered)
+        for places in self._groups([place for place in range(len(requests)) if place not in answered], requests):
+            by_length: dict[int, list[tuple[int, Frames, float]]] = {}
             for place in places:
-                if (one := self._read(place, requests[place], keys[place])) is not None:
-                    asked.setdefault(len(one.frames), []).append(one)
-            for batch in asked.values():
-                answered = self._ask(batch)
-                self.records.put(
-                    [record for each, record in zip(batch, answered, strict=True) if each.request.recorded]
-                )
-                for each, record in zip(batch, answered, strict=True):
-                    results[each.place] = _result(record, each.request)
+                if (read := self._read(requests[place], keys[place])) is not None:
+                    by_length.setdefault(len(read[0]), []).append((place, *read))
+            for batch in by_length.values():
+                said = self._ask([requests[place] for place, _, _ in batch], [frames for _, frames, _ in batch])
+                for (place, frames, decode), one in zip(batch, said, strict=True):
+                    told = one | {"frames": len(frames), "seconds": {"decode": decode / 1000} | one["seconds"]}
+                    answered[place] = _record(keys[place], requests[place]) | told
+                self.records.put([answered[place] for place, _, _ in batch if requests[place].recorded])
             done += len(places)
-            if self.watch is not None:
-                self.watch(done, len(requests))
-        return results
+            self.watch(done, len(requests))
+        return [_result(answered.get(place), request) for place, request in enumerate(requests)]
 
     def summary(self) -> dict[str, Any]:
-        """The contents of `vidfold.evaluation.records.SUMMARY`; its means are those of `records.summary`."""
+        """The contents of `vidfold.evaluation.records.SUMMARY`; its means are those of `records.means`."""
         settings, model = self.settings, self.loaded.model
         sampling = {"frames": settings.frames, "force_sample": not self._every_second}
         return {
             "method": settings.method,
             "retention": settings.retention,
-            **samples.summary(list(self.records)),
+            **means(list(self.records)),
             "pretrained": settings.pretrained,
             "frames": settings.frames,
             "sampling": sampling | {"add_time_instruction": settings.add_time_instruction},
@@ -137,7 +128,7 @@ class Evaluator:
                 "dtype": str(model.dtype).removeprefix("torch."),
                 "attention": getattr(model.config, "_attn_implementation", None),
                 "quantization": settings.quantization,
-                "template": "own" if self._caller.prompter.template is None else "qwen_1_5",
+                "template": "own" if self._caller.template is None else "qwen_1_5",
                 "on_error": settings.on_error,
                 "device": _device(model.device),
             },
@@ -149,7 +140,7 @@ class Evaluator:
         """Write the summary beside the records, if they are kept in a folder."""
         if self.records.folder is not None:
             self.records.reload()
-            samples.write_object(self.records.folder / samples.SUMMARY, self.summary())
+            write_object(self.records.folder / SUMMARY, self.summary())
 
     def _groups(self, places: Sequence[int], requests: Sequence[Request]) -> Iterator[Sequence[int]]:
         """Places of at most a batch of requests of the same kind and settings."""
@@ -162,11 +153,10 @@ class Evaluator:
             for start in range(0, len(members), self.settings.batch_size):
                 yield members[start : start + self.settings.batch_size]
 
-    def _read(self, place: int, request: Request, key: str) -> _Asked | None:
-        """The request with its frames; None if its video cannot be read and ``on_error`` is "skip"."""
-        begun = time.perf_counter()
+    def _read(self, request: Request, key: str) -> tuple[Frames, float] | None:
+        """Frames and milliseconds of decoding; None if the video cannot be read and ``on_error`` is "skip"."""
         try:
-            frames = self._frames(_path(request))
+            return timed(self._frames, request=request)
         except ValueError as error:
             told = f"{request.task} sample {request.doc}: {error}"
             if self.settings.on_error == "raise":
@@ -175,32 +165,20 @@ class Evaluator:
                 self._complain(told)
                 self.records.put([_record(key, request) | {"error": str(error)}])
             return None
-        return _Asked(place, key, request, frames, time.perf_counter() - begun)
 
-    def _frames(self, path: str) -> Frames:
+    def _frames(self, request: Request) -> Frames:
         # Questions about the same video usually follow each other.
+        path = request.path()
         if self._last is None or self._last[0] != path:
             self._last = path, load(path, self.settings.frames, every_second=self._every_second)
         return self._last[1]
 
-    def _ask(self, batch: Sequence[_Asked]) -> list[Record]:
-        videos, requests = [each.frames for each in batch], [each.request for each in batch]
+    def _ask(self, requests: Sequence[Request], videos: Sequence[Frames]) -> list[Record]:
         texts = [request.text for request in requests]
         answers = [request.answer for request in requests if request.answer is not None]
         if answers:
-            said = self._caller.score(videos, texts, answers)
-        else:
-            said = self._caller.generate(videos, texts, requests[0].generation)
-        return [
-            _record(each.key, each.request)
-            | {
-                "answer": one.answer,
-                "frames": len(each.frames),
-                "tokens": one.tokens,
-                "seconds": {"decode": each.decode} | one.seconds,
-            }
-            for each, one in zip(batch, said, strict=True)
-        ]
+            return self._caller.score(videos, texts, answers)
+        return self._caller.generate(videos, texts, requests[0].generation)
 
 
 def _keys(requests: Sequence[Request]) -> list[str]:
@@ -212,13 +190,6 @@ def _keys(requests: Sequence[Request]) -> list[str]:
         keys.append(request.key(seen[first]))
         seen[first] += 1
     return keys
-
-
-def _path(request: Request) -> str:
-    try:
-        return request.video()
-    except SystemExit as error:  # some tasks exit when a file is missing
-        raise ValueError(str(error)) from error
 
 
 def _record(key: str, request: Request) -> Record:
@@ -240,6 +211,4 @@ def _device(device: torch.device) -> str:
 
 def _version(package: str) -> str | None:
     # Only packages that the run has imported.
-    if package.replace("-", "_") not in sys.modules:
-        return None
-    return metadata.version(package)
+    return metadata.version(package) if package.replace("-", "_") in sys.modules else None

@@ -2,8 +2,7 @@
 answers or likelihoods of given ones, with tokens and times.
 """
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,8 @@ from torch import Tensor
 from vidfold import models
 from vidfold.app.asking import encoding_timed, inputs_of, timed
 from vidfold.app.loading import VideoModel
-from vidfold.evaluation.settings import Template
-from vidfold.folding import Folded, fold
+from vidfold.evaluation.settings import Settings
+from vidfold.folding import fold
 from vidfold.models.llava_video import LlavaVideo, time_instruction
 from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 from vidfold.reducers import InnerReducer, Reducer
@@ -30,28 +29,45 @@ Result = str | tuple[float, bool]
 """Generated text; or the mean loss per token of a given answer, and whether greedy decoding gives that answer."""
 
 
+Said = dict[str, Any]
+"""What a model said to one prompt, as a part of its record.
+
+``answer``, a `Result`; ``tokens``: number ``before`` and ``after`` folding, and the mean share ``inside`` that a layer
+read; ``seconds`` by stage, the call's time divided by its rows.
+"""
+
+
 @dataclass(frozen=True, eq=False)
-class Prompter:
-    """Writes prompts for one model.
+class Caller:
+    """Calls one model.
 
     Attributes:
         loaded: the model.
-        template: a chat template in Jinja; None: the processor's own.
+        reducer: folds its videos; None does not fold.
+        template: of its prompts, in Jinja; None: the processor's own.
         add_time_instruction: whether a sentence with the times of the frames comes first.
     """
 
     loaded: VideoModel
+    reducer: Reducer | None
     template: str | None
     add_time_instruction: bool = False
 
     @classmethod
-    def of(cls, loaded: VideoModel, template: Template, *, add_time_instruction: bool = False) -> "Prompter":
-        """The prompter that the settings name; see `vidfold.evaluation.settings.Settings`."""
+    def of(cls, loaded: VideoModel, settings: Settings) -> "Caller":
+        """The caller of a run.
+
+        Raises:
+            ValueError: the model cannot give what the method needs.
+        """
+        family, template = models.family(loaded.model), settings.template
+        if settings.reducer is not None:
+            family.check_needs(settings.reducer.needs)
         if template == "auto":
-            llava = models.family(loaded.model).model_type in LLAVA
-            template = "qwen_1_5" if llava and _writes(loaded.processor.tokenizer) else "own"
+            writes = family.model_type in LLAVA and _writes(loaded.processor.tokenizer)
+            template = "qwen_1_5" if writes else "own"
         chosen = CHAT_TEMPLATE if template == "qwen_1_5" else None
-        return cls(loaded, chosen, add_time_instruction=add_time_instruction)
+        return cls(loaded, settings.reducer, chosen, settings.add_time_instruction)
 
     def batch(
         self, videos: Sequence[Frames], texts: Sequence[str], answers: Sequence[str] | None = None
@@ -77,14 +93,79 @@ class Prompter:
         prompts = [self.loaded.written(chat, self.template) for chat in chats]
         lengths = [0] * len(prompts)
         if answers is not None:
-            turns = [{"role": "assistant", "content": [{"type": "text", "text": answer}]} for answer in answers]
-            whole = [
-                self.loaded.written([*chat, turn], self.template, add_generation_prompt=False)
-                for chat, turn in zip(chats, turns, strict=True)
-            ]
+            whole = []
+            for chat, answer in zip(chats, answers, strict=True):
+                turn = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+                whole.append(self.loaded.written([*chat, turn], self.template, add_generation_prompt=False))
             lengths = [self._more(*pair) for pair in zip(prompts, whole, strict=True)]
             prompts = whole
         return inputs_of(self.loaded, prompts, videos, padding_side="left"), lengths
+
+    @torch.inference_mode()
+    def generate(self, videos: Sequence[Frames], texts: Sequence[str], settings: Mapping[str, Any]) -> list[Said]:
+        """Answer questions about videos of equally many frames; `generation` reads the settings."""
+
+        def call(inputs: dict[str, Any], lengths: list[int]) -> list[Result]:
+            output = self.loaded.model.generate(**inputs, **generation(settings))
+            answers = output[:, inputs["input_ids"].shape[1] :]
+            return [text.strip() for text in self.loaded.processor.batch_decode(answers, skip_special_tokens=True)]
+
+        return self._called("generate", call, videos, texts)
+
+    @torch.inference_mode()
+    def score(self, videos: Sequence[Frames], texts: Sequence[str], answers: Sequence[str]) -> list[Said]:
+        """Mean losses of the tokens of given answers, the end of the turn among them, and whether each is greedy."""
+
+        def call(inputs: dict[str, Any], lengths: list[int]) -> list[Result]:
+            ids: Tensor = inputs["input_ids"]
+            settings: dict[str, Any] = {"logits_to_keep": max(lengths) + 1}
+            if isinstance(self.reducer, InnerReducer):
+                # It ranks by the last token of the prompt; labels say where the answer begins.
+                place = torch.arange(ids.shape[1], device=ids.device)
+                is_answer = place >= ids.shape[1] - torch.tensor(lengths, device=ids.device)[:, None]
+                settings = {"labels": torch.where(is_answer, ids, -100)}
+            logits: Tensor = self.loaded.model(**inputs, **settings).logits
+            scores: list[Result] = []
+            # Rows are padded on the left, so every answer ends where its row ends, folded or not.
+            for row, length in enumerate(lengths):
+                wanted, given = ids[row, -length:], logits[row, -length - 1 : -1].float()
+                loss = torch.nn.functional.cross_entropy(given, wanted)
+                scores.append((loss.item(), bool((given.argmax(-1) == wanted).all())))
+            return scores
+
+        return self._called("score", call, videos, texts, answers)
+
+    def _called(
+        self,
+        stage: str,
+        call: Callable[..., list[Result]],
+        videos: Sequence[Frames],
+        texts: Sequence[str],
+        answers: Sequence[str] | None = None,
+    ) -> list[Said]:
+        (inputs, lengths), preprocess = timed(self.batch, videos=videos, texts=texts, answers=answers)
+        model, rows = self.loaded.model, len(texts)
+        if self.reducer is None:
+            with encoding_timed(model) as encoded:
+                answered, total = timed(call, inputs=inputs, lengths=lengths)
+            stages = {"encode": encoded()}
+            family = models.family(model)
+            before = after = [family.visual_tokens(row[None]) for row in inputs["input_ids"]]
+            inside = 1.0
+        else:
+            with fold(model, self.reducer) as folded:
+                answered, total = timed(call, inputs=inputs, lengths=lengths)
+            report = folded.last
+            if report is None or len(report.reductions) != rows:
+                raise ValueError(f"the processor of {self.loaded.name!r} passed no video on to the model")
+            stages, inside = dict(report.milliseconds), report.layer_retention
+            before, after = list(report.before), list(report.after)
+        milliseconds = {"preprocess": preprocess} | stages | {stage: total - sum(stages.values())}
+        seconds = {name: value / 1000 / rows for name, value in milliseconds.items()}
+        return [
+            {"answer": answer, "tokens": {"before": all_, "after": kept, "inside": inside}, "seconds": seconds}
+            for answer, all_, kept in zip(answered, before, after, strict=True)
+        ]
 
     def _asked(self, text: str, video: Frames) -> str:
         if not self.add_time_instruction:
@@ -113,104 +194,6 @@ def _writes(tokenizer: Any) -> bool:
     """Whether the tokenizer knows the special tokens of the template."""
     ids = tokenizer("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n").input_ids
     return tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a model said to one prompt of a call.
-
-    Attributes:
-        answer: generated text, or the score of a given answer.
-        tokens: number ``before`` and ``after`` folding, and the mean share ``inside`` that a layer read.
-        seconds: stage -> seconds, the call's time divided by its rows.
-    """
-
-    answer: Result
-    tokens: dict[str, float]
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Caller:
-    """Calls one model.
-
-    Attributes:
-        loaded: the model.
-        reducer: folds its videos; None leaves it untouched.
-        prompter: writes its prompts.
-    """
-
-    loaded: VideoModel
-    reducer: Reducer | None
-    prompter: Prompter
-
-    @torch.inference_mode()
-    def generate(self, videos: Sequence[Frames], texts: Sequence[str], settings: Mapping[str, Any]) -> list[Said]:
-        """Answer questions about videos of equally many frames; `generation` reads the settings."""
-
-        def call(inputs: dict[str, Any]) -> list[Result]:
-            output = self.loaded.model.generate(**inputs, **generation(settings))
-            answers = output[:, inputs["input_ids"].shape[1] :]
-            return [text.strip() for text in self.loaded.processor.batch_decode(answers, skip_special_tokens=True)]
-
-        begun = time.perf_counter()
-        inputs, _ = self.prompter.batch(videos, texts)
-        return self._called("generate", call, inputs, time.perf_counter() - begun)
-
-    @torch.inference_mode()
-    def score(self, videos: Sequence[Frames], texts: Sequence[str], answers: Sequence[str]) -> list[Said]:
-        """Mean losses of the tokens of given answers, the end of the turn among them, and whether each is greedy."""
-        begun = time.perf_counter()
-        inputs, lengths = self.prompter.batch(videos, texts, answers)
-        preprocess = time.perf_counter() - begun
-        ids: Tensor = inputs["input_ids"]
-        settings: dict[str, Any] = {"logits_to_keep": max(lengths) + 1}
-        if isinstance(self.reducer, InnerReducer):
-            # It ranks by the last token of the prompt; labels say where the answer begins.
-            place = torch.arange(ids.shape[1], device=ids.device)
-            is_answer = place >= ids.shape[1] - torch.tensor(lengths, device=ids.device)[:, None]
-            settings = {"labels": torch.where(is_answer, ids, -100)}
-
-        def call(inputs: dict[str, Any]) -> list[Result]:
-            logits: Tensor = self.loaded.model(**inputs, **settings).logits
-            scores: list[Result] = []
-            # Rows are padded on the left, so every answer ends where its row ends, folded or not.
-            for row, length in enumerate(lengths):
-                wanted, given = ids[row, -length:], logits[row, -length - 1 : -1].float()
-                loss = torch.nn.functional.cross_entropy(given, wanted)
-                scores.append((loss.item(), bool((given.argmax(-1) == wanted).all())))
-            return scores
-
-        return self._called("score", call, inputs, preprocess)
-
-    def _called(self, stage: str, call: Any, inputs: dict[str, Any], preprocess: float) -> list[Said]:
-        rows = len(inputs["input_ids"])
-        if self.reducer is None:
-            with encoding_timed(self.loaded.model) as encoded:
-                answers, total = timed(call, inputs=inputs)
-            stages, tokens = {"encode": encoded()}, self._unfolded(inputs)
-        else:
-            with fold(self.loaded.model, self.reducer) as folded:
-                answers, total = timed(call, inputs=inputs)
-            stages, tokens = self._folded(folded, rows)
-        stages |= {stage: total - sum(stages.values())}
-        seconds = {"preprocess": preprocess / rows} | {name: value / 1000 / rows for name, value in stages.items()}
-        return [Said(answer, counts, seconds) for answer, counts in zip(answers, tokens, strict=True)]
-
-    def _unfolded(self, inputs: Mapping[str, Any]) -> list[dict[str, float]]:
-        family = models.family(self.loaded.model)
-        counts = [family.visual_tokens(row[None]) for row in inputs["input_ids"]]
-        return [{"before": count, "after": count, "inside": 1.0} for count in counts]
-
-    def _folded(self, folded: Folded, rows: int) -> tuple[dict[str, float], list[dict[str, float]]]:
-        report = folded.last
-        if report is None or len(report.reductions) != rows:
-            raise ValueError(f"the processor of {self.loaded.name!r} passed no video on to the model")
-        counts = [
-            {"before": before, "after": after, "inside": report.layer_retention}
-            for before, after in zip(report.before, report.after, strict=True)
-        ]
-        return dict(report.milliseconds), counts
 
 
 def generation(given: Mapping[str, Any]) -> dict[str, Any]:

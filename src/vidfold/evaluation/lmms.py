@@ -11,21 +11,18 @@ It follows lmms-eval's own classes of the same backbone (``llava_onevision``, ``
 they choose, in greedy decoding to the end of the turn, and in answering likelihoods with the mean loss of the answer
 and the end of its turn. It differs in this:
 
-- It takes batches. Those classes answer one request at a time.
+- It takes batches.
 - PyAV decodes the frames; videos of variable frame rate are sampled evenly in time, not by frame number. Pictures of a
   folder are read in the order of their names.
 - A video that cannot be read stops the run (``on_error=raise``), or is reported and gets an empty answer
-  (``on_error=skip``), which the task scores. Then ``llava_onevision`` asks without the video, and ``llava_vid`` answers
-  with a message.
+  (``on_error=skip``), which the task scores. ``llava_onevision`` then asks without the video.
 - Tasks with special questions for ``llava_vid`` (Video-MME's "The best answer is:") ask their default questions.
 - The dtype is the checkpoint's own; ``dtype=float16`` is theirs.
-- Other families (Qwen-VL, InternVL) get the same frames, through their own chat template and processor; lmms-eval's
-  classes for them choose frames by rate and sizes by pixels.
+- Other families (Qwen-VL, InternVL) get the same frames, through their own chat template and processor.
 
-Several processes, started by ``accelerate launch -m lmms_eval``, each hold a model and share the samples, as with
-lmms-eval's own models. An interrupted run reads its samples from the records. lmms-eval's response cache
-(``--use_cache``) works too; it keeps generated answers once all requests
-are answered, and no likelihoods.
+Several processes, started by ``accelerate launch -m lmms_eval``, each hold a model and share the samples. An
+interrupted run reads its samples from the records. lmms-eval's response cache (``--use_cache``) works too; it keeps
+generated answers once all requests are answered, and no likelihoods.
 """
 
 import argparse
@@ -97,7 +94,7 @@ class Vidfold(lmms):  # type: ignore[misc]
                 loaded,
                 settings,
                 Records(settings.record, settings.hash, self._rank),
-                watch=Progress("answering sample") if self._rank == 0 else None,
+                watch=Progress("answering sample") if self._rank == 0 else lambda *_: None,
                 complain=partial(logger.error, "{}"),
             )
 
@@ -109,11 +106,13 @@ class Vidfold(lmms):  # type: ignore[misc]
 
     def generate_until(self, requests: Sequence[Instance]) -> list[Result]:
         """Generated answers."""
-        return self._answer([self._asked(each, generation=each.args[1]) for each in requests])
+        with _one_line():
+            return self._evaluator.answer([self._asked(each, generation=each.args[1]) for each in requests])
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[GenerationResult]:
         """Mean losses of the answers given, which lmms-eval's tasks compare, and whether each is the greedy one."""
-        answered = self._answer([self._asked(each, answer=self._target(each)) for each in requests])
+        with _one_line():
+            answered = self._evaluator.answer([self._asked(each, answer=self._target(each)) for each in requests])
         return [GenerationResult(text=_Pair(cast("tuple[float, bool]", each))) for each in answered]
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[Result]:
@@ -127,10 +126,6 @@ class Vidfold(lmms):  # type: ignore[misc]
         if self.accelerator.is_main_process:
             self._evaluator.write_summary()
         super().clean()
-
-    def _answer(self, requests: Sequence[Request]) -> list[Result]:
-        with _one_line():
-            return self._evaluator.answer(requests)
 
     def _asked(self, instance: Instance, **more: Any) -> Request:
         text, _, visual, doc, task, split = instance.args

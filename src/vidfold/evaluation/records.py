@@ -1,9 +1,9 @@
 """Samples as lines of JSON: the answer, its tokens and its times. An interrupted run continues from them."""
 
 import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 from vidfold.app.writing import append_lines, read_lines, write_text
@@ -27,17 +27,13 @@ class Records:
     """
 
     def __init__(self, folder: Path | None, config: str, rank: int = 0) -> None:
-        self.folder, self.config = folder, config
-        self._path = folder / f"samples.rank{rank}.jsonl" if folder else None
+        self.folder, self.config, self._rank = folder, config, rank
         self._done: dict[str, Record] = {}
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.reload()
+        self.reload()
 
     def reload(self) -> None:
         """Read the samples that all processes have written so far."""
-        assert self.folder is not None
-        for path in sorted(self.folder.glob("samples.rank*.jsonl")):
+        for path in sorted(self.folder.glob("samples.rank*.jsonl")) if self.folder else ():
             self._done |= {line["key"]: line for line in read_lines(path) if line.get("config") == self.config}
 
     def get(self, key: str) -> Record | None:
@@ -49,9 +45,8 @@ class Records:
         """Add samples and append them to the file."""
         records = [{"config": self.config} | record for record in records]
         self._done |= {record["key"]: record for record in records}
-        if self._path is None:
-            return
-        append_lines(self._path, records)
+        if self.folder is not None:
+            append_lines(self.folder / f"samples.rank{self._rank}.jsonl", records)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._done.values())
@@ -60,19 +55,31 @@ class Records:
         return len(self._done)
 
 
-def summary(records: Sequence[Record]) -> dict[str, Any]:
+def means(records: Sequence[Record]) -> dict[str, Any]:
     """Means over the answered samples, in all and per task: tokens, share of tokens kept, and seconds."""
     answered = [record for record in records if record["error"] is None]
     tasks: dict[str, list[Record]] = {}
     for record in answered:
         tasks.setdefault(record["task"], []).append(record)
+    seconds: dict[str, list[float]] = {}
+    for record in answered:
+        for stage, value in record["seconds"].items():
+            seconds.setdefault(stage, []).append(value)
     return {
         "tokens": _tokens(answered),
-        "seconds": _seconds(answered),
+        "seconds": {stage: fmean(values) for stage, values in seconds.items()},
         "samples": len(answered),
         "errors": len(records) - len(answered),
         "tasks": {name: {"tokens": _tokens(members), "samples": len(members)} for name, members in tasks.items()},
     }
+
+
+def _tokens(records: Sequence[Record]) -> dict[str, Any]:
+    counts = [record["tokens"] for record in records]
+    kept = [count["after"] / count["before"] for count in counts]
+    told = {name: fmean(count[name] for count in counts) if counts else None for name in ("before", "after", "inside")}
+    spread = {"mean": fmean(kept), "std": pstdev(kept)} if kept else {"mean": None, "std": None}
+    return told | {"kept": spread | {"n": len(kept)}}
 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
@@ -95,23 +102,3 @@ def load_object(path: Path, required: str | None = None) -> dict[str, Any]:
     if required and not isinstance(content.get(required), dict):
         raise ValueError(f"{str(path)!r} has no object {required!r}: neither lmms-eval nor vidfold wrote it")
     return content
-
-
-def _tokens(records: Sequence[Record]) -> dict[str, Any]:
-    if not records:
-        return {"before": None, "after": None, "kept": {"mean": None, "std": None, "n": 0}, "inside": None}
-    kept = [record["tokens"]["after"] / record["tokens"]["before"] for record in records]
-    return {
-        "before": statistics.fmean(record["tokens"]["before"] for record in records),
-        "after": statistics.fmean(record["tokens"]["after"] for record in records),
-        "kept": {"mean": statistics.fmean(kept), "std": statistics.pstdev(kept), "n": len(kept)},
-        "inside": statistics.fmean(record["tokens"]["inside"] for record in records),
-    }
-
-
-def _seconds(records: Sequence[Record]) -> dict[str, float]:
-    stages = dict.fromkeys(stage for record in records for stage in record["seconds"])
-    return {
-        stage: statistics.fmean(record["seconds"][stage] for record in records if stage in record["seconds"])
-        for stage in stages
-    }

@@ -79,7 +79,7 @@ def published_data(published: Published) -> dict[str, Any]:
         "table": published.name,
         "title": published.title,
         "remarks": list(published.remarks),
-        "sources": [dataclasses.asdict(known[name]) for name in _letters(published.numbers)],
+        "sources": [known[name] for name in _letters(published.numbers)],
         "numbers": [_plain(number) for number in published.numbers],
     }
 
@@ -192,10 +192,8 @@ def _letters(numbers: Iterable[Number]) -> dict[str, str]:
 
 def _legend(letters: dict[str, str]) -> str:
     """The sources of the letters."""
-    known = sources()
-    return table(
-        [(letter, f"{name} ({known[name].kind}): {known[name].reference}") for name, letter in letters.items()]
-    )
+    told = {name: f"{name} ({source['kind']}): {source['reference']}" for name, source in sources().items()}
+    return table([(letter, told[name]) for name, letter in letters.items()])
 
 
 def _wrapped(paragraphs: Sequence[str]) -> str:

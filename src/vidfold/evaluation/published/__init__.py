@@ -71,21 +71,6 @@ class Published:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where numbers come from.
-
-    Attributes:
-        name: that `Number.source` gives.
-        kind: paper, other paper, log, code, repository, issue, claim, derived or unknown.
-        reference: how to find it, and how it was read.
-    """
-
-    name: str
-    kind: str
-    reference: str
-
-
 def names() -> tuple[str, ...]:
     """Names of all tables."""
     return tuple(row["table"] for row in _lines("about/tables"))
@@ -126,9 +111,13 @@ def file(name: str) -> Path:
     return _FOLDER / f"{name}.csv"
 
 
-def sources() -> dict[str, Source]:
-    """Name -> source."""
-    return {row["source"]: Source(*row.values()) for row in _lines("about/sources")}
+def sources() -> dict[str, dict[str, str]]:
+    """Where numbers come from: the name in `Number.source` -> name, kind and reference.
+
+    A kind is paper, other paper, log, code, repository, issue, claim, derived or unknown. A reference says how to find
+    the source, and how it was read.
+    """
+    return {row["name"]: row for row in _lines("about/sources")}
 
 
 def _lines(name: str) -> list[dict[str, str]]:
