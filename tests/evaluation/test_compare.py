@@ -8,57 +8,67 @@ import pytest
 from tests.evaluation.results import MVBENCH, SCORES, put_run
 from vidfold.evaluation.compare import Comparison, compare
 from vidfold.evaluation.published import AVERAGE, load
-from vidfold.evaluation.results import read_results
+from vidfold.evaluation.results import BENCHMARKS, read_results
 from vidfold.evaluation.tables import COLUMNS, comparison_rows, comparison_text
 
 VIDEOMME = {"videomme": SCORES["videomme"]}
 
 
 def compared(folder, name: str = "1") -> Comparison:
-    return compare(load(name), *read_results(folder))
+    return compare(load(name), read_results(folder))
 
 
 def reasons(folder, name: str = "1") -> list[tuple[str, str]]:
     comparison = compared(folder, name)
     assert not comparison.compared
-    return [(each.what, each.reason) for each in comparison.unmatched]
+    return [(each.benchmark, each.reason) for each in comparison.unmatched]
+
+
+def differences(comparison: Comparison) -> dict[str, float]:
+    """Benchmark -> measured minus published, of a single row."""
+    assert len({pair.number.source for pair in comparison.compared}) == 1
+    found = {pair.number.benchmark: pair.difference for pair in comparison.compared}
+    assert len(found) == len(comparison.compared)
+    return found
 
 
 def test_run_is_compared_with_the_row_of_its_settings(tmp_path):
     put_run(tmp_path, retention=0.1)
     comparison = compared(tmp_path)
-    (beside,) = comparison.compared
-    number = beside.row["VideoMME"]
-    assert (number.method, number.retention, number.source) == ("AOT", 0.1, "AOT paper")
-    assert beside.difference("VideoMME") == pytest.approx(56.6 - 56.1)
-    assert beside.difference("LongVideoBench") == pytest.approx(55.2 - 54.2)
-    assert beside.difference("MVBench") == pytest.approx(49.5 - 57.0)
-    assert beside.difference(AVERAGE) == pytest.approx((49.5 + 59.6 + 55.2 + 56.6) / 4 - 57.0)
+    rows = {(pair.number.method, pair.number.retention, pair.number.source) for pair in comparison.compared}
+    assert rows == {("AOT", 0.1, "AOT paper")}
+    assert differences(comparison) == {
+        "MVBench": pytest.approx(49.5 - 57.0),
+        "EgoSchema": pytest.approx(59.6 - 60.6),
+        "LongVideoBench": pytest.approx(55.2 - 54.2),
+        "VideoMME": pytest.approx(56.6 - 56.1),
+        AVERAGE: pytest.approx((49.5 + 59.6 + 55.2 + 56.6) / 4 - 57.0),
+    }
     assert not comparison.unmatched
-    assert len(comparison.missing) == 55 - 1
+    assert len(comparison.missing) == len(load("1").numbers) - 5
 
 
 def test_standard_errors(tmp_path):
     put_run(tmp_path)
-    errors = {each.benchmark: each.error for each in read_results(tmp_path)[0]}
+    errors = {each.benchmark: each.error for each in read_results(tmp_path)}
     assert errors["VideoMME"] == pytest.approx(1.2)  # clustered by video
     assert errors["MVBench"] == pytest.approx(3 / math.sqrt(20))
     assert errors["EgoSchema"] == pytest.approx(math.sqrt(59.6 * 40.4 / 5030))
     assert errors["LongVideoBench"] == pytest.approx(math.sqrt(55.2 * 44.8 / 1336))
-    average = compared(tmp_path).compared[0].measured[AVERAGE]
+    average = {pair.number.benchmark: pair.measured for pair in compared(tmp_path).compared}[AVERAGE]
     assert average.error == pytest.approx(math.hypot(*errors.values()) / 4)
 
 
 def test_the_papers_form_is_compared_with_its_row(tmp_path):
     put_run(tmp_path, VIDEOMME, method="aot-paper")
-    (beside,) = compared(tmp_path).compared
-    assert beside.row["VideoMME"].method == "AOT"
-    assert f"\n{beside.runs[0].config_hash}  aot-paper(retention=0.1) " in comparison_text(compared(tmp_path))
+    (pair,) = compared(tmp_path).compared
+    assert pair.number.method == "AOT"
+    assert f"\n{pair.measured.run.config_hash}  aot-paper(retention=0.1) " in comparison_text(compared(tmp_path))
 
 
 def test_kept_share_of_the_task(tmp_path):
     put_run(tmp_path)
-    kept = {each.benchmark: each.kept for each in read_results(tmp_path)[0]}
+    kept = {each.benchmark: each.kept for each in read_results(tmp_path)}
     assert kept == {
         "MVBench": pytest.approx(0.09997),
         "EgoSchema": 0.09997,
@@ -69,21 +79,20 @@ def test_kept_share_of_the_task(tmp_path):
 
 def test_an_average_needs_all_of_its_parts(tmp_path):
     put_run(tmp_path, VIDEOMME)
-    (beside,) = compared(tmp_path).compared
-    assert beside.measured.keys() == {"VideoMME"}
-    assert beside.difference(AVERAGE) is None
-    rows = comparison_rows(compared(tmp_path))
-    missing = [row["benchmark"] for row in rows if row["status"] == "missing" and row["run_method"] == "aot-paper"]
-    assert missing == ["MVBench", "EgoSchema", "LongVideoBench", AVERAGE]
+    comparison = compared(tmp_path)
+    assert differences(comparison).keys() == {"VideoMME"}
+    row = ("AOT", 0.1, "AOT paper")
+    missing = [each for each in comparison.missing if (each.method, each.retention, each.source) == row]
+    assert [each.benchmark for each in missing] == ["MVBench", "EgoSchema", "LongVideoBench", AVERAGE]
 
 
 def test_tasks_of_one_configuration_may_lie_in_several_files(tmp_path):
     first = {task: SCORES[task] for task in MVBENCH[:7]}
     put_run(tmp_path, first, date="20260101_120000")
     put_run(tmp_path, {task: SCORES[task] for task in MVBENCH[7:]}, date="20260102_120000")
-    (beside,) = compared(tmp_path).compared
-    assert beside.measured["MVBench"].value == pytest.approx(49.5)
-    assert len(beside.measured["MVBench"].files) == 2
+    (pair,) = compared(tmp_path).compared
+    assert (pair.number.benchmark, pair.measured.value) == ("MVBench", pytest.approx(49.5))
+    assert len(pair.measured.files) == 2
 
 
 def test_the_latest_of_equal_measurements_counts(tmp_path):
@@ -92,7 +101,7 @@ def test_the_latest_of_equal_measurements_counts(tmp_path):
     )
     put_run(tmp_path, VIDEOMME, date="20260102_120000")
     comparison = compared(tmp_path)
-    assert comparison.compared[0].measured["VideoMME"].value == 56.6
+    assert [pair.measured.value for pair in comparison.compared] == [56.6]
     (earlier,) = comparison.unmatched
     assert earlier.reason == "measured again in some__model/20260102_120000_results.json"
     assert earlier.files == ("some__model/20260101_120000_results.json",)
@@ -100,20 +109,20 @@ def test_the_latest_of_equal_measurements_counts(tmp_path):
 
 def test_unfolded_is_compared_with_every_baseline(tmp_path):
     put_run(tmp_path, VIDEOMME, method="none")
-    assert {beside.row["VideoMME"].source for beside in compared(tmp_path).compared} == {"AOT paper", "FlashVID paper"}
+    assert {pair.number.source for pair in compared(tmp_path).compared} == {"AOT paper", "FlashVID paper"}
 
 
 def test_methods_that_drop_inside_give_all_tokens_to_the_model(tmp_path):
     put_run(tmp_path, VIDEOMME, method="fastv", retention=0.2)
-    (beside,) = compared(tmp_path).compared
-    assert (beside.row["VideoMME"].method, beside.runs[0].retention) == ("FastV", 1.0)
+    (pair,) = compared(tmp_path).compared
+    assert (pair.number.method, pair.measured.run.retention) == ("FastV", 1.0)
 
 
 def test_retention_may_depend_on_content(tmp_path):
     kept = {"before": 6272.0, "after": 640.0, "kept": {"mean": 0.102, "std": 0.01, "n": 2}}
     put_run(tmp_path, VIDEOMME, method="aot-reference", described={"tokens": kept, "retention": None})
-    (beside,) = compared(tmp_path).compared
-    assert (beside.row["VideoMME"].retention, beside.runs[0].retention) == (0.1, 0.102)
+    (pair,) = compared(tmp_path).compared
+    assert (pair.number.retention, pair.measured.run.retention) == (0.1, 0.102)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +199,7 @@ def test_overwritten_settings_are_not_used_for_an_earlier_run(tmp_path):
     put_run(tmp_path, VIDEOMME, date="20260101_120000", method="none")
     put_run(tmp_path, VIDEOMME, date="20260102_120000", retention=0.25)
     comparison = compared(tmp_path)
-    assert [beside.row["VideoMME"].retention for beside in comparison.compared] == [0.25]
+    assert [pair.number.retention for pair in comparison.compared] == [0.25]
     assert [each.files[0][-28:-13] for each in comparison.unmatched] == ["20260101_120000"]
 
 
@@ -198,8 +207,8 @@ def test_the_nearest_settings_count(tmp_path):
     path = put_run(tmp_path, VIDEOMME)
     told = json.loads((tmp_path / "vidfold.json").read_text())
     (path.parent / "vidfold.json").write_text(json.dumps(told | {"config_hash": "nearest"}))
-    (beside,) = compared(tmp_path).compared
-    assert [run.config_hash for run in beside.runs] == ["nearest"]
+    (pair,) = compared(tmp_path).compared
+    assert pair.measured.run.config_hash == "nearest"
 
 
 def test_settings_above_the_folder_of_results_are_not_read(tmp_path):
@@ -226,22 +235,23 @@ def test_parts_of_a_row_may_have_different_settings(tmp_path):
             anchors=anchors,
             row={"row": "aot-reference@0.10", "published": "AOT"},
         )
-    (beside,) = compared(tmp_path).compared
-    assert len(beside.runs) == 2
-    assert beside.difference(AVERAGE) is not None
+    comparison = compared(tmp_path)
+    assert len({pair.measured.run for pair in comparison.compared}) == 2
+    assert differences(comparison).keys() == {*BENCHMARKS, AVERAGE}
 
 
 def test_unrelated_configurations_are_separate(tmp_path):
     put_run(tmp_path / "a", VIDEOMME, method="aot-paper", keep=0.3)
     put_run(tmp_path / "b", {"egoschema": SCORES["egoschema"]}, method="aot-paper", keep=0.4)
-    assert [len(beside.measured) for beside in compared(tmp_path).compared] == [1, 1]
+    pairs = compared(tmp_path).compared
+    assert {pair.number.benchmark for pair in pairs} == {"VideoMME", "EgoSchema"}
+    assert len({pair.measured.run for pair in pairs}) == 2
 
 
 def test_row_uses_its_published_name(tmp_path):
     row = {"row": "no-local@0.10", "published": "AOT w/o local anchors"}
     put_run(tmp_path, method="aot-paper", global_ratio=1.0, row=row)
-    (beside,) = compared(tmp_path, "3").compared
-    assert beside.difference("EgoSchema") == pytest.approx(59.6 - 60.1)
+    assert differences(compared(tmp_path, "3"))["EgoSchema"] == pytest.approx(59.6 - 60.1)
     assert {why for _, why in reasons(tmp_path)} == {
         "the table has no row of method AOT w/o local anchors (no-local@0.10)"
     }
@@ -250,13 +260,13 @@ def test_row_uses_its_published_name(tmp_path):
 def test_parts_of_an_average_are_matched(tmp_path):
     put_run(tmp_path, retention=0.1)
     comparison = compared(tmp_path, "3")
-    assert comparison.compared[0].row.keys() == {AVERAGE}
+    assert differences(comparison).keys() == {AVERAGE}
     assert not comparison.unmatched
 
 
 def test_benchmark_without_column_is_listed(tmp_path):
     put_run(tmp_path, retention=0.1)
-    assert [(each.what, each.reason) for each in compared(tmp_path, "logs").unmatched] == [
+    assert [(each.benchmark, each.reason) for each in compared(tmp_path, "logs").unmatched] == [
         ("EgoSchema", "its row has no such column")
     ]
 
@@ -282,9 +292,9 @@ def test_text(tmp_path, monkeypatch):
     put_run(tmp_path / "b", VIDEOMME, retention=0.13)
     shown = comparison_text(compared(tmp_path))
     lines = [line.split() for line in shown.splitlines()]
-    measured = ["measured", "missing", "missing", "missing", "56.6", "±", "1.2", "missing", "10.0", "%"]
-    assert ["aot-paper", *measured] in lines
-    assert any(line[1:] == ["difference", "+0.5", "±", "1.2"] for line in lines)
+    measured = ["AOT", "VideoMME", "56.1", "56.6", "±", "1.2", "+0.5", "±", "1.2", "10", "%"]
+    assert any(line[2:13] == measured for line in lines)
+    assert "AOT (MVBench), AOT (EgoSchema)" in shown
     assert "aot-paper(retention=0.1, keep=0.4)" in shown
     assert "3 samples could not be read" in shown
     assert "the table has no row of retention 13 %" in shown

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
         else:
             print(tables.published_text(shown))
         return
-    comparison = compare.compare(shown, *results.read_results(options.results))
+    comparison = compare.compare(shown, results.read_results(options.results))
     if options.json:
         _print_json({"table": shown.name, "title": shown.title, "rows": tables.comparison_rows(comparison)})
     elif options.csv:

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vidfold.evaluation.published import AVERAGE, Published, Row, first, rows
-from vidfold.evaluation.results import BENCHMARKS, Measurement, Run, Unmatched
+from vidfold.evaluation.published import AVERAGE, Number, Published, Row, first, rows
+from vidfold.evaluation.results import BENCHMARKS, Measurement, Run
 from vidfold.evaluation.settings import UNFOLDED
 
 BACKBONES = {
@@ -41,27 +41,16 @@ TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One run and the published row with the same settings.
+class Pair:
+    """A published number and a measurement with the same settings."""
 
-    Attributes:
-        row: the published numbers, by benchmark.
-        measured: benchmark -> measurement, and the average if all benchmarks of the table were measured.
-    """
-
-    row: Row
-    measured: dict[str, Measurement]
+    number: Number
+    measured: Measurement
 
     @property
-    def runs(self) -> tuple[Run, ...]:
-        """Its configuration; several if settings differ by benchmark."""
-        return tuple(dict.fromkeys(each.run for each in self.measured.values()))
-
-    def difference(self, benchmark: str) -> float | None:
-        """Measured minus published, in points; None if one of them is missing."""
-        if benchmark not in self.measured or benchmark not in self.row:
-            return None
-        return self.measured[benchmark].value - float(self.row[benchmark].value)
+    def difference(self) -> float:
+        """Measured minus published, in points."""
+        return self.measured.value - float(self.number.value)
 
 
 @dataclass(frozen=True)
@@ -70,20 +59,18 @@ class Comparison:
 
     Attributes:
         published: the table.
-        compared: runs with their rows, in the order of the rows.
-        missing: rows without a run.
-        unmatched: measurements without a published number.
+        compared: by falling retention; a row's average is measured if all benchmarks of the table were.
+        missing: published and not measured.
+        unmatched: measured without a published number; each has a reason.
     """
 
     published: Published
-    compared: tuple[Beside, ...]
-    missing: tuple[Row, ...]
-    unmatched: tuple[Unmatched, ...]
+    compared: list[Pair]
+    missing: list[Number]
+    unmatched: list[Measurement]
 
 
-def compare(
-    published: Published, measurements: Sequence[Measurement], unmatched: Sequence[Unmatched] = ()
-) -> Comparison:
+def compare(published: Published, measurements: Sequence[Measurement]) -> Comparison:
     """Match measurements with the published rows of the same backbone, frames, method and retention.
 
     Raises:
@@ -96,22 +83,25 @@ def compare(
         raise ValueError(
             f"table {published.name!r} has no benchmark that can be read from results: {', '.join(BENCHMARKS)}"
         )
-    compared: list[tuple[int, Beside]] = []
-    left = list(unmatched)
-    for members in _together(measurements):
+    compared: list[tuple[int, Pair]] = []
+    unmatched = [each for each in measurements if each.reason]
+    for members in _together([each for each in measurements if not each.reason]):
         run, measured = members[0].run, {each.benchmark: each for each in members}
         own = [place for place, row in enumerate(there) if not _mismatch(row, run)]
         reason = "its row has no such column" if own else _reason(there, run)
-        shown = {benchmark for place in own for benchmark in there[place]}
+        shown = {name for place in own for name in there[place]}
         if AVERAGE in shown and measured.keys() >= set(parts):
             measured[AVERAGE] = Measurement.mean(AVERAGE, [measured[part] for part in parts])
             shown.update(parts)
-        left += [Unmatched(each.benchmark, reason, each.files, each) for each in members if each.benchmark not in shown]
-        compared += [(place, Beside(there[place], measured)) for place in own if shown & measured.keys()]
+        unmatched += [replace(each, reason=reason) for each in members if each.benchmark not in shown]
+        for place in own:
+            numbers = there[place].items()
+            compared += [(place, Pair(number, measured[name])) for name, number in numbers if name in measured]
     compared.sort(key=lambda each: each[0])
-    taken = {place for place, _ in compared}
-    missing = tuple(row for place, row in enumerate(there) if place not in taken)
-    return Comparison(published, tuple(each for _, each in compared), missing, tuple(left))
+    pairs = [pair for _, pair in compared]
+    taken = {pair.number for pair in pairs}
+    missing = [number for row in there for number in row.values() if number not in taken]
+    return Comparison(published, pairs, missing, unmatched)
 
 
 def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:

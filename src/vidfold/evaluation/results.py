@@ -8,7 +8,7 @@ name of the row of which the run is a part, and the method's name in the publish
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,7 +59,7 @@ _OF_TASK = {task: metric for metric in BENCHMARKS.values() for task in metric.ta
 
 @dataclass(frozen=True)
 class Run:
-    """The settings of one configuration.
+    """The settings of one configuration; those of no run if they are not known.
 
     Attributes:
         pretrained: the checkpoint.
@@ -73,36 +73,38 @@ class Run:
         row: of `vidfold reproduce`, or empty.
     """
 
-    pretrained: str
-    method: str
-    described: str
-    retention: float | None
-    frames: int
-    config_hash: str
-    errors: int
-    published: str | None
-    row: str
+    pretrained: str = ""
+    method: str = ""
+    described: str = ""
+    retention: float | None = None
+    frames: int | None = None
+    config_hash: str = ""
+    errors: int | None = None
+    published: str | None = None
+    row: str = ""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One benchmark of one run.
+    """One benchmark of one run, or a task that belongs to none.
 
     Attributes:
         run: its settings.
-        benchmark: as the published tables call it.
-        value: in %.
+        benchmark: as the published tables call it, or the task.
+        files: of results from which it was read.
+        value: in %; NaN if there is none.
         error: standard error of the value in points; NaN if it is not known.
         kept: mean share of a video's tokens that the language model was given, or None.
-        files: of results from which it was read.
+        reason: why it cannot be compared with a published number, or empty.
     """
 
     run: Run
     benchmark: str
-    value: float
-    error: float
-    kept: float | None
     files: tuple[str, ...]
+    value: float = math.nan
+    error: float = math.nan
+    kept: float | None = None
+    reason: str = ""
 
     @classmethod
     def mean(cls, benchmark: str, parts: Sequence[Self]) -> Self:
@@ -111,32 +113,15 @@ class Measurement:
         return cls(
             run=parts[0].run,
             benchmark=benchmark,
+            files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
             value=sum(part.value for part in parts) / len(parts),
             error=math.hypot(*(part.error for part in parts)) / len(parts),
             kept=sum(kept) / len(kept) if kept else None,
-            files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
         )
 
 
-@dataclass(frozen=True)
-class Unmatched:
-    """A measurement without a published number.
-
-    Attributes:
-        what: task or benchmark.
-        reason: why.
-        files: of results from which it was read.
-        measurement: the value, if there is one.
-    """
-
-    what: str
-    reason: str
-    files: tuple[str, ...]
-    measurement: Measurement | None = None
-
-
-def read_results(folder: str | Path) -> tuple[list[Measurement], list[Unmatched]]:
-    """All measurements under a folder that lmms-eval wrote to, and what could not be used.
+def read_results(folder: str | Path) -> list[Measurement]:
+    """All measurements under a folder that lmms-eval wrote to; what cannot be used has a reason.
 
     Files ``*_results.json`` of lmms-eval 0.7.3 are read at any depth. If a configuration was measured twice on a task,
     the last file name counts, which is the latest. Standard errors are the clustered ones if lmms-eval gives them, else
@@ -150,34 +135,38 @@ def read_results(folder: str | Path) -> tuple[list[Measurement], list[Unmatched]
     if not files:
         raise ValueError(f"{str(folder)!r} holds no *{RESULTS}; give a folder that lmms-eval wrote to (--output_path)")
     runs: dict[Run, dict[str, Measurement]] = {}
-    unmatched: list[Unmatched] = []
+    found: list[Measurement] = []
     for path in files:
         name, content = str(path.relative_to(folder)), load_object(path, "results")
-        tasks = {task: values for task, values in content["results"].items() if _is_measured(task, values)}
+        # Groups of tasks may have no values.
+        tasks = {
+            task: values
+            for task, values in content["results"].items()
+            if isinstance(values, dict) and (task in _OF_TASK or "samples" in values)
+        }
         told = _described(path, folder)
         run = _run(content.get("config") or {}, told)
         if isinstance(run, str):
-            unmatched.append(Unmatched(", ".join(tasks) or "nothing", run, (name,)))
+            found.append(Measurement(Run(), ", ".join(tasks) or "nothing", (name,), reason=run))
             continue
         known = runs.setdefault(run, {})
         for task, values in tasks.items():
             measured = _measured(run, task, values, _kept(told.get("tasks", {}).get(task, told)), name)
-            if isinstance(measured, str):
-                unmatched.append(Unmatched(task, measured, (name,)))
+            if measured.reason:
+                found.append(measured)
                 continue
             if task in known:
-                unmatched.append(Unmatched(task, f"measured again in {name}", known[task].files))
+                found.append(replace(known[task], reason=f"measured again in {name}"))
             known[task] = measured
-    measurements: list[Measurement] = []
-    for known in runs.values():
+    for run, known in runs.items():
         for benchmark, metric in BENCHMARKS.items():
-            found = [known[task] for task in metric.tasks if task in known]
-            if found and len(found) < len(metric.tasks):
-                reason = f"{len(found)} of its {len(metric.tasks)} tasks were measured"
-                unmatched.append(Unmatched(benchmark, reason, Measurement.mean(benchmark, found).files))
-            elif found:
-                measurements.append(Measurement.mean(benchmark, found))
-    return measurements, unmatched
+            parts = [known[task] for task in metric.tasks if task in known]
+            if parts and len(parts) < len(metric.tasks):
+                reason = f"{len(parts)} of its {len(metric.tasks)} tasks were measured"
+                found.append(Measurement(run, benchmark, Measurement.mean(benchmark, parts).files, reason=reason))
+            elif parts:
+                found.append(Measurement.mean(benchmark, parts))
+    return found
 
 
 def _described(path: Path, folder: Path) -> dict[str, Any]:
@@ -227,26 +216,21 @@ def _agrees(told: Mapping[str, Any], settings: Settings) -> bool:
     return all(there.get(name, value) == value for there, own in pairs for name, value in own.items())
 
 
-def _is_measured(task: str, values: object) -> bool:
-    """Whether this is a task with values; groups may have none."""
-    return isinstance(values, dict) and (task in _OF_TASK or "samples" in values)
-
-
-def _measured(run: Run, task: str, values: Mapping[str, Any], kept: float | None, file: str) -> Measurement | str:
-    """The value of a task, or why there is none."""
+def _measured(run: Run, task: str, values: Mapping[str, Any], kept: float | None, file: str) -> Measurement:
+    """The value of a task, or the reason why there is none."""
     if task not in _OF_TASK:
-        return "no published column has this task"
+        return Measurement(run, task, (file,), reason="no published column has this task")
     metric = _OF_TASK[task]
     value = metric.percent * _value(values, metric.name)
     if math.isnan(value):
-        return f"no score: {metric.name} is not a number"
+        return Measurement(run, task, (file,), reason=f"no score: {metric.name} is not a number")
     # lmms-eval computes both errors from scores of 0 and 1, in any unit of the metric.
     errors = [100 * _value(values, f"{metric.name}_stderr_{kind}") for kind in ("clustered", "clt")]
     asked = values.get("samples")
     if isinstance(asked, int) and asked > 1:
         errors.append(math.sqrt(value * (100 - value) / (asked - 1)))
     error = next((error for error in errors if not math.isnan(error)), math.nan)
-    return Measurement(run, task, value, error, kept, (file,))
+    return Measurement(run, task, (file,), value, error, kept)
 
 
 def _value(values: Mapping[str, Any], metric: str) -> float:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vidfold.app.tables import percent, plus_minus, table
-from vidfold.evaluation.compare import Beside, Comparison
-from vidfold.evaluation.published import Number, Published, first, load, names, rows, sources
+from vidfold.evaluation.compare import Comparison
+from vidfold.evaluation.published import Number, Published, load, names, rows, sources
 from vidfold.evaluation.results import Measurement, Run
 from vidfold.reducers import METHODS
 
@@ -23,8 +23,8 @@ COLUMNS = (
 
 _LEGEND = (
     "measured: in %, ± its standard error; difference: points, measured minus published, ± the standard error of the "
-    "measured value alone, as published ones have none; missing: published and not measured; kept: mean share of a "
-    "video's tokens that the language model was given."
+    "measured value alone, as published ones have none; kept: mean share of a video's tokens that the language model "
+    "was given; run: its configuration, below."
 )
 
 
@@ -85,96 +85,75 @@ def published_data(published: Published) -> dict[str, Any]:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Three lines for every run with a published row, then missing rows, then unmatched measurements."""
-    published, compared = comparison.published, comparison.compared
-    blocks = [f"{published.title}: measured beside published"]
-    if compared:
-        letters = _letters(first(beside.row) for beside in compared)
-        shown = {name for beside in compared for name in beside.row}
-        columns = [name for name in dict.fromkeys(each.benchmark for each in published.numbers) if name in shown]
-        lines = [["retention", "method", "", *columns, "kept", "source"]]
-        for beside in compared:
-            lines += _three_lines(beside, columns, letters[first(beside.row).source])
-        blocks += [table(lines), _wrapped([_LEGEND]), _legend(letters), _configurations(compared)]
+    """One line for every compared number, then methods that were not measured, then unmatched measurements."""
+    pairs, blocks = comparison.compared, [f"{comparison.published.title}: measured beside published"]
+    if pairs:
+        letters = _letters(pair.number for pair in pairs)
+        lines = [("retention", "method", "benchmark", "published", "measured", "difference", "kept", "run", "source")]
+        for pair in pairs:
+            number, measured = pair.number, pair.measured
+            apart = plus_minus(pair.difference, measured.error, sign="+", scale=1)
+            told = (percent(number.retention, 4), number.method, number.benchmark, str(number.value))
+            run = (percent(measured.kept), measured.run.config_hash)
+            lines.append((*told, _value(measured), apart, *run, letters[number.source]))
+        blocks += [
+            table(lines),
+            _wrapped([_LEGEND]),
+            _legend(letters),
+            _configurations(pair.measured.run for pair in pairs),
+        ]
     else:
         blocks.append("No measurement belongs to a row of this table.")
+    begun = {(pair.number.method, pair.number.retention, pair.number.source) for pair in pairs}
     missing: dict[str, dict[str, None]] = {}
-    for number in map(first, comparison.missing):
-        missing.setdefault(percent(number.retention, 4) or "not known", {})[number.method] = None
+    for number in comparison.missing:
+        part = f" ({number.benchmark})" if (number.method, number.retention, number.source) in begun else ""
+        missing.setdefault(percent(number.retention, 4) or "not known", {})[f"{number.method}{part}"] = None
     if missing:
         blocks.append("not measured\n" + table([(share, ", ".join(methods)) for share, methods in missing.items()]))
     if comparison.unmatched:
         head = ("measured, without a published number", "value", "why", "files")
-        lines = [
-            [each.what, _value(each.measurement), each.reason, ", ".join(each.files)] for each in comparison.unmatched
-        ]
-        blocks.append(table([head, *lines]))
-    return _page(*blocks, _wrapped(published.remarks))
+        others = [(each.benchmark, _value(each), each.reason, ", ".join(each.files)) for each in comparison.unmatched]
+        blocks.append(table([head, *others]))
+    return _page(*blocks, _wrapped(comparison.published.remarks))
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Tidy rows in the columns `COLUMNS`, one per published number or unmatched measurement."""
-    found: list[dict[str, Any]] = []
-    for beside in comparison.compared:
-        for name, number in beside.row.items():
-            if name in beside.measured:
-                told = _measured(beside.measured[name]) | {"difference": beside.difference(name)}
-                found.append({"status": "compared"} | _plain(number) | told)
-            else:
-                found.append({"status": "missing"} | _plain(number) | _settings(beside.runs[0]))
-    found += [{"status": "missing"} | _plain(number) for row in comparison.missing for number in row.values()]
-    for each in comparison.unmatched:
-        told = _measured(each.measurement) if each.measurement else {"files": " ".join(each.files)}
-        found.append({"status": "unmatched", "benchmark": each.what, "reason": each.reason} | told)
+    found: list[dict[str, Any]] = [
+        {"status": "compared", "difference": pair.difference} | _measured(pair.measured) | _plain(pair.number)
+        for pair in comparison.compared
+    ]
+    found += [{"status": "missing"} | _plain(number) for number in comparison.missing]
+    found += [{"status": "unmatched"} | _measured(each) for each in comparison.unmatched]
     return [{column: row.get(column) for column in COLUMNS} for row in found]
 
 
-def _three_lines(beside: Beside, columns: Sequence[str], source: str) -> list[list[str]]:
-    published, measured, difference = [], [], []
-    for name in columns:
-        number, found, apart = beside.row.get(name), beside.measured.get(name), beside.difference(name)
-        published.append(str(number.value) if number else "")
-        measured.append("" if number is None else _value(found) or "missing")
-        difference.append("" if apart is None or found is None else plus_minus(apart, found.error, sign="+", scale=1))
-    shares = sorted(each.kept for each in beside.measured.values() if each.kept is not None)
-    ends = dict.fromkeys(f"{100 * share:.1f}" for share in shares[:1] + shares[-1:])
-    number = first(beside.row)
-    return [
-        [percent(number.retention, 4), number.method, "published", *published, "", source],
-        ["", beside.runs[0].method, "measured", *measured, f"{' to '.join(ends)} %" if ends else "", ""],
-        ["", " ".join(run.config_hash for run in beside.runs), "difference", *difference, "", ""],
-    ]
-
-
-def _configurations(compared: Sequence[Beside]) -> str:
-    """The measured configurations: hash, method with its fields other than their defaults, and paper."""
+def _configurations(runs: Iterable[Run]) -> str:
+    """Configurations: hash, method with its fields other than their defaults, and paper."""
     lines = []
-    for run in dict.fromkeys(run for beside in compared for run in beside.runs):
+    for run in dict.fromkeys(runs):
         paper = METHODS[run.method].published if run.method in METHODS else "not folded"
         failed = f"; {run.errors} samples could not be read" if run.errors else ""
         lines.append((run.config_hash, run.described, f"{paper}{failed}"))
     return table(lines)
 
 
-def _value(measurement: Measurement | None) -> str:
-    return "" if measurement is None else plus_minus(measurement.value, measurement.error, scale=1)
+def _value(measured: Measurement) -> str:
+    return plus_minus(measured.value, measured.error, scale=1)
 
 
 def _plain(number: Number) -> dict[str, Any]:
     return dataclasses.asdict(number) | {"value": float(number.value)}
 
 
-def _measured(measurement: Measurement) -> dict[str, Any]:
+def _measured(measured: Measurement) -> dict[str, Any]:
+    run = measured.run
     return {
-        "measured": measurement.value,
-        "standard_error": None if math.isnan(measurement.error) else measurement.error,
-        "kept": measurement.kept,
-        "files": " ".join(measurement.files),
-    } | _settings(measurement.run)
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    return {
+        "benchmark": measured.benchmark,
+        "measured": None if math.isnan(measured.value) else measured.value,
+        "standard_error": None if math.isnan(measured.error) else measured.error,
+        "kept": measured.kept,
         "run": run.described,
         "run_method": run.method,
         "run_retention": run.retention,
@@ -182,6 +161,8 @@ def _settings(run: Run) -> dict[str, Any]:
         "pretrained": run.pretrained,
         "config_hash": run.config_hash,
         "errors": run.errors,
+        "files": " ".join(measured.files),
+        "reason": measured.reason,
     }
 
 
