@@ -1,5 +1,8 @@
 """Results with given samples, and a small model to measure."""
 
+import json
+from pathlib import Path
+
 from vidfold.bench import random_models
 from vidfold.bench.speed import Results, Subject
 from vidfold.bench.speed.results import Group, Measured, Way
@@ -77,3 +80,22 @@ def subject(model) -> Subject:
         random=True,
         inputs=lambda frames, batch: random_models.inputs(model, len(frames), batch, text=12),
     )
+
+
+def read(path: Path) -> Results:
+    """The results in a ``speed.json``."""
+    return from_json(path.read_text(encoding="utf-8"))
+
+
+def from_json(text: str) -> Results:
+    data = json.loads(text)
+    for case in data["cases"]:
+        case["passes"] = [[Group(**group) for group in run] for run in case["passes"]]
+        case["tower_work"] = {name: Work(**work) for name, work in case["tower_work"].items()}
+        for each in case["ways"]:
+            each |= {
+                "tokens": tuple(each["tokens"]),
+                "work": {name: Work(**work) for name, work in each["work"].items()},
+            }
+        case["ways"] = [Way(**each) for each in case["ways"]]
+    return Results(**data | {"cases": [Measured(**case) for case in data["cases"]]})

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.speed_runs import measured, results
-from vidfold.bench.speed import Results, markdown, overview, read, write
+from tests.bench.speed_runs import from_json, measured, read, results
+from vidfold.bench.speed import markdown, overview, write
 from vidfold.bench.speed.report import amount, difference, rate, span, spread
 from vidfold.bench.speed.results import Group, Spread
 
@@ -45,13 +45,13 @@ def test_a_stalled_group_does_not_change_the_tower():
     stalled = [*steady[:7], Group(2, {"plain": 10_000.0, "tapped": 2810.0}), *steady[8:]]
     before, after = (dataclasses.replace(CASE, frames=32, passes=[each]) for each in (steady, stalled))
     assert after.tower() == before.tower() == Spread(16 * 2800, 16 * 2800, 16 * 2800, 16)
-    assert after.added("tapped").tells(0)
+    assert after.added("tapped").is_told
 
 
 def test_recorded_run_with_stalled_groups():
     (case,) = read(RECORDED / "first-token-32.json").cases
     assert case.tower().median == pytest.approx(45.2e3, rel=0.002)  # the sum of one pass is 65.9 s
-    assert not case.added("tapped").tells(0)
+    assert not case.added("tapped").is_told
 
 
 def test_saliency_is_paired_within_groups():
@@ -164,7 +164,7 @@ def test_read_inverts_write(tmp_path):
     paths = write(run, tmp_path / "new")
     assert [path.name for path in paths] == ["speed.json", "speed.md"]
     assert read(paths[0]) == run
-    assert Results.from_json(run.as_json()) == run
+    assert from_json(run.as_json()) == run
     assert paths[1].read_text(encoding="utf-8") == markdown(run)
 
 

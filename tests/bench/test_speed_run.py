@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tests.bench.speed_runs import subject
+from tests.bench.speed_runs import from_json, subject
 from tests.conftest import make_video
 from tests.models import qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
@@ -64,7 +64,7 @@ def test_tokens_and_cache(run):
 
 
 def test_json_round_trip(run):
-    assert Results.from_json(run.as_json()) == run
+    assert from_json(run.as_json()) == run
     assert "authors' way" in overview(run)
     assert run.provenance["threads"] == str(torch.get_num_threads())
 

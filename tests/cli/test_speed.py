@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from tests.bench.speed_runs import from_json, read
 from tests.cli.running import refused
-from vidfold.bench.speed import Results, read
 from vidfold.cli import main
 
 QUICK = ("bench", "speed", "--new-tokens", "2", "--frames", "4")
@@ -27,7 +27,7 @@ def test_tables_are_printed_and_written(capsys, tmp_path, monkeypatch):
 def test_json(capsys, clip):
     arguments = ("--json", "--batch", "1", "2", "--method", "random", "--set", "seed=3", "--video", clip)
     assert main([*QUICK, *arguments]) == 0
-    results = Results.from_json(capsys.readouterr().out)
+    results = from_json(capsys.readouterr().out)
     assert [case.batch for case in results.cases] == [1, 2]
     assert results.method["seed"] == 3
     assert results.video == clip

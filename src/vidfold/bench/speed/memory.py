@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,6 @@ from vidfold.folding.report import Clock
 
 _T = TypeVar("_T")
 _PROCESS = Path("/proc/self")
-_CLEAR_PEAK = "5"
 
 
 class Stopwatch(Clock):
@@ -44,33 +44,29 @@ class Peak:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
         if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
             trim(0)
+        self._peak: Callable[[], int]
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            self._before = torch.cuda.memory_allocated(device)
-            self.source = "torch.cuda.max_memory_allocated"
+            self.source, self._before = "torch.cuda.max_memory_allocated", torch.cuda.memory_allocated(device)
+            self._peak = partial(torch.cuda.max_memory_allocated, device)
         elif _reset():
-            self._before = _status("VmRSS")
-            self.source = "peak resident set (VmHWM)"
+            self.source, self._before = "peak resident set (VmHWM)", _status("VmRSS")
+            self._peak = partial(_status, "VmHWM")
         else:
-            self._before = _maximum()
             self.source = "largest resident set of the process so far (ru_maxrss): shows only new maxima"
+            self._before, self._peak = _maximum(), _maximum
 
     def above(self) -> int:
         """Peak bytes minus the bytes in use before."""
-        if self._device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self._device)
-        else:
-            peak = _status("VmHWM") if "VmHWM" in self.source else _maximum()
-        return max(0, peak - self._before)
+        return max(0, self._peak() - self._before)
 
 
 def _reset() -> bool:
     """Reset the process's peak to its current level; returns whether that worked."""
     try:
-        (_PROCESS / "clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")
+        (_PROCESS / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True

@@ -11,7 +11,6 @@ from vidfold.bench.speed import results as names
 from vidfold.bench.speed.results import Measured, Results, Spread, Way
 from vidfold.bench.speed.work import Work
 
-SAMPLES, TABLES = "speed.json", "speed.md"
 NONE = "-"
 Rows = list[tuple[str, ...]]
 """The first row is the head."""
@@ -48,9 +47,8 @@ def overview(results: Results) -> str:
 
 def markdown(results: Results) -> str:
     """Everything in Markdown."""
-    return (
-        _joined(results, "### {}".format, lambda told: "\n".join(f"- {text}" for text in told), markdown_table) + "\n"
-    )
+    text = _joined(results, "### {}".format, lambda told: "- " + "\n- ".join(told), markdown_table)
+    return text + "\n"
 
 
 def _joined(
@@ -62,7 +60,8 @@ def _joined(
     """All parts of the text, each made by the function for its kind."""
     parts = [sentences(_head(results))]
     for case in results.cases:
-        parts += [heading(_title(case)), rows(_times(results, case))]
+        words = f"{case.tokens} visual and {case.text} other tokens per prompt"
+        parts += [heading(f"{case.frames} frames, batch {case.batch}: {words}"), rows(_times(results, case))]
         parts += [sentences(_sentences(results, case)), rows(_work(results, case))]
     if len(results.cases) > 1:
         parts.append(rows(_side_by_side(results)))
@@ -71,7 +70,7 @@ def _joined(
 
 def write(results: Results, folder: str | Path) -> list[Path]:
     """Write samples as JSON and tables as Markdown to a folder, created if it is missing; returns both paths."""
-    files = [Path(folder) / SAMPLES, Path(folder) / TABLES]
+    files = [Path(folder) / "speed.json", Path(folder) / "speed.md"]
     write_text(files[0], results.as_json() + "\n")
     write_text(files[1], markdown(results))
     return files
@@ -83,10 +82,6 @@ def _head(results: Results) -> Iterator[str]:
     yield f"{model['name']}, {amount(model['parameters'], '')} parameters{weights}"
     yield f"{about['dtype']} on {about['device']}: {about['processor']}, {about['threads']} threads"
     yield results.title
-
-
-def _title(case: Measured) -> str:
-    return f"{case.frames} frames, batch {case.batch}: {case.tokens} visual and {case.text} other tokens per prompt"
 
 
 def _names(results: Results, case: Measured) -> list[str]:
@@ -103,25 +98,28 @@ def _times(results: Results, case: Measured) -> Rows:
     def row(name: str, cell: Callable[[Way], str]) -> tuple[str, ...]:
         return (name, *map(cell, case.ways))
 
-    def faster(way: Way, time: Callable[[Way], Spread | None]) -> str:
-        first, own = time(case.ways[0]), time(way)
-        return ratio(first.over(own)) if first and own and way is not case.ways[0] else NONE
+    def faster(time: Callable[[Way], Spread | None]) -> tuple[str, ...]:
+        first, *others = map(time, case.ways)
+        return "  times as fast", NONE, *(ratio(first.over(own)) if first and own else NONE for own in others)
+
+    def observed(name: str, cell: Callable[[str], str]) -> tuple[str, ...]:
+        return row(name, lambda way: NONE if way.tower == names.PLAIN else cell(way.tower))
+
+    def step(way: Way) -> Spread | None:
+        return way.spread(names.STEP)
 
     return [
         ("", *_names(results, case)),
         row("visual tokens", lambda way: " to ".join(map(str, dict.fromkeys((min(way.tokens), max(way.tokens)))))),
         row("vision tower", lambda way: spread(case.tower())),
         row("  a frame", lambda way: spread(case.a_frame())),
-        row("saliency", lambda way: NONE if way.tower == names.PLAIN else difference(case.added(way.tower))),
-        row(
-            "  tower with / without",
-            lambda way: NONE if way.tower == names.PLAIN else ratio(case.tower_ratio(way.tower)),
-        ),
+        observed("saliency", lambda kind: difference(case.added(kind))),
+        observed("  tower with / without", lambda kind: ratio(case.tower_ratio(kind))),
         *((stage, *(spread(way.spread(stage)) for way in case.ways)) for stage in names.FIRST_TOKEN),
         row("first token", lambda way: spread(case.first_token(way))),
-        row("  times as fast", lambda way: faster(way, case.first_token)),
-        row("a further token", lambda way: spread(way.spread(names.STEP))),
-        row("  times as fast", lambda way: faster(way, lambda each: each.spread(names.STEP))),
+        faster(case.first_token),
+        row("a further token", lambda way: spread(step(way))),
+        faster(step),
         row("cache", lambda way: f"{way.cache_positions} positions, {amount(way.cache_bytes, 'B')}"),
         row("memory, tower", lambda way: amount(case.tower_memory.get(way.tower), "B")),
         row("memory, fold", lambda way: amount(way.memory.get(names.FOLD), "B")),
@@ -138,7 +136,7 @@ def _work(results: Results, case: Measured) -> Rows:
         if must is not None and time is not None:
             least = amount(must.operations, ""), amount(must.bytes, "B")
             reached = rate(must.operations, time, "FLOP/s"), rate(must.bytes, time, "B/s")
-            rows.append((name, *least, span(time.median) if time.tells(0) else difference(time), *reached))
+            rows.append((name, *least, span(time.median) if time.is_told else difference(time), *reached))
 
     add("vision tower", case.tower_work.get(names.PLAIN), case.tower())
     if names.TAPPED in case.tower_work:
@@ -151,7 +149,7 @@ def _work(results: Results, case: Measured) -> Rows:
 
 def _side_by_side(results: Results) -> Rows:
     """Time to first token of all cases."""
-    called = [way.name for way in max((case.ways for case in results.cases), key=len)]
+    called = list(dict.fromkeys(way.name for case in results.cases for way in case.ways))
     rows: Rows = [("frames", "batch", *(f"first token, {name}" for name in called))]
     for case in results.cases:
         firsts = {way.name: spread(case.first_token(way)) for way in case.ways}
@@ -163,11 +161,10 @@ def _sentences(results: Results, case: Measured) -> Iterator[str]:
     """Findings on a case, and notes on how it was measured."""
     method, called = results.method["name"], dict(zip(_names(results, case), case.ways, strict=True))
     unfolded, folded, oracle, *theirs = case.ways
-    before, after = unfolded.spread(names.PREFILL), folded.spread(names.PREFILL)
-    if before and after:
-        yield f"Prefill after {method} is {ratio(before.over(after))} times as fast as unfolded."
+    before, after = (Spread.of(way.milliseconds[names.PREFILL]) for way in (unfolded, folded))
+    yield f"Prefill after {method} is {ratio(before.over(after))} times as fast as unfolded."
     more, best = case.above(folded, oracle), case.first_token(oracle).median
-    share = f", {100 * more.median / best:.1f} % of its time" if more.tells(0) else ""
+    share = f", {100 * more.median / best:.1f} % of its time" if more.is_told else ""
     yield f"First token with {method} above the oracle's: {difference(more)}{share}."
     for way in theirs:
         longer = ratio(case.first_token(way).over(case.first_token(folded)))
@@ -201,14 +198,13 @@ def spread(samples: Spread | None) -> str:
     if samples is None:
         return NONE
     size, _ = _unit(samples.median)
-    if samples.count == 1:
-        return f"{span(samples.median)} (one sample)"
-    return f"{span(samples.median)} ({_digits(samples.low / size)}–{_digits(samples.high / size)})"
+    interval = f"{_digits(samples.low / size)}–{_digits(samples.high / size)}"
+    return f"{span(samples.median)} ({interval if samples.count > 1 else 'one sample'})"
 
 
 def difference(samples: Spread) -> str:
     """A time that can be zero: the median only if its interval does not hold zero."""
-    if samples.count > 1 and samples.tells(0):
+    if samples.count > 1 and samples.is_told:
         return spread(samples)
     return f"not told from zero ({span(samples.low)} to {span(samples.high)})"
 

@@ -1,14 +1,13 @@
-"""All samples of a run, and what is computed from them; to and from JSON."""
+"""All samples of a run, and what is computed from them."""
 
 import dataclasses
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from vidfold.bench.speed.work import Work
 
@@ -36,7 +35,7 @@ class Spread:
     count: int
 
     @classmethod
-    def of(cls, samples: Sequence[float]) -> Self:
+    def of(cls, samples: Sequence[float]) -> "Spread":
         """The spread of at least one sample."""
         ordered = sorted(samples)
         # k samples on each side can be left out while chance puts the median beyond them in at most 5 % of cases.
@@ -48,18 +47,23 @@ class Spread:
         count = min(self.count, other.count)
         return Spread(self.median + other.median, self.low + other.low, self.high + other.high, count)
 
-    def each(self, change: Callable[[float], float]) -> "Spread":
-        """All values changed by a function that does not decrease."""
-        return Spread(change(self.median), change(self.low), change(self.high), self.count)
+    def times(self, factor: float) -> "Spread":
+        """All values times a positive factor."""
+        return Spread(factor * self.median, factor * self.low, factor * self.high, self.count)
+
+    def positive(self) -> "Spread":
+        """Values below 0 are 0."""
+        return Spread(max(0.0, self.median), max(0.0, self.low), max(0.0, self.high), self.count)
 
     def over(self, other: "Spread") -> "Spread":
         """The ratio of two times."""
         count = min(self.count, other.count)
         return Spread(self.median / other.median, self.low / other.high, self.high / other.low, count)
 
-    def tells(self, value: float) -> bool:
-        """Whether the interval lies on one side of a value."""
-        return self.low > value or self.high < value
+    @property
+    def is_told(self) -> bool:
+        """Whether the interval does not hold zero."""
+        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -148,12 +152,12 @@ class Measured:
 
         Unlike a sum of samples, this does not change when another program stalls a single group.
         """
-        return self._all_frames(self.a_frame())
+        return self.a_frame().times(self.frames * self.batch)
 
     def added(self, kind: str) -> Spread:
         """Milliseconds that another way of running the tower adds over all frames, paired within each group."""
         found = [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in self._groups(kind)]
-        return self._all_frames(Spread.of(found))
+        return Spread.of(found).times(self.frames * self.batch)
 
     def tower_ratio(self, kind: str) -> Spread:
         """Time of the tower in this way divided by that of the untouched one, over groups."""
@@ -163,7 +167,7 @@ class Measured:
         """Milliseconds to the first token: the sum of its stages. Observing attention costs at least 0."""
         total = self.tower()
         if way.tower != PLAIN:
-            total += self.added(way.tower).each(lambda cost: max(0.0, cost))
+            total += self.added(way.tower).positive()
         return sum(filter(None, map(way.spread, FIRST_TOKEN)), total)
 
     def above(self, way: Way, other: Way) -> Spread:
@@ -173,9 +177,6 @@ class Measured:
 
     def _groups(self, kind: str) -> list[Group]:
         return [group for run in self.passes for group in run if kind in group.milliseconds]
-
-    def _all_frames(self, one: Spread) -> Spread:
-        return one.each(lambda milliseconds: milliseconds * self.frames * self.batch)
 
 
 @dataclass(frozen=True)
@@ -205,23 +206,3 @@ class Results:
     def as_json(self) -> str:
         """All samples as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """From the result of `as_json`."""
-        data = json.loads(text)
-        return cls(**{**data, "cases": [_measured(case) for case in data["cases"]]})
-
-
-def read(path: str | Path) -> Results:
-    """Read the ``speed.json`` of a run."""
-    return Results.from_json(Path(path).read_text(encoding="utf-8"))
-
-
-def _measured(data: dict[str, Any]) -> Measured:
-    def works(given: dict[str, Any]) -> dict[str, Work]:
-        return {name: Work(**work) for name, work in given.items()}
-
-    ways = [Way(**{**way, "tokens": tuple(way["tokens"]), "work": works(way["work"])}) for way in data["ways"]]
-    passes = [[Group(**group) for group in run] for run in data["passes"]]
-    return Measured(**{**data, "passes": passes, "tower_work": works(data["tower_work"]), "ways": ways})
