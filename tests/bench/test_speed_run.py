@@ -175,8 +175,8 @@ def test_progress_says_what_is_expected(tiny):
     plan = Plan(AOT(), frames=(2, 8), runs=4, new_tokens=1, minutes=1e-6)
     measure(plan, Subject.of(tiny), tell=told.append)
     assert [line for line in told if "frames" in line] == [
-        "2 frames, batch 1: warming up every way",
-        "8 frames, batch 1: warming up every way",
+        "2 frames, batch 1: warming up every way, about 0.0 minutes in all",
+        "8 frames, batch 1: warming up every way, about 0.0 minutes in all",
     ]
     assert told[1].startswith("3 ways in 3 to 4 turns: about ")
     assert told[2:5] == [f"turn {turn} of 4 is done" for turn in (1, 2, 3)]

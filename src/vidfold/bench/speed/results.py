@@ -205,4 +205,4 @@ class Results:
 
     def as_json(self) -> str:
         """All samples as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        return json.dumps(dataclasses.asdict(self), indent=2, default=repr)

@@ -146,12 +146,14 @@ def measure(
             now = time.monotonic()
             share = frames * batch / sum(map(math.prod, asked[index:]))
             cases.append(_case(plan, subject, file, frames, batch, now + share * max(0.0, end - now), tell))
-    fields, seed = dataclasses.asdict(plan.reducer), str(SEED) if subject.random else "-"
-    attention = str(model.config.get_text_config()._attn_implementation)
-    own = {"attention": attention, "weights": weights_digest(model), "seed": seed}
+    own = {
+        "attention": str(model.config.get_text_config()._attn_implementation),
+        "weights": weights_digest(model),
+        "seed": str(SEED) if subject.random else "-",
+    }
     return Results(
         model={"name": subject.name, "random_weights": subject.random, "parameters": model.num_parameters()},
-        method={"name": plan.reducer.name} | {name: _plain(value) for name, value in fields.items()},
+        method={"name": plan.reducer.name} | dataclasses.asdict(plan.reducer),
         title=described(plan.reducer),
         video=words,
         provenance=provenance(model) | own,
@@ -165,7 +167,8 @@ def measure(
 def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end: float, tell: Tell) -> Measured:
     """Warm up all ways, then take samples of all in turns until the time ``end``."""
     model, family, needs = subject.model, models.family(subject.model), plan.reducer.needs
-    tell(f"{frames} frames, batch {batch}: warming up every way")
+    minutes = (end - time.monotonic()) / 60
+    tell(f"{frames} frames, batch {batch}: warming up every way, about {max(0.0, minutes):.1f} minutes in all")
     pixels, read_ms = timed(lambda: sample(file, frames), torch.device("cpu"))
     inputs = subject.inputs(pixels, batch)
     groups, encoders = parts(inputs, frames, batch, _size(model)), towers(family, plan.reducer)
@@ -226,8 +229,3 @@ def _check_device(name: str) -> None:
 def _size(model: Any) -> int | None:
     """Frames of each video per call of the tower; None on a GPU: all at once, as in normal use."""
     return None if model.device.type == "cuda" else GROUP
-
-
-def _plain(value: object) -> object:
-    """A field's value for JSON."""
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
