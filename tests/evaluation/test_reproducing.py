@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from vidfold import extras
-from vidfold.evaluation.plan import Plan, parse, read
+from vidfold.evaluation.plan import jobs, parse, read
 from vidfold.evaluation.reproducing import reproduce
+from vidfold.evaluation.settings import Settings, split
 
 STAND_IN = """
 import json, sys, time
@@ -62,22 +63,23 @@ def stand_in(tmp_path, monkeypatch):
 
 def plan(tmp_path, rows=(), **changed):
     found = parse("table", RECIPE)
-    return Plan(found, found.select(rows), tmp_path / "out", **{"changes": {}} | changed)
+    return jobs(found, found.select(rows), tmp_path / "out", **{"changes": {}} | changed)
 
 
-def ran(one):
+def ran(planned):
     """Lines of a run."""
     # The stand-in would have to import vidfold to know them.
-    hashes = {one.command(row)[4]: one.settings(row).hash for row in one.rows}
-    (one.output.parent / "site" / "lmms_eval" / "hashes.json").write_text(json.dumps(hashes))
+    arguments = [job.command[4] for job in planned]
+    hashes = {text: Settings.of(**split(text)).hash for text in arguments}
+    (planned[0].folder.parents[2] / "site" / "lmms_eval" / "hashes.json").write_text(json.dumps(hashes))
     lines = []
-    reproduce(one, tell=lines.append, watch=lambda row, samples: None)
+    reproduce(planned, tell=lines.append, watch=lambda row, samples: None)
     return lines
 
 
 def test_commands(tmp_path):
-    one = plan(tmp_path, changes={"pretrained": "other", "on_error": "skip"}, limit=3, batch_size=2)
-    assert one.command(one.rows[1]) == [
+    planned = plan(tmp_path, changes={"pretrained": "other", "on_error": "skip"}, batch_size=2, limit=3)
+    assert planned[1].command == [
         "lmms-eval",
         "--model",
         "vidfold",
@@ -85,34 +87,36 @@ def test_commands(tmp_path):
         "pretrained=other,frames=8,method=aot,retention=0.1,on_error=skip",
         "--tasks",
         "task_one,task_two",
-        "--batch_size",
-        "2",
         "--output_path",
         str(tmp_path / "out" / "table" / "aot@0.10"),
         "--log_samples",
+        "--batch_size",
+        "2",
         "--limit",
         "3",
     ]
-    several = plan(tmp_path, processes=8, include_path=Path("tasks"))
-    command = several.command(several.rows[0])
+    command = plan(tmp_path, processes=8, limit=None, include_path=Path("tasks"))[0].command
     assert command[:6] == ["accelerate", "launch", "--num_processes", "8", "-m", "lmms_eval"]
     assert command[-2:] == ["--include_path", "tasks"]
+    assert "--limit" not in command
 
 
 def test_commands_of_a_bench(tmp_path):
     found = read("table4")
-    one = Plan(found, found.select(["video-aot-paper@0.10"]), tmp_path, changes={"dtype": "float16", "keep": "0.5"})
-    assert " ".join(one.command(one.rows[0])) == (
+    (job,) = jobs(found, found.select(["video-aot-paper@0.10"]), tmp_path, changes={"dtype": "float16", "keep": "0.5"})
+    assert " ".join(job.command) == (
         "vidfold bench speed --model lmms-lab/LLaVA-Video-7B-Qwen2 --dtype float16 --frames 64 --method aot-paper "
         f"--retention 0.1 --set keep=0.5 --output {tmp_path / 'table4' / 'video-aot-paper@0.10'}"
     )
 
 
 def test_tasks_of_a_row(tmp_path):
-    one = plan(tmp_path)
-    assert [one.chosen(row) for row in one.rows] == [["task_one", "task_two"]] * 2 + [["task_two"]]
-    other = plan(tmp_path, tasks={"One": "mine", "another": "another"})
-    assert [other.chosen(row) for row in other.rows] == [["mine", "another"]] * 2 + [["another"]]
+    def asked(**changed):
+        return [job.command[6] for job in plan(tmp_path, **changed)]
+
+    assert asked() == ["task_one,task_two"] * 2 + ["task_two"]
+    assert asked(tasks={"One": "mine", "another": "another"}) == ["mine,another"] * 2 + ["another"]
+    assert asked(tasks={"One": "mine"}) == ["mine"] * 2  # the third has no task
 
 
 def test_rows_are_run_once(tmp_path):
@@ -152,9 +156,8 @@ def test_batch_size_does_not_change_the_configuration(tmp_path):
     ],
 )
 def test_a_row_without_results_stops_the_run(tmp_path, task, quoted):
-    one = plan(tmp_path, tasks={"One": task})
     with pytest.raises(ValueError, match=quoted):
-        ran(one)
+        ran(plan(tmp_path, tasks={"One": task}))
     folder = tmp_path / "out" / "table"
     assert [path.name for path in folder.iterdir()] == ["none"]
     assert not (folder / "none" / "row.json").exists()
@@ -169,28 +172,26 @@ def test_old_results_are_not_reported_as_new(tmp_path):
 
 
 def test_bad_changes_raise_before_the_run(tmp_path):
-    one = plan(tmp_path, changes={"retention": "ten"}, rows=["aot"])
     with pytest.raises(ValueError, match=r"row aot@0\.10: retention must be"):
-        reproduce(one, tell=print, watch=print)
-    assert not (tmp_path / "out").exists()
+        plan(tmp_path, changes={"retention": "ten"}, rows=["aot"])
 
 
 def test_record_of_a_row(tmp_path):
-    one = plan(tmp_path, ["aot"])
-    ran(one)
-    written = json.loads((one.folder(one.rows[0]) / "row.json").read_text())
-    assert written["row"] == "aot@0.10"
-    assert written["command"] == one.command(one.rows[0])
+    for job in plan(tmp_path, ["aot", "reference"]):
+        ran([job])
+        written = json.loads((job.folder / "row.json").read_text())
+        assert written["row"] == job.row.at == f"{job.row.name}@0.10"
+        assert written["command"] == job.command
 
 
 @pytest.mark.parametrize(("text", "told"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
 def test_a_damaged_record_of_a_row_is_named(tmp_path, text, told):
-    one = plan(tmp_path, ["aot"])
-    path = one.folder(one.rows[0]) / "row.json"
+    (job,) = plan(tmp_path, ["aot"])
+    path = job.folder / "row.json"
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"row\.json' {told}"):
-        reproduce(one, tell=print, watch=print)
+        reproduce([job], tell=print, watch=print)
 
 
 def test_interrupt_stops_the_command(tmp_path):

@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run or print the rows."""
     from vidfold.checks import check_count
-    from vidfold.evaluation.plan import Plan, read
+    from vidfold.evaluation.plan import jobs, read
     from vidfold.evaluation.reproducing import reproduce
 
     for name in ("limit", "batch_size", "processes"):
@@ -63,24 +63,22 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.include_path is not None and not options.include_path.is_dir():
         raise ValueError(f"--include-path must be a folder of tasks, got {str(options.include_path)!r}")
-    plan = Plan(
+    planned = jobs(
         recipe,
         recipe.select(options.rows),
         Path(options.output),
         changes=_changes(options.set),
         tasks=None if options.tasks is None else _tasks(options.tasks, recipe),
+        processes=options.processes,
+        batch_size=options.batch_size,
         limit=options.limit,
         include_path=options.include_path,
-        batch_size=options.batch_size,
-        processes=options.processes,
     )
     if options.dry_run:
-        for row in plan.rows:
-            plan.settings(row)
-            if plan.chosen(row) or recipe.bench:
-                print(shlex.join(plan.command(row)) + (f"  # {row.note}" if row.note else ""))
+        for job in planned:
+            print(shlex.join(job.command) + (f"  # {job.row.note}" if job.row.note else ""))
         return
-    reproduce(plan, tell=_tell, watch=_watch)
+    reproduce(planned, tell=_tell, watch=_watch)
 
 
 def _show(recipe: "Recipe") -> None:

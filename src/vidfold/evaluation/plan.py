@@ -20,6 +20,8 @@ from vidfold import extras
 from vidfold.evaluation.settings import Settings, digest, written
 from vidfold.reducers import METHODS
 
+BENCH = "vidfold"
+"""The program of a job that is a bench, and not lmms-eval."""
 _FOLDER = Path(__file__).parent / "recipes"
 _OPTIONS = {"pretrained": "model", "attention": "attn"} | {
     name: name for name in ("dtype", "device", "frames", "method", "retention")
@@ -90,80 +92,79 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The rows to run, and how.
+class Job:
+    """A command that measures a row.
 
     Attributes:
+        row: of the recipe.
+        folder: of its results.
+        command: as it would be typed.
+        hash: identifies what it runs: settings, tasks and limit.
+    """
+
+    row: Row
+    folder: Path
+    command: list[str]
+    hash: str
+
+
+def jobs(
+    recipe: Recipe,
+    rows: Sequence[Row],
+    output: Path,
+    *,
+    changes: Mapping[str, Any],
+    tasks: Mapping[str, str] | None = None,
+    processes: int = 1,
+    **options: object,
+) -> list[Job]:
+    """The jobs of the rows that have a task.
+
+    Args:
         recipe: of the table.
         rows: of the recipe.
         output: folder, with one folder for each row.
         changes: arguments that replace those of all rows.
         tasks: benchmark -> task that replaces the recipe's; None is the recipe's. Other names are tasks of their own,
             run for every row.
-        limit: most samples of a task.
-        include_path: folder of more tasks.
-        batch_size: requests per call.
         processes: number of processes that share the samples; accelerate starts them if there are several.
+        options: of lmms-eval; None is its default.
+
+    Raises:
+        ValueError: a change that a row's method refuses.
     """
-
-    recipe: Recipe
-    rows: tuple[Row, ...]
-    output: Path
-    changes: Mapping[str, Any]
-    tasks: Mapping[str, str] | None = None
-    limit: int | None = None
-    include_path: Path | None = None
-    batch_size: int = 1
-    processes: int = 1
-
-    def folder(self, row: Row) -> Path:
-        """The folder of a row's results."""
-        return self.output / self.recipe.name / row.id
-
-    def settings(self, row: Row) -> Settings:
-        """The settings of a row.
-
-        Raises:
-            ValueError: a change that the row's method refuses.
-        """
+    found = []
+    for row in rows:
+        arguments, folder = {**row.arguments, **changes}, output / recipe.name / row.id
         try:
-            return Settings.of(**{**row.arguments, **self.changes})
+            settings = Settings.of(**arguments)
         except ValueError as error:
             raise ValueError(f"row {row.id}: {error}") from error
+        mine, known = row.benchmarks or tuple(recipe.benchmarks), recipe.benchmarks
+        chosen = (known if tasks is None else tasks).items()
+        asked = [task for name, task in chosen if name in mine or name not in known]
+        if recipe.bench:
+            command = [BENCH, "bench", recipe.bench, *_bench_options(arguments), "--output", str(folder)]
+        elif asked:
+            command = ["lmms-eval"]
+            if processes > 1:
+                command = ["accelerate", "launch", "--num_processes", str(processes), "-m", "lmms_eval"]
+            command += ["--model", "vidfold", "--model_args", written(arguments), "--tasks", ",".join(asked)]
+            command += ["--output_path", str(folder), "--log_samples"]
+            for name, value in options.items():
+                command += [] if value is None else [f"--{name}", str(value)]
+        else:
+            continue
+        digits = digest([settings.hash, recipe.bench, asked, options.get("limit")])
+        found.append(Job(row, folder, command, digits))
+    return found
 
-    def chosen(self, row: Row) -> list[str]:
-        """Tasks of a row."""
-        benchmarks = self.recipe.benchmarks
-        chosen = benchmarks if self.tasks is None else self.tasks
-        mine = row.benchmarks or tuple(benchmarks)
-        return [task for name, task in chosen.items() if name in mine or name not in benchmarks]
 
-    def hash(self, row: Row) -> str:
-        """Identifies what a row runs: its settings, tasks and limit."""
-        return digest([self.settings(row).hash, self.recipe.bench, self.chosen(row), self.limit])
-
-    def command(self, row: Row) -> list[str]:
-        """The command of a row, as it would be typed."""
-        arguments = {**row.arguments, **self.changes}
-        if self.recipe.bench:
-            command = ["vidfold", "bench", self.recipe.bench]
-            for name, option in _OPTIONS.items():
-                if name in arguments:
-                    command += [f"--{option}", str(arguments.pop(name))]
-            for name, value in arguments.items():
-                command += ["--set", f"{name}={value}"]
-            return [*command, "--output", str(self.folder(row))]
-        command = ["lmms-eval"]
-        if self.processes > 1:
-            command = ["accelerate", "launch", "--num_processes", str(self.processes), "-m", "lmms_eval"]
-        command += ["--model", "vidfold", "--model_args", written(arguments)]
-        command += ["--tasks", ",".join(self.chosen(row)), "--batch_size", str(self.batch_size)]
-        command += ["--output_path", str(self.folder(row)), "--log_samples"]
-        if self.limit is not None:
-            command += ["--limit", str(self.limit)]
-        if self.include_path is not None:
-            command += ["--include_path", str(self.include_path)]
-        return command
+def _bench_options(arguments: Mapping[str, Any]) -> list[str]:
+    named = {name: option for name, option in _OPTIONS.items() if name in arguments}
+    found = [text for name, option in named.items() for text in (f"--{option}", str(arguments[name]))]
+    others = (f"{name}={value}" for name, value in arguments.items() if name not in named)
+    return found + [text for other in others for text in ("--set", other)]
 
 
 def names() -> tuple[str, ...]:

@@ -6,53 +6,50 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vidfold import extras
-from vidfold.evaluation.plan import Plan, Row
+from vidfold.evaluation.plan import BENCH, Job
 from vidfold.evaluation.records import ROW, SUMMARY, load_object, write_object
 
 LOG = "log.txt"
-_MODULES = {"lmms-eval": "lmms_eval", "accelerate": "accelerate.commands.accelerate_cli", "vidfold": "vidfold"}
+_MODULES = {"lmms-eval": "lmms_eval", "accelerate": "accelerate.commands.accelerate_cli", BENCH: "vidfold"}
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r"^vidfold: (.*)|Error during evaluation: (.*?)(?:\. Please set .*)?$|^(\w*Error: .*)")
 
 
-def reproduce(plan: Plan, tell: Callable[[str], None], watch: Callable[[str, int], None]) -> None:
-    """Run the rows that are not done.
+def reproduce(jobs: Sequence[Job], tell: Callable[[str], None], watch: Callable[[str, int], None]) -> None:
+    """Run the jobs that are not done.
 
     Args:
-        plan: what to run.
-        tell: called with a line at the beginning and at the end of every row.
+        jobs: what to run.
+        tell: called with a line at the beginning and at the end of every job.
         watch: called with a row's id and its number of samples so far, every second.
 
     Raises:
-        ValueError: a row that ended without results; the message is the last error it printed.
+        ValueError: a job that ended without results; the message is the last error it printed.
         MissingExtra: lmms-eval is not installed.
     """
-    for row in plan.rows:
-        plan.settings(row)
-    if not plan.recipe.bench and importlib.util.find_spec("lmms_eval") is None:
+    if any(job.command[0] != BENCH for job in jobs) and importlib.util.find_spec("lmms_eval") is None:
         raise extras.MissingExtra("lmms_eval is not installed: pip install 'vidfold[eval]'")
-    for number, row in enumerate(plan.rows, 1):
-        place, folder = f"{number}/{len(plan.rows)} {row.id}", plan.folder(row)
-        if not plan.chosen(row) and not plan.recipe.bench:
-            tell(f"{place}: none of its benchmarks was asked for")
+    for number, job in enumerate(jobs, 1):
+        place, done = f"{number}/{len(jobs)} {job.row.id}", job.folder / ROW
+        if done.is_file() and load_object(done).get("hash") == job.hash:
+            tell(f"{place}: done before, {_outcome(job.folder)}")
             continue
-        if (folder / ROW).is_file() and load_object(folder / ROW).get("hash") == plan.hash(row):
-            tell(f"{place}: done before, {_outcome(folder)}")
-            continue
-        tell(f"{place}: {shlex.join(plan.command(row))}")
-        if row.note:
-            tell(f"{place}: {row.note}")
+        tell(f"{place}: {shlex.join(job.command)}")
+        if job.row.note:
+            tell(f"{place}: {job.row.note}")
         begun = time.monotonic()
-        _run(plan, row, watch)
-        tell(f"{place}: {time.monotonic() - begun:.0f} s, {_outcome(folder)}")
+        _run(job, watch)
+        told = {"row": job.row.at, "published": job.row.published, "hash": job.hash, "command": job.command}
+        write_object(done, told)
+        tell(f"{place}: {time.monotonic() - begun:.0f} s, {_outcome(job.folder)}")
 
 
-def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
-    folder, command = plan.folder(row), plan.command(row)
+def _run(job: Job, watch: Callable[[str, int], None]) -> None:
+    folder, command = job.folder, job.command
     folder.mkdir(parents=True, exist_ok=True)
     before = _latest(folder)
     # The shown command is looked up on the path; the one that is run uses this interpreter.
@@ -65,7 +62,9 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
                 try:
                     process.wait(1.0)
                 except subprocess.TimeoutExpired:
-                    watch(row.id, sum(path.read_bytes().count(b"\n") for path in folder.glob("samples.rank*.jsonl")))
+                    watch(
+                        job.row.id, sum(path.read_bytes().count(b"\n") for path in folder.glob("samples.rank*.jsonl"))
+                    )
         except BaseException:
             process.terminate()
             process.wait()
@@ -73,10 +72,8 @@ def _run(plan: Plan, row: Row, watch: Callable[[str, int], None]) -> None:
         log.seek(begin)
         text = log.read()
     # lmms-eval exits with 0 after most errors: only new results show that it succeeded.
-    if code or (not plan.recipe.bench and _latest(folder) == before):
-        raise ValueError(f"row {row.id}: {_reason(text, code)}; its output is in {str(folder / LOG)!r}")
-    told = {"row": row.at, "published": row.published, "hash": plan.hash(row), "command": command}
-    write_object(folder / ROW, told)
+    if code or (command[0] != BENCH and _latest(folder) == before):
+        raise ValueError(f"row {job.row.id}: {_reason(text, code)}; its output is in {str(folder / LOG)!r}")
 
 
 def _latest(folder: Path) -> Path | None:
