@@ -162,14 +162,14 @@ def test_repeated_requests_are_all_answered(tiny, asked):
     request = asked[0][0]
     run = evaluator(tiny)
     assert len(run.answer([request, request])) == 2
-    assert len(run.records) == 2
+    assert len(list(run.records)) == 2
 
 
 def test_fillers_are_not_counted(tiny, asked):
     (request, *_), (answer, *_) = asked
     run = evaluator(tiny, method="none")
     assert run.answer([request, dataclasses.replace(request, recorded=False)]) == [answer, answer]
-    assert len(run.records) == 1
+    assert len(list(run.records)) == 1
 
 
 def test_unreadable_fillers_are_not_counted(tiny, asked, tmp_path):
@@ -252,6 +252,15 @@ def test_llava_video(llava_video, clips):
     forced = evaluator(llava_video, method="none", frames=6, force_sample=True, template="own")
     forced.answer([request])
     assert forced.summary()["tokens"]["before"] == 6 * 169
+
+
+@pytest.mark.parametrize(
+    ("published", "asked", "forced"),
+    [(True, None, False), (True, True, True), (False, None, True), (False, False, False)],
+)
+def test_one_frame_a_second_for_llava_video_alone(tiny, llava_video, published, asked, forced):
+    run = evaluator(llava_video if published else tiny, method="none", force_sample=asked)
+    assert run.summary()["sampling"]["force_sample"] is forced
 
 
 def test_generation_settings_equal_lmms_eval():

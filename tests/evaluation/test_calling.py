@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from vidfold.evaluation.calling import Caller, every_second
+from vidfold.evaluation.calling import Caller
 from vidfold.evaluation.frames import load
 from vidfold.evaluation.settings import Settings
 from vidfold.models.llava_video import time_instruction
@@ -75,10 +75,3 @@ def test_times_are_printed_on_request(llava_video, video):
     told = caller(llava_video, "own", add_time_instruction=True)
     assert told._asked("what?", video) == f"{time_instruction(video.duration, video.timestamps.tolist())}\nwhat?"
     assert caller(llava_video, "own")._asked("what?", video) == "what?"
-
-
-def test_one_frame_a_second_for_llava_video_alone(tiny, llava_video):
-    assert every_second(llava_video, None)
-    assert not every_second(llava_video, True)
-    assert not every_second(tiny, None)
-    assert every_second(tiny, False)

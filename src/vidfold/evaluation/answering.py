@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
+from vidfold import models
 from vidfold.app.asking import timed
 from vidfold.app.loading import VideoModel
-from vidfold.evaluation.calling import Caller, Result, every_second
+from vidfold.evaluation.calling import Caller, Result
 from vidfold.evaluation.frames import load
 from vidfold.evaluation.records import SUMMARY, Record, Records, means, write_object
 from vidfold.evaluation.settings import Settings, digest
+from vidfold.models.llava_video import LlavaVideo
 from vidfold.video import Frames
 
 PACKAGES = ("vidfold", "torch", "transformers", "lmms-eval", "av", "accelerate")
@@ -85,7 +87,9 @@ class Evaluator:
         self.loaded, self.settings, self.records = loaded, settings, records
         self.watch, self._complain = watch, complain
         self._caller = Caller.of(loaded, settings)
-        self._every_second = every_second(loaded, settings.force_sample)
+        forced = settings.force_sample
+        llava_video = isinstance(models.family(loaded.model), LlavaVideo)
+        self._every_second = llava_video if forced is None else not forced
         self._last: tuple[str, Frames] | None = None
 
     def answer(self, requests: Sequence[Request]) -> list[Result]:
@@ -130,7 +134,9 @@ class Evaluator:
                 "quantization": settings.quantization,
                 "template": "own" if self._caller.template is None else "qwen_1_5",
                 "on_error": settings.on_error,
-                "device": _device(model.device),
+                "device": torch.cuda.get_device_name(model.device)
+                if model.device.type == "cuda"
+                else str(model.device),
             },
             "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "config_hash": settings.hash,
@@ -203,10 +209,6 @@ def _result(record: Record | None, request: Request) -> Result:
         return "" if request.answer is None else (float("inf"), False)
     answer = record["answer"]
     return answer if isinstance(answer, str) else (float(answer[0]), bool(answer[1]))
-
-
-def _device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _version(package: str) -> str | None:

@@ -14,7 +14,7 @@ from vidfold.app.asking import encoding_timed, inputs_of, timed
 from vidfold.app.loading import VideoModel
 from vidfold.evaluation.settings import Settings
 from vidfold.folding import fold
-from vidfold.models.llava_video import LlavaVideo, time_instruction
+from vidfold.models.llava_video import time_instruction
 from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames
@@ -181,13 +181,6 @@ class Caller:
             )
         tokenizer = self.loaded.processor.tokenizer
         return len(tokenizer(whole).input_ids) - len(tokenizer(prompt).input_ids)
-
-
-def every_second(loaded: VideoModel, force_sample: bool | None) -> bool:
-    """Whether videos are sampled once a second; ``force_sample`` None is lmms-eval's default for the family."""
-    if force_sample is not None:
-        return not force_sample
-    return isinstance(models.family(loaded.model), LlavaVideo)
 
 
 def _writes(tokenizer: Any) -> bool:

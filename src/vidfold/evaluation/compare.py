@@ -116,27 +116,19 @@ def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     return list(groups.values())
 
 
-def _backbone(pretrained: str) -> str | None:
-    name = pretrained.lower()
-    return next((each for each, pattern in BACKBONES.items() if re.search(rf"(^|/|--){pattern}(/|$)", name)), None)
-
-
 _CRITERIA = ("backbone", "frames", "method", "retention")
 
 
 def _mismatch(row: Row, run: Run) -> str:
     """The first criterion by which a run does not belong to a row, or empty."""
     published = first(row)
-    near = (
-        run.retention is not None
-        and published.retention is not None
-        and abs(run.retention - published.retention) <= TOLERANCE * published.retention
-    )
+    checkpoint = BACKBONES.get(published.backbone, "no known checkpoint")
+    share, asked = published.retention, run.retention
     agrees = (
-        published.backbone == _backbone(run.pretrained),
+        re.search(rf"(^|/|--){checkpoint}(/|$)", run.pretrained.lower()) is not None,
         published.frames == run.frames,
         published.method == (METHODS.get(run.method) if run.published is None else run.published),
-        near,
+        share is not None and asked is not None and abs(asked - share) <= TOLERANCE * share,
     )
     return next((name for name, equal in zip(_CRITERIA, agrees, strict=True) if not equal), "")
 

@@ -30,8 +30,7 @@ def load(path: str, most: int, *, every_second: bool) -> Frames:
         MissingExtra: PyAV is not installed.
     """
     pictures = Path(path).is_dir()
-    each_second = every_second and not pictures
-    frames = read(path, lambda index: _seconds(index, most) if each_second else even(index.total, most))
+    frames = read(path, lambda index: _places(index, most, each_second=every_second and not pictures))
     if not pictures:
         return frames
     slower = frames.fps / PICTURES_A_SECOND
@@ -39,12 +38,9 @@ def load(path: str, most: int, *, every_second: bool) -> Frames:
     return dataclasses.replace(frames, timestamps=times, duration=duration, fps=PICTURES_A_SECOND)
 
 
-def even(total: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """``most`` even indices below ``total``, with the first and the last, rounded down."""
-    return np.linspace(0, total - 1, most).astype(np.int64)
-
-
-def _seconds(index: Index, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions of one frame a second, by the rounded rate; even ones if these are more than ``most``."""
-    each = np.arange(0, index.total, max(1, round(index.fps)))
-    return each if len(each) <= most else even(index.total, most)
+def _places(index: Index, most: int, *, each_second: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if each_second:
+        seconds = np.arange(0, index.total, max(1, round(index.fps)))
+        if len(seconds) <= most:
+            return seconds
+    return np.linspace(0, index.total - 1, most).astype(np.int64)

@@ -51,9 +51,6 @@ class Records:
     def __iter__(self) -> Iterator[Record]:
         return iter(self._done.values())
 
-    def __len__(self) -> int:
-        return len(self._done)
-
 
 def means(records: Sequence[Record]) -> dict[str, Any]:
     """Means over the answered samples, in all and per task: tokens, share of tokens kept, and seconds."""
