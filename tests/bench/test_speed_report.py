@@ -100,7 +100,7 @@ def test_sentences(monkeypatch):
         "Prefill after aot-paper is 9.33 (8.00–11.00) times as fast as unfolded.",
         "First token with aot-paper above the oracle's: 197 ms (120–268), 9.8 % of its time.",
         "First token of the authors' way: 2.32 (1.82–2.97) times as long as with aot-paper.",
-        "Runs of the vision tower, on 2 frames of each video at a time: plain 2, tapped 2, authors 2.",
+        "Runs of the vision tower (frames of a video at a time: 2): plain 2, tapped 2, authors 2.",
         "Runs of the stages after the tower: unfolded 3, aot-paper 10 % 3, oracle 3, authors' way 3.",
         "Reading 4 frames of a video: 50.0 ms (once), not counted above.",
         "random weights (speed does not depend on their values)",
@@ -122,7 +122,7 @@ def test_table_of_work(monkeypatch):
 def test_partly_measured_tower_is_named(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     text = overview(results(measured(authors=(2600.0, None))))
-    assert "frames of each video at a time: plain 2, tapped 2, authors 1." in text
+    assert "frames of a video at a time: 2): plain 2, tapped 2, authors 1." in text
     assert lines(text)["saliency"][3] == "not told from zero (3.20 s to 3.20 s)"  # one sample tells nothing
 
 

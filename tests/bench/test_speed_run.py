@@ -49,7 +49,7 @@ def test_all_stages_of_all_ways_are_measured(run):
 
 def test_tower_groups_cover_all_frames(run):
     (case,) = run.cases
-    assert [[group.frames for group in each] for each in case.passes] == [[4, 2]] * 3
+    assert [[group.frames for group in each] for each in case.passes] == [[2, 2, 2]] * 3
     assert all(set(group.milliseconds) == {"plain", "tapped", "authors"} for each in case.passes for group in each)
 
 
@@ -115,11 +115,11 @@ def test_three_samples_at_least_without_time():
     plan = Plan(AOT.paper(), frames=(8,), runs=5, new_tokens=1, minutes=1e-6)
     run = measure(plan, subject(shared(side=12, depth=2)))
     (case,) = run.cases
-    assert [len(each) for each in case.passes] == [3, 0, 0]  # of four groups
+    assert [len(each) for each in case.passes] == [3, 0, 0]  # of eight groups
     assert all(len(way.milliseconds["prefill"]) == 3 for way in case.ways)
     assert case.a_frame().count == case.added("tapped").count == 3
     told = " ".join(overview(run).split())
-    assert "Runs of the vision tower, on 2 frames of each video at a time: plain 3, tapped 3." in told
+    assert "Runs of the vision tower (frames of a video at a time: 1): plain 3, tapped 3." in told
 
 
 def test_authors_way_that_does_not_fit_into_the_time_is_left_out():
@@ -133,7 +133,7 @@ def test_authors_way_that_does_not_fit_into_the_time_is_left_out():
 
 
 def test_one_group_a_pass_is_repeated():
-    (case,) = measure(Plan(Random(), frames=(2,), new_tokens=1, minutes=1e-6), subject(shared(side=12))).cases
+    (case,) = measure(Plan(Random(), frames=(1,), new_tokens=1, minutes=1e-6), subject(shared(side=12))).cases
     assert [len(each) for each in case.passes] == [1, 1, 1]
 
 

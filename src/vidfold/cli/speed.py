@@ -92,6 +92,4 @@ def _subject(options: argparse.Namespace) -> "Subject":
     if not options.random_weights:
         return Subject.of(load_model(options))
     with announced_if_slow(f"building {options.random_weights}"):
-        return Subject.with_random_weights(
-            options.random_weights, device=options.device, dtype=options.dtype, attention=options.attn
-        )
+        return Subject.with_random_weights(options.random_weights, options.device, options.dtype, options.attn)

@@ -173,7 +173,7 @@ def _sentences(results: Results, case: Measured) -> Iterator[str]:
     counts = ", ".join(f"{name} {amount(case.papers_prefill[way.name], '')}" for name, way in called.items())
     yield f"Prefill operations as papers count them (visual tokens only, a multiply-add as one operation): {counts}."
     kinds = ", ".join(f"{kind} {case.a_frame(kind).count}" for kind in dict.fromkeys(way.tower for way in case.ways))
-    yield f"Runs of the vision tower, on {results.group or 'all'} frames of each video at a time: {kinds}."
+    yield f"Runs of the vision tower (frames of a video at a time: {results.group or 'all'}): {kinds}."
     runs = ", ".join(f"{name} {len(way.milliseconds[names.PREFILL])}" for name, way in called.items())
     yield f"Runs of the stages after the tower: {runs}."
     yield f"Reading {case.frames} frames of {results.video}: {span(case.read_ms)} (once), not counted above."

@@ -30,9 +30,9 @@ from vidfold.checks import Settings, check_count, check_positive, setting
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames, available, sample, write
 
-GROUP = 2
-"""Frames of each video per call of the vision tower on a CPU: a few seconds, so that all ways of running the tower
-are measured under the same load of the machine."""
+GROUP = 1
+"""Frames of each video per call of the vision tower on a CPU: few, so that all ways of running the tower are measured
+under the same load of the machine."""
 ATTENTION = frozenset({"shallow", "deep"})
 """Fields of `VideoTokens` with the received attention of one layer each."""
 QUESTION = "What happens in this video, from its beginning to its end, and who or what takes part in it?"
@@ -102,16 +102,13 @@ class Subject:
         return cls(loaded.name, loaded.model, False, lambda frames, n: processed(loaded, frames, [QUESTION] * n))
 
     @classmethod
-    def with_random_weights(
-        cls, name: str, *, device: str | None = None, dtype: str | None = None, attention: str | None = None
-    ) -> Self:
+    def with_random_weights(cls, name: str, device: str | None, dtype: str | None, attention: str | None) -> Self:
         """A model with the sizes of a real checkpoint, random weights and random pixels.
 
         Raises:
             ValueError: an unknown model, or a device that does not exist.
         """
-        if device is not None:
-            _check_device(device)
+        _check_device(device or "cpu")
         kind = DTYPE if dtype in (None, "auto") else str(dtype)
         model = random_models.build(name, device=device, dtype=kind, attention=attention, seed=SEED)
         return cls(name, model, True, lambda frames, batch: random_models.inputs(model, len(frames), batch, text=TEXT))
