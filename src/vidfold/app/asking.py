@@ -1,10 +1,10 @@
 """Ask a model about a video: one call from sampled frames to an answer with its tokens, cache and times."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -77,32 +77,70 @@ def ask(
     inputs = processed(loaded, frames, [question])
     spent = {"preprocess": 1000 * (time.perf_counter() - start)}
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "return_dict_in_generate": True}
-    model, length = loaded.model, inputs["input_ids"].shape[1]
-    if reducer is None:
-        before = after = models.family(model).visual_tokens(inputs["input_ids"])
-        inside = 1.0
-        with encoding_timed(model) as encoded:
-            output, total = timed(model.generate, **inputs, **settings)
-        stages = {"encode": encoded()}
-    else:
-        with fold(model, reducer) as folded:
-            output, total = timed(model.generate, **inputs, **settings)
-        report = folded.last
-        if report is None or not report.reductions:
-            raise ValueError(f"the processor of {loaded.name!r} passed no video on to the model")
-        before, after, stages = sum(report.before), sum(report.after), report.milliseconds
-        inside = report.layer_retention
-    spent |= stages | {"generate": total - sum(stages.values())}
+    call = called(loaded, reducer, "generate", inputs | settings)
+    output, length = call.result, inputs["input_ids"].shape[1]
     cache = cache_of(output)
     return Answer(
         text=loaded.processor.decode(output.sequences[0, length:], skip_special_tokens=True).strip(),
-        tokens_before=before,
-        tokens_after=after,
+        tokens_before=call.before[0],
+        tokens_after=call.after[0],
         cache_positions=int(cache.get_seq_length()),
         cache_bytes=sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values)),
-        milliseconds=spent,
-        layer_retention=inside,
+        milliseconds=spent | call.milliseconds,
+        layer_retention=call.inside,
     )
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a model on prompts with a video each, with their tokens and times.
+
+    Attributes:
+        result: of the call.
+        before: visual tokens of each video, without the newlines that the model adds.
+        after: those of them that the language model read.
+        inside: share of the visual tokens that a layer of the language model read, on average.
+        milliseconds: stage -> time; unfolded encode, else encode, fold and splice, and the stage that follows.
+    """
+
+    result: Any
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    inside: float
+    milliseconds: dict[str, float]
+
+
+def called(
+    loaded: VideoModel, reducer: Reducer | None, stage: Literal["generate", "score"], inputs: Mapping[str, Any]
+) -> Call:
+    """Call a model on prompts and videos.
+
+    Args:
+        loaded: the model.
+        reducer: folds the videos; None does not fold.
+        stage: generate calls the method of that name, score the model itself.
+        inputs: of the processor, one video a prompt, and settings of the call.
+
+    Raises:
+        ValueError: inputs without a video for each prompt.
+    """
+    model, ids = loaded.model, inputs["input_ids"]
+    if reducer is None:
+        family = models.family(model)
+        before = after = tuple(family.visual_tokens(row[None]) for row in ids)
+        inside = 1.0
+        with encoding_timed(model) as encoded:
+            result, total = timed(model.generate if stage == "generate" else model, **inputs)
+        stages = {"encode": encoded()}
+    else:
+        with fold(model, reducer) as folded:
+            result, total = timed(model.generate if stage == "generate" else model, **inputs)
+        report = folded.last
+        if report is None or len(report.reductions) != len(ids):
+            raise ValueError(f"the processor of {loaded.name!r} passed no video on to the model")
+        before, after, inside = tuple(report.before), tuple(report.after), report.layer_retention
+        stages = dict(report.milliseconds)
+    return Call(result, before, after, inside, stages | {stage: total - sum(stages.values())})
 
 
 def check_question(question: str) -> None:

@@ -2,7 +2,7 @@
 answers or likelihoods of given ones, with tokens and times.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from vidfold import models
-from vidfold.app.asking import encoding_timed, inputs_of, timed
+from vidfold.app.asking import Call, called, inputs_of, timed
 from vidfold.app.loading import VideoModel
 from vidfold.evaluation.settings import Settings
-from vidfold.folding import fold
 from vidfold.models.llava_video import time_instruction
 from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 from vidfold.reducers import InnerReducer, Reducer
@@ -104,68 +103,32 @@ class Caller:
     @torch.inference_mode()
     def generate(self, videos: Sequence[Frames], texts: Sequence[str], settings: Mapping[str, Any]) -> list[Said]:
         """Answer questions about videos of equally many frames; `generation` reads the settings."""
-
-        def call(inputs: dict[str, Any], lengths: list[int]) -> list[Result]:
-            output = self.loaded.model.generate(**inputs, **generation(settings))
-            answers = output[:, inputs["input_ids"].shape[1] :]
-            return [text.strip() for text in self.loaded.processor.batch_decode(answers, skip_special_tokens=True)]
-
-        return self._called("generate", call, videos, texts)
+        (inputs, _), preprocess = timed(self.batch, videos=videos, texts=texts)
+        call = called(self.loaded, self.reducer, "generate", inputs | generation(settings))
+        answers = call.result[:, inputs["input_ids"].shape[1] :]
+        decoded = self.loaded.processor.batch_decode(answers, skip_special_tokens=True)
+        return _said([text.strip() for text in decoded], call, preprocess)
 
     @torch.inference_mode()
     def score(self, videos: Sequence[Frames], texts: Sequence[str], answers: Sequence[str]) -> list[Said]:
         """Mean losses of the tokens of given answers, the end of the turn among them, and whether each is greedy."""
-
-        def call(inputs: dict[str, Any], lengths: list[int]) -> list[Result]:
-            ids: Tensor = inputs["input_ids"]
-            settings: dict[str, Any] = {"logits_to_keep": max(lengths) + 1}
-            if isinstance(self.reducer, InnerReducer):
-                # It ranks by the last token of the prompt; labels say where the answer begins.
-                place = torch.arange(ids.shape[1], device=ids.device)
-                is_answer = place >= ids.shape[1] - torch.tensor(lengths, device=ids.device)[:, None]
-                settings = {"labels": torch.where(is_answer, ids, -100)}
-            logits: Tensor = self.loaded.model(**inputs, **settings).logits
-            scores: list[Result] = []
-            # Rows are padded on the left, so every answer ends where its row ends, folded or not.
-            for row, length in enumerate(lengths):
-                wanted, given = ids[row, -length:], logits[row, -length - 1 : -1].float()
-                loss = torch.nn.functional.cross_entropy(given, wanted)
-                scores.append((loss.item(), bool((given.argmax(-1) == wanted).all())))
-            return scores
-
-        return self._called("score", call, videos, texts, answers)
-
-    def _called(
-        self,
-        stage: str,
-        call: Callable[..., list[Result]],
-        videos: Sequence[Frames],
-        texts: Sequence[str],
-        answers: Sequence[str] | None = None,
-    ) -> list[Said]:
         (inputs, lengths), preprocess = timed(self.batch, videos=videos, texts=texts, answers=answers)
-        model, rows = self.loaded.model, len(texts)
-        if self.reducer is None:
-            with encoding_timed(model) as encoded:
-                answered, total = timed(call, inputs=inputs, lengths=lengths)
-            stages = {"encode": encoded()}
-            family = models.family(model)
-            before = after = [family.visual_tokens(row[None]) for row in inputs["input_ids"]]
-            inside = 1.0
-        else:
-            with fold(model, self.reducer) as folded:
-                answered, total = timed(call, inputs=inputs, lengths=lengths)
-            report = folded.last
-            if report is None or len(report.reductions) != rows:
-                raise ValueError(f"the processor of {self.loaded.name!r} passed no video on to the model")
-            stages, inside = dict(report.milliseconds), report.layer_retention
-            before, after = list(report.before), list(report.after)
-        milliseconds = {"preprocess": preprocess} | stages | {stage: total - sum(stages.values())}
-        seconds = {name: value / 1000 / rows for name, value in milliseconds.items()}
-        return [
-            {"answer": answer, "tokens": {"before": all_, "after": kept, "inside": inside}, "seconds": seconds}
-            for answer, all_, kept in zip(answered, before, after, strict=True)
-        ]
+        ids: Tensor = inputs["input_ids"]
+        settings: dict[str, Any] = {"logits_to_keep": max(lengths) + 1}
+        if isinstance(self.reducer, InnerReducer):
+            # It ranks by the last token of the prompt; labels say where the answer begins.
+            place = torch.arange(ids.shape[1], device=ids.device)
+            is_answer = place >= ids.shape[1] - torch.tensor(lengths, device=ids.device)[:, None]
+            settings = {"labels": torch.where(is_answer, ids, -100)}
+        call = called(self.loaded, self.reducer, "score", inputs | settings)
+        logits: Tensor = call.result.logits
+        scores: list[Result] = []
+        # Rows are padded on the left, so every answer ends where its row ends, folded or not.
+        for row, length in enumerate(lengths):
+            wanted, given = ids[row, -length:], logits[row, -length - 1 : -1].float()
+            loss = torch.nn.functional.cross_entropy(given, wanted)
+            scores.append((loss.item(), bool((given.argmax(-1) == wanted).all())))
+        return _said(scores, call, preprocess)
 
     def _asked(self, text: str, video: Frames) -> str:
         if not self.add_time_instruction:
@@ -181,6 +144,15 @@ class Caller:
             )
         tokenizer = self.loaded.processor.tokenizer
         return len(tokenizer(whole).input_ids) - len(tokenizer(prompt).input_ids)
+
+
+def _said(answers: Sequence[Result], call: Call, preprocess: float) -> list[Said]:
+    milliseconds = {"preprocess": preprocess} | call.milliseconds
+    seconds = {stage: value / 1000 / len(answers) for stage, value in milliseconds.items()}
+    return [
+        {"answer": answer, "tokens": {"before": before, "after": after, "inside": call.inside}, "seconds": seconds}
+        for answer, before, after in zip(answers, call.before, call.after, strict=True)
+    ]
 
 
 def _writes(tokenizer: Any) -> bool:
