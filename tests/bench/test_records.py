@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vidfold.app.writing import read_csv
 from vidfold.bench.records import Outcomes, Records
+from vidfold.bench.writing import read_csv
 
 COLUMNS = ("name", "asked", "value")
 ROW = {"name": "a", "asked": "0.1", "value": "1"}

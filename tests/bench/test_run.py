@@ -11,13 +11,13 @@ import pytest
 from lab.asking import prompts
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
 from vidfold import models
-from vidfold.app.writing import read_csv
 from vidfold.bench import run as running
 from vidfold.bench.clips import Scenes, Videos
 from vidfold.bench.quality import quality_plan, settings, suite_plan
 from vidfold.bench.run import COLUMNS, MEASURED, run
 from vidfold.bench.scores import Score, accuracy
 from vidfold.bench.settings import FULL, Setting
+from vidfold.bench.writing import read_csv
 from vidfold.reducers import METHODS as REGISTRY
 from vidfold.reducers import Random
 from vidfold.tiny import questions, render

@@ -9,10 +9,10 @@ from typing import Any
 
 from vidfold import extras
 from vidfold.app.tables import percent
-from vidfold.app.writing import Row, replacing
 from vidfold.bench.report import merit
 from vidfold.bench.run import MEASURED, Results
 from vidfold.bench.settings import FULL
+from vidfold.bench.writing import Row, replacing
 from vidfold.reducers import AOT, Random
 
 FORMATS = ("svg", "png")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from vidfold import extras, tiny
 from vidfold.app.loading import EMBEDDED, VideoModel, load
-from vidfold.app.writing import write_text
 from vidfold.bench import agreement, features, plots, reading, report, suite_report
 from vidfold.bench.clips import Scenes, Source
 from vidfold.bench.run import CLIPS, Bench, Plan, Tell, Watch, run
 from vidfold.bench.settings import FULL, Setting, outside_methods
+from vidfold.bench.writing import write_text
 from vidfold.checks import check_count
 from vidfold.reducers import METHODS
 from vidfold.reducers.inner import InnerReducer

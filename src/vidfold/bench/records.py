@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfold.app.writing import Row, append_lines, read_csv, read_lines, replacing, write_csv
+from vidfold.bench.writing import Row, append_lines, read_csv, read_lines, replacing, write_csv
 
 Key = tuple[str, ...]
 Values = Mapping[str, float]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vidfold.app.tables import markdown_table, percent, plus_minus, table
-from vidfold.app.writing import Row
 from vidfold.bench.run import MEASURED, Results
 from vidfold.bench.settings import FULL, Setting
 from vidfold.bench.views import ERRORS, SIGNS, Marks, View, about_clips, against_full, mixed, provenance
+from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
 
 _LEGEND = (

@@ -13,7 +13,6 @@ import torch
 from vidfold import models
 from vidfold.app.loading import VideoModel
 from vidfold.app.tables import percent
-from vidfold.app.writing import Row
 from vidfold.bench.clips import Sample, Source
 from vidfold.bench.provenance import code_of, provenance, settings_of, weights_digest
 from vidfold.bench.records import Outcomes, Records, Values
@@ -21,6 +20,7 @@ from vidfold.bench.scores import Score
 from vidfold.bench.settings import FULL, Fold, Setting
 from vidfold.bench.summary import COLUMNS as NUMBERS
 from vidfold.bench.summary import score_of, summary, written
+from vidfold.bench.writing import Row
 from vidfold.tokens import VideoTokens
 
 Measure = Callable[[Sample, VideoTokens, Sequence[Fold]], list[dict[str, float]]]

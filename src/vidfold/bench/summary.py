@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfold.app.writing import Row
 from vidfold.bench.scores import Score, accuracy
+from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
 
 Arrays = Mapping[str, NDArray[np.float64]]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidfold.app.writing import Row
 from vidfold.bench.run import Bench, Results
 from vidfold.bench.scores import LEVEL, MARGIN, Estimate, accuracy, marks, other_clips, same_clips
 from vidfold.bench.settings import FULL, Setting
+from vidfold.bench.writing import Row
 
 Marks = Mapping[tuple[Setting, str | None], str]
 """Setting and kind of question (None: the mean) -> its mark."""

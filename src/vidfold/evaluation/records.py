@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from vidfold.app.writing import append_lines, read_lines, write_text
+from vidfold.bench.writing import append_lines, read_lines, write_text
 
 Record = dict[str, Any]
 """A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vidfold.app.tables import markdown_table, percent, table
-from vidfold.app.writing import write_text
 from vidfold.bench.speed import results as names
 from vidfold.bench.speed.results import Measured, Results, Spread, Way
 from vidfold.bench.speed.work import Work
+from vidfold.bench.writing import write_text
 
 NONE = "-"
 Rows = list[tuple[str, ...]]

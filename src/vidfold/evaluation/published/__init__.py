@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vidfold.app.writing import read_csv
+from vidfold.bench.writing import read_csv
 
 AVERAGE = "average"
 """The name of the mean over the other benchmarks of a table."""
