@@ -1,4 +1,4 @@
-"""Checks of settings: each returns the value, or raises a ValueError that quotes it."""
+"""Checks of settings: each returns the value as described, or raises a ValueError that quotes it."""
 
 import math
 from collections.abc import Callable
@@ -36,72 +36,44 @@ class Settings:
 
 
 def check_ratio(name: str, value: object, *, zero: bool = False) -> float:
-    """``value`` as a float in (0, 1], or in [0, 1] where ``zero`` is allowed.
-
-    Raises:
-        ValueError: it is not a number, or lies outside.
-    """
+    """``value`` as a float in (0, 1], or in [0, 1] where ``zero`` is allowed."""
     interval = "[0, 1]" if zero else "(0, 1]"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{name} must be a number in {interval}, got {value!r}")
-    number = float(value)
-    if not (0 <= number <= 1) or (number == 0 and not zero):
-        raise ValueError(f"{name} must be in {interval}, got {value!r}")
-    return number
+    _number(name, value, f"a number in {interval}")
+    return _number(name, value, f"in {interval}", lambda number: 0 <= number <= 1 and (zero or number > 0))
+
+
+def check_weight(name: str, value: object) -> float:
+    """``value`` as a finite float of at least 0."""
+    return _number(name, value, "a finite number of at least 0", lambda number: 0 <= number < math.inf)
+
+
+def check_threshold(name: str, value: object) -> float:
+    """``value`` as a float in [-1, 1], a cosine similarity."""
+    return _number(name, value, "a cosine similarity in [-1, 1]", lambda number: -1 <= number <= 1)
+
+
+def check_positive(name: str, value: object) -> float:
+    """``value`` as a finite float above 0."""
+    _number(name, value, "a finite number above 0", math.isfinite)
+    return _number(name, value, "positive", lambda number: number > 0)
+
+
+def _number(name: str, value: object, must: str, fits: Callable[[float], bool] = lambda _: True) -> float:
+    """``value`` as a float, which a bool is not; a ValueError says what it must be."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not fits(float(value)):
+        raise ValueError(f"{name} must be {must}, got {value!r}")
+    return float(value)
 
 
 def check_count(name: str, value: object, least: int = 1) -> int:
-    """``value`` as a whole number of at least ``least``.
-
-    Raises:
-        ValueError: it is not one.
-    """
+    """``value`` as a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return value
 
 
-def check_weight(name: str, value: object) -> float:
-    """``value`` as a finite float of at least 0.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
-    return float(value)
-
-
-def check_threshold(name: str, value: object) -> float:
-    """``value`` as a float in [-1, 1], a cosine similarity.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not -1 <= float(value) <= 1:
-        raise ValueError(f"{name} must be a cosine similarity in [-1, 1], got {value!r}")
-    return float(value)
-
-
-def check_positive(name: str, value: object) -> float:
-    """``value`` as a finite float above 0.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not -math.inf < float(value) < math.inf:
-        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
-    if float(value) <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-    return float(value)
-
-
 def check_choice(name: str, value: object, of: object) -> object:
-    """``value`` as one of the choices of a ``Literal`` type.
-
-    Raises:
-        ValueError: it is none of them.
-    """
+    """``value`` as one of the choices of a ``Literal`` type."""
     choices = get_args(of)
     if value not in choices:
         *others, last = map(repr, choices)

@@ -27,11 +27,7 @@ class Drop:
 
 
 def check_drops(drops: Sequence[Drop], depth: int) -> None:
-    """Check a schedule against a decoder of ``depth`` layers.
-
-    Raises:
-        ValueError: layers that the decoder does not have, or that do not ascend, or a scorer that reads other tokens.
-    """
+    """Raise a ValueError unless layers ascend within a decoder of ``depth`` layers and scorers read the same tokens."""
     layers = [drop.layer for drop in drops]
     if layers != sorted(set(layers)) or not all(0 < layer < depth for layer in layers):
         raise ValueError(

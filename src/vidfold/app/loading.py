@@ -100,11 +100,7 @@ def load(
 
 
 def checked_device(device: str | None) -> str:
-    """The device; for None a GPU where there is one, else the CPU.
-
-    Raises:
-        ValueError: a CUDA device where there is none.
-    """
+    """The device; for None a GPU where there is one, else the CPU. A ValueError for a CUDA device that is not there."""
     import torch
 
     if device is None:

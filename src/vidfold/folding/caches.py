@@ -115,11 +115,7 @@ def remember(cache: Any, prompt: Prompt | None) -> None:
 
 @contextmanager
 def continuing(cache: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
-    """A call of ``generate`` with the cache, within which all masks and positions are those of the cache.
-
-    Raises:
-        ValueError: see `Prompt.check_turn`.
-    """
+    """A checked call of ``generate`` with the cache, within which all masks and positions are those of the cache."""
     prompt: Prompt | None = noted(cache, MARK)
     if prompt is not None:
         prompt.check_turn(inputs, held(cache))

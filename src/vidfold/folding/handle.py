@@ -24,11 +24,7 @@ class Folded(Folder):
     _entered = False
 
     def _start(self) -> "Folded":
-        """Fold the model's calls from now on.
-
-        Raises:
-            ValueError: another handle does.
-        """
+        """Fold the model's calls from now on; a ValueError where another handle does."""
         for method in (vars(self.model).get(name) for name in ("generate", "forward")):
             if isinstance(method, Wrapped) and method.owner is not None:
                 raise ValueError(

@@ -191,9 +191,7 @@ class Family(ABC):
         prompt: ids that the call brings close up where tokens are dropped.
         """
         given = inputs.get("position_ids")
-        if not isinstance(given, Tensor) or given.ndim < 2 or given.shape[-1] != kept.shape[-1]:
-            return {}
-        return {"position_ids": prompt.closed_up(given, kept)}
+        return {} if given is None else {"position_ids": prompt.closed_up(given, kept)}
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """Shortened per-token inputs as the model wants them."""
@@ -229,12 +227,13 @@ class Family(ABC):
             raise ValueError("logits_to_keep as a tensor names positions of the full prompt: give a number")
         places = self.places(inputs)
         reductions = [self.arranged(each) for each in reductions]
-        taken = [_taken(places, [(self.placeholders(each), self.slots(each)) for each in reductions])]
+        taken = [prompt.taken(places, [(self.placeholders(each), self.slots(each)) for each in reductions])]
         if images is not None:
             images = self.arranged_images(inputs, images)
             image_places = self.image_places(inputs)
-            taken.append(_taken(image_places, self.image_slots(inputs, images)))
+            taken.append(prompt.taken(image_places, self.image_slots(inputs, images)))
             places = places | image_places
+        prompt.check(inputs)
         pad = getattr(self.model.generation_config, "pad_token_id", None)
         chosen = prompt.remaining(places, *taken)
         kept = torch.zeros_like(places).flatten().index_fill(0, chosen, True).view_as(places)
@@ -315,7 +314,3 @@ def accepted(function: Any, inputs: Inputs) -> dict[str, Any]:
     """The inputs that a feature function of a model takes by name; its result shall have names, too."""
     names = inspect.signature(function).parameters
     return {name: inputs[name] for name in names if inputs.get(name) is not None} | {"return_dict": True}
-
-
-def _taken(places: Tensor, slots: Sequence[tuple[int, Tensor]]) -> Tensor:
-    return prompt.taken(places, [before for before, _ in slots], [each for _, each in slots])

@@ -16,13 +16,9 @@ class Hook:
         """Do it."""
         return self._function(*args, **kwargs)
 
-    def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
-        return _copied, ()
-
-
-def _copied() -> Callable[..., None]:
-    return _nothing
+    def __reduce__(self) -> tuple[type["Hook"], tuple[Callable[..., None]]]:
+        return Hook, (_nothing,)
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """The hook in a copy."""
+    """What the hook does in a copy."""

@@ -59,13 +59,9 @@ class LlavaOnevision(Family):
         videos, frames = pixels.shape[:2]
         seen = self._maps(self.base.get_video_features, inputs, needs)
         per_video = {name: value.view(videos, frames, *value.shape[1:]) for name, value in seen.items()}
+        grid = encoder_grid(self.model.config)
         newline = None if self.newline is None else self.newline.to(seen["features"])
-        layout: dict[str, Any] = {
-            "grid": encoder_grid(self.model.config),
-            "pooling": self.pooling,
-            "newline": newline,
-            "check": False,
-        }
+        layout: dict[str, Any] = {"grid": grid, "pooling": self.pooling, "newline": newline, "check": False}
         return [VideoTokens(**layout | {name: value[i] for name, value in per_video.items()}) for i in range(videos)]
 
     def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:

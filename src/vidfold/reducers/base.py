@@ -152,11 +152,7 @@ class PublishedReducer(BudgetedReducer):
         return self.original_count(frames, cells) if self.original else super().count(frames, cells)
 
     def reduce_all(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
-        """`Reducer.reduce_all`.
-
-        Raises:
-            ValueError: weights of a program that adds tokens up.
-        """
+        """`Reducer.reduce_all`; a ValueError for weights of a program that adds tokens up."""
         if self.original and self.adds_up and weights:
             raise ValueError(
                 f"{self.name} with original=True adds tokens up, so it has no weights that sum to 1: use weights=False"

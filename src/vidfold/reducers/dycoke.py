@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from vidfold.checks import check_ratio, setting
 from vidfold.ops.ranks import descending_rank, reading_order
 from vidfold.ops.shares import evenly
 from vidfold.reducers.base import PublishedReducer, select
+from vidfold.segments.optimal import similarities
 from vidfold.tokens import Reduction, VideoTokens
 
 _WINDOW = 4
@@ -49,7 +49,8 @@ class DyCoke(PublishedReducer):
         frame = torch.arange(frames, device=device)
         if self.original:
             counts = torch.tensor(self._kept_by_the_original(frames, cells), device=device)
-            likeness = _likeness(tokens, torch.where(frame % 2 == 1, frame - 1, frame - 2).clamp_min(0))
+            earlier = torch.where(frame % 2 == 1, frame - 1, frame - 2).clamp_min(0)
+            likeness = similarities(tokens.pooled().float(), earlier, slice(None))
             order = likeness.masked_fill((counts == cells)[:, None], 0).argsort(dim=1, stable=True)
             chosen = reading_order(torch.arange(cells, device=device) < counts[:, None], total)
             return select(tokens, (order + cells * frame[:, None]).flatten()[chosen], weights=weights)
@@ -63,7 +64,7 @@ class DyCoke(PublishedReducer):
         later = evenly(total - whole * cells, max(1, frames - whole), device)
         place = frame % window
         counts = torch.where(place == 0, cells, later[(frame - frame // window - 1).clamp_min(0)])
-        likeness = _likeness(tokens, frame - (place & -place))
+        likeness = similarities(tokens.pooled().float(), frame - (place & -place), slice(None))
         kept = descending_rank(-likeness) < counts[:, None]
         return select(tokens, reading_order(kept, total), weights=weights)
 
@@ -76,11 +77,3 @@ class DyCoke(PublishedReducer):
         if frames % 2 and frames > 1:
             counts[-1] = 0
         return counts
-
-
-def _likeness(tokens: VideoTokens, earlier: Tensor) -> Tensor:
-    """Cosine similarity (F, N) of every token to that of the same cell in the frame ``earlier`` (F,)."""
-    pooled = tokens.pooled().float()
-    norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
-    likeness: Tensor = torch.linalg.vecdot(pooled, pooled[earlier]) / (norm * norm[earlier])
-    return likeness

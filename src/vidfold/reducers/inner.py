@@ -26,11 +26,7 @@ class InnerReducer(Reducer):
         """The drops in a decoder of ``depth`` layers, before `schedule` checks them."""
 
     def schedule(self, depth: int) -> tuple[Drop, ...]:
-        """The drops in a decoder of ``depth`` layers, in their order.
-
-        Raises:
-            ValueError: layers that such a decoder does not have.
-        """
+        """The drops in a decoder of ``depth`` layers, in their order; a ValueError for layers that it does not have."""
         drops = self.drops(depth)
         check_drops(drops, depth)
         return drops
@@ -40,11 +36,7 @@ class InnerReducer(Reducer):
         return frames * cells
 
     def reduce(self, tokens: VideoTokens, *, weights: bool) -> NoReturn:
-        """Always refused: the ranking needs the language model.
-
-        Raises:
-            ValueError: always.
-        """
+        """Refused with a ValueError: the ranking needs the language model."""
         raise ValueError(f"{self.name} works inside the language model: use it as vidfold.fold(model, {self!r})")
 
 

@@ -47,10 +47,13 @@ class OptimalSeg(Settings):
         return Clips.beginning(firsts[frames], longest)
 
 
-def similarities(pooled: Tensor) -> Tensor:
-    """Cosine similarity of each cell before and after each transition, (F-1, N), from pooled tokens (F, N, D)."""
+def similarities(pooled: Tensor, earlier: Tensor | slice = slice(-1), later: slice = slice(1, None)) -> Tensor:
+    """Cosine similarity (f, N) of each cell of pooled tokens (F, N, D) in f earlier and f later frames.
+
+    By default before and after each transition, f = F-1.
+    """
     norm = torch.linalg.vector_norm(pooled, dim=-1).clamp_min(1e-12)
-    alike: Tensor = torch.linalg.vecdot(pooled[:-1], pooled[1:]) / (norm[:-1] * norm[1:])
+    alike: Tensor = torch.linalg.vecdot(pooled[earlier], pooled[later]) / (norm[earlier] * norm[later])
     return alike
 
 

@@ -55,11 +55,7 @@ class Fixed:
             raise ValueError("segments must hold at least one (start, length) pair, got none")
 
     def __call__(self, tokens: VideoTokens) -> Clips:
-        """The given clips.
-
-        Raises:
-            ValueError: they do not cover the video's frames.
-        """
+        """The given clips; a ValueError where they do not cover the video's frames."""
         covered = sum(length for _, length in self.spans)
         if covered != tokens.frames:
             raise ValueError(f"segments cover {covered} frames, but the video has {tokens.frames}")

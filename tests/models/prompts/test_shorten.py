@@ -11,7 +11,7 @@ V, P = 4, 0
 def chosen(rows, before, slots):
     places = torch.tensor(rows) == V
     slots = [torch.tensor(each, dtype=torch.int64) for each in slots]
-    return prompt.remaining(places, prompt.taken(places, before, slots))
+    return prompt.remaining(places, prompt.taken(places, list(zip(before, slots, strict=True))))
 
 
 def left(rows, before, slots):
@@ -158,4 +158,4 @@ def test_positions_close_up(positions, expected):
 def test_shorten_rejects_mismatched_tensors(name, value, quoted):
     ids = torch.ones(2, 4, dtype=torch.long)
     with pytest.raises(ValueError, match=quoted):
-        prompt.shorten({"input_ids": ids, name: value}, torch.arange(8), pad=P)
+        prompt.check({"input_ids": ids, name: value})

@@ -214,10 +214,8 @@ def chosen_layers(shallow: int | None, deep: int | None, depth: int) -> dict[str
 def leading(modules: Sequence[nn.Module], states: int | Sequence[int]) -> list[nn.Module]:
     """The first of a tower's layers: as many as lead to hidden states of these numbers.
 
-    Hidden states are counted from the embeddings, number 0, so number n is what n layers made.
-
-    Raises:
-        ValueError: no such state.
+    Hidden states are counted from the embeddings, number 0, so number n is what n layers made. A ValueError for a
+    number that the tower does not have.
     """
     numbers = states if isinstance(states, Sequence) else [states]
     depth = max(layer_index("vision_feature_layer", number, len(modules) + 1) for number in numbers)

@@ -31,11 +31,7 @@ RUN = "folded_run"
 
 
 def decoder_layers(model: Any) -> nn.ModuleList:
-    """The decoder layers of a model's language model.
-
-    Raises:
-        ValueError: it has none by the usual name.
-    """
+    """The decoder layers of a model's language model; a ValueError where it has none by the usual name."""
     decoder = model.get_decoder()
     layers = getattr(decoder, "layers", None)
     if not isinstance(layers, nn.ModuleList):

@@ -102,8 +102,7 @@ class Run:
     def begin(self, rows: int, length: int) -> Stage:
         """All tokens of a pass over the prompts, whose rows may be copied and followed by tokens made since.
 
-        Raises:
-            ValueError: the pass holds a part of the prompts only.
+        A ValueError where the pass holds only a part of the prompts.
         """
         width = self.segments.shape[1]
         if length < width:

@@ -95,11 +95,7 @@ def load(folder: Path, content: Mapping[str, Any], settings: Mapping[str, Any], 
 
 
 def _named(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], tied: bool) -> dict[str, Tensor]:
-    """The weights by the names of the model.
-
-    Raises:
-        ValueError: weights that are missing, unknown or of another shape.
-    """
+    """The weights by the names of the model; a ValueError where some are missing, unknown or of another shape."""
     sources = {ours: _published_name(ours) for ours in expected}
     known = set(sources.values())
     if tied and HEAD not in weights:

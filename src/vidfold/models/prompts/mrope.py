@@ -19,7 +19,7 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
 
     Args:
         model: with ``compute_3d_position_ids``.
-        inputs: with ``input_ids`` (B, L).
+        inputs: with ``input_ids`` (B, L), checked as by `shorten.check`.
 
     Returns:
         (5, B, L) int64: position in the sequence, time, height, width, and the position that follows the prompt.
@@ -27,12 +27,6 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     Raises:
         ValueError: inputs that do not go with one another.
     """
-    ids: Tensor = inputs["input_ids"]
-    for name in ("attention_mask", "mm_token_type_ids"):
-        given = inputs.get(name)
-        shape = tuple(given.shape) if isinstance(given, Tensor) else given
-        if given is not None and shape != tuple(ids.shape) and (not isinstance(given, Tensor) or given.ndim == 2):
-            raise ValueError(f"{name} must be {tuple(ids.shape)} as input_ids are, got {shape}")
     text = counted(real(inputs))
     known = {name: inputs.get(name) for name in inspect.signature(model.compute_3d_position_ids).parameters}
     try:
@@ -45,7 +39,7 @@ def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
         ) from error
     if axes is None:  # the model takes all tokens for text
         axes = text.expand(3, -1, -1)
-    following = axes.amax((0, 2), keepdim=True).add(1).expand(1, *ids.shape)
+    following = axes.amax((0, 2), keepdim=True).add(1).expand(1, *text.shape)
     return torch.cat([text[None], axes, following])
 
 

@@ -11,36 +11,35 @@ FILL = {"attention_mask": 0, "labels": -100, "position_ids": 0, "token_type_ids"
 """Tensors (..., B, L) that go with ``input_ids``, and what fills them where rows are padded."""
 
 
-def taken(placeholders: Tensor, before: Sequence[int], slots: Sequence[Tensor]) -> Tensor:
+def taken(placeholders: Tensor, slots: Sequence[tuple[int, Tensor]]) -> Tensor:
     """Positions of the placeholders that stay when every video takes fewer of its own.
 
     Args:
         placeholders: (B, L) bool, positions of video placeholders; videos follow one another row by row.
-        before: placeholders of each video in the prompts.
-        slots: of each video, (k,) int64: which of its placeholders every token takes. Two tokens may take the same one,
-            whose position they then share.
+        slots: of each video, its placeholders in the prompts, and which of them every token takes, (k,) int64. Two
+            tokens may take the same one, whose position they then share.
 
     Returns:
         (T,) int64, row * L + column of each.
 
     Raises:
-        ValueError: rows that do not hold whole videos, other videos than ``before`` says, or a slot that is not there.
+        ValueError: rows that do not hold whole videos, other videos than ``slots`` says, or a slot that is not there.
     """
-    counts = placeholders.sum(1).tolist()
+    counts, before = placeholders.sum(1).tolist(), [count for count, _ in slots]
     ends = list(accumulate(before))
     held = list(accumulate(counts))
     if held[-1] != (ends[-1] if ends else 0) or not set(held) <= {0, *ends}:
         raise ValueError(
             f"the prompts hold {counts} placeholders (one count a row), but their {len(before)} videos or images need "
-            f"{list(before)} in this order: make input_ids and the pixels in one call of the processor, and do not "
+            f"{before} in this order: make input_ids and the pixels in one call of the processor, and do not "
             "truncate the prompt"
         )
-    last = [each.max() if len(each) else each.new_tensor(-1) for each in slots]
+    last = [each.max() if len(each) else each.new_tensor(-1) for _, each in slots]
     last = torch.stack(last).tolist() if slots else []
     if any(slot >= count for slot, count in zip(last, before, strict=True)):
-        raise ValueError(f"videos or images of {list(before)} placeholders have none to take at {last}")
+        raise ValueError(f"videos or images of {before} placeholders have none to take at {last}")
     places = placeholders.flatten().nonzero()[:, 0]
-    parts = [places[end - count + each.to(places.device)] for end, count, each in zip(ends, before, slots, strict=True)]
+    parts = [places[end - count + each.to(places.device)] for end, (count, each) in zip(ends, slots, strict=True)]
     return torch.cat([places[:0], *parts])
 
 
@@ -79,6 +78,19 @@ def closed_up(positions: Tensor, kept: Tensor) -> Tensor:
     return positions - dropped + (dropped * anew).cummax(-1).values
 
 
+def check(inputs: Mapping[str, Any]) -> None:
+    """Raise a ValueError for a tensor of the names of `FILL` that does not go with ``input_ids`` (B, L)."""
+    batch, length = inputs["input_ids"].shape
+    for name in FILL:
+        if (value := inputs.get(name)) is None:
+            continue
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        wide = shape[-2:] == (length, length) if len(shape) == 4 else shape == (batch, length)
+        exact = name in ("attention_mask", "mm_token_type_ids")
+        if isinstance(shape, str) or len(shape) < 2 or shape[-1] != length or (exact and not wide):
+            raise ValueError(f"{name} must be (..., {batch}, {length}) as input_ids are, got {shape}")
+
+
 def shorten(inputs: Mapping[str, Any], chosen: Tensor, pad: int) -> dict[str, Tensor]:
     """Keep only the chosen positions, and pad the rows to one length again, on the side on which they were (else left).
 
@@ -93,18 +105,10 @@ def shorten(inputs: Mapping[str, Any], chosen: Tensor, pad: int) -> dict[str, Te
     Returns:
         ``input_ids`` and the given names of `FILL`, each (..., B, M) with M the longest row; ``attention_mask`` too
         where rows became unequal.
-
-    Raises:
-        ValueError: a tensor that does not go with ``input_ids``.
     """
     ids: Tensor = inputs["input_ids"]
     batch, length = ids.shape
     given = {name: inputs[name] for name in FILL if inputs.get(name) is not None}
-    for name, value in given.items():
-        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        wide = shape[-2:] == (length, length) if len(shape) == 4 else shape == (batch, length)
-        if isinstance(shape, str) or len(shape) < 2 or shape[-1] != length or (name == "attention_mask" and not wide):
-            raise ValueError(f"{name} must be (..., {batch}, {length}) as input_ids are, got {shape}")
     index, valid, unequal = _columns(real(inputs), chosen)
 
     def take(value: Tensor, fill: float) -> Tensor:

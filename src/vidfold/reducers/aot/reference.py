@@ -75,11 +75,7 @@ class AOTReference(Reducer):
         return False
 
     def count(self, frames: int, cells: int) -> NoReturn:
-        """Always refused.
-
-        Raises:
-            ValueError: the count depends on the content.
-        """
+        """Refused with a ValueError: the count depends on the content."""
         raise ValueError(
             "the count of aot-reference depends on the video's content and is known only after folding; "
             "use AOT(retention=...) where it must be known beforehand"
@@ -109,11 +105,7 @@ class AOTReference(Reducer):
         return Reduction.of(tokens, rows.values[:, :width], rows.frames, rows.cells, matrix)
 
     def index_mask(self, shallow: Tensor, deep: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Anchors (F, H*W) bool of each frame on the encoder grid, by attention received (F, H*W) in two layers.
-
-        Raises:
-            ValueError: more anchors than patches.
-        """
+        """Anchors (F, H*W) bool of each frame on the encoder grid, by attention received (F, H*W) in two layers."""
         patches = shallow.shape[1]
         if self.anchors > patches:
             raise ValueError(f"anchors={self.anchors} is more than the {patches} patches of a {grid} grid")
