@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ _RATE = 25
 _NUMBER = re.compile(r"%0?(\d*)d")
 
 
-class Pictures:
+class Pictures(AbstractContextManager["Pictures"]):
     """Pictures as a video; attributes and `at` as of `Decoder`."""
 
     def __init__(self, name: str, times: Sequence[int], base: Fraction, picture: Callable[[int], Any]) -> None:
@@ -27,17 +28,13 @@ class Pictures:
         self.index = Index(np.array(ticks, np.int64), end, base, NO_KEYS)
         self._picture = picture
 
-    def __enter__(self) -> "Pictures":
-        return self
-
     def __exit__(self, *error: object) -> None:
         pass
 
     def at(self, positions: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
         """The picture at each of ``positions``: its tick and its pixels, (H, W, 3) uint8 RGB, of the first one's size.
 
-        Raises:
-            ValueError: a picture cannot be read.
+        A ValueError where a picture cannot be read.
         """
         size = display_size(self._picture(0), None)
         for position in positions:

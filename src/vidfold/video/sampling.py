@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfold.checks import check_count
-from vidfold.video.decoding import MOST_LOST, Decoder, Differs
+from vidfold.video.decoding import Decoder, Differs
 from vidfold.video.index import Index
 from vidfold.video.pictures import Pictures, files_of, webp_of
 from vidfold.video.sources import Source
 
 Positions = NDArray[np.int64]
+
+MOST_LOST = 0.1
+"""Share of a video that may be missing or damaged."""
 
 
 @dataclass(frozen=True, eq=False)
