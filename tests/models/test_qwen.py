@@ -370,7 +370,7 @@ def test_prompts_without_valid_positions_raise(case, model):
     types = inputs["mm_token_type_ids"]
     for change, quoted in (
         ({"mm_token_type_ids": types[:, 1:]}, "mm_token_type_ids must be"),
-        ({"attention_mask": inputs["attention_mask"][None]}, r"cannot number .*dimension"),
+        ({"attention_mask": inputs["attention_mask"][None]}, r"attention_mask must be .* got \(1, 1, "),
         ({"attention_mask": inputs["attention_mask"][:, 1:]}, r"attention_mask must be .* got \(1, "),
         ({"mm_token_type_ids": types * (torch.arange(types.shape[1]) % 2)}, r"cannot number .*\[\[2, 12, 8\]\]"),
         ({"pixel_values": None, "image_grid_thw": None}, r"cannot number .*one call of the processor"),

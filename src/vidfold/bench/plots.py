@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidfold import extras
-from vidfold.app.tables import percent
+from vidfold.bench.numbers import percent
 from vidfold.bench.report import merit
 from vidfold.bench.run import MEASURED, Results
 from vidfold.bench.settings import FULL

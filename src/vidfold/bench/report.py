@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vidfold.app.tables import markdown_table, percent, plus_minus, table
+from vidfold.app.tables import table
+from vidfold.bench.numbers import markdown_table, percent, plus_minus
 from vidfold.bench.run import MEASURED, Results
 from vidfold.bench.settings import FULL, Setting
 from vidfold.bench.views import ERRORS, SIGNS, Marks, View, about_clips, against_full, mixed, provenance

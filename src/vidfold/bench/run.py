@@ -12,8 +12,8 @@ import torch
 
 from vidfold import models
 from vidfold.app.loading import VideoModel
-from vidfold.app.tables import percent
 from vidfold.bench.clips import Sample, Source
+from vidfold.bench.numbers import percent
 from vidfold.bench.provenance import code_of, provenance, settings_of, weights_digest
 from vidfold.bench.records import Outcomes, Records, Values
 from vidfold.bench.scores import Score

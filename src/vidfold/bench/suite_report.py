@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from vidfold.app.tables import markdown_table, percent, plus_minus, table
+from vidfold.app.tables import table
+from vidfold.bench.numbers import markdown_table, percent, plus_minus
 from vidfold.bench.run import MEASURED, Bench, Results
 from vidfold.bench.scores import Estimate
 from vidfold.bench.settings import FULL, Setting, exact_methods

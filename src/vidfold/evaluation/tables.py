@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vidfold.app.tables import percent, plus_minus, table
+from vidfold.app.tables import table
+from vidfold.bench.numbers import percent, plus_minus
 from vidfold.evaluation.compare import Comparison
 from vidfold.evaluation.published import Number, Published, load, names, rows, sources
 from vidfold.evaluation.results import Measurement, Run

@@ -258,7 +258,7 @@ class Family(ABC):
         Raises:
             ValueError: no video, pixels of another shape than the model takes, or a need that the family cannot meet.
         """
-        return self._checked(self._encode, self.has_video, "video", inputs, needs, gradients)
+        return self._checked("video", inputs, needs, gradients)
 
     def encode_images(
         self, inputs: Inputs, needs: frozenset[str] = frozenset(), *, gradients: bool = False
@@ -270,19 +270,13 @@ class Family(ABC):
         Raises:
             ValueError: no images, or what `encode` raises.
         """
-        return self._checked(self._encode_images, self.has_images, "image", inputs, needs, gradients)
+        return self._checked("image", inputs, needs, gradients)
 
-    def _checked(
-        self,
-        encode: Callable[[Inputs, frozenset[str]], list[VideoTokens]],
-        held: Callable[[Inputs], bool],
-        kind: str,
-        inputs: Inputs,
-        needs: frozenset[str],
-        gradients: bool,
-    ) -> list[VideoTokens]:
+    def _checked(self, kind: str, inputs: Inputs, needs: frozenset[str], gradients: bool) -> list[VideoTokens]:
         self.check_needs(needs)
         inputs = self.prepared(inputs)
+        of_video = self.has_video, self._encode
+        held, encode = of_video if kind == "video" else (self.has_images, self._encode_images)
         if not held(inputs):
             raise ValueError(f"inputs carry no {kind} to encode; they have: {', '.join(sorted(inputs)) or 'nothing'}")
         with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):

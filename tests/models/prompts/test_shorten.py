@@ -155,7 +155,7 @@ def test_positions_close_up(positions, expected):
         ("position_ids", [1, 2], "list"),
     ],
 )
-def test_shorten_rejects_mismatched_tensors(name, value, quoted):
+def test_mismatched_tensors_are_refused(name, value, quoted):
     ids = torch.ones(2, 4, dtype=torch.long)
     with pytest.raises(ValueError, match=quoted):
         prompt.check({"input_ids": ids, name: value})

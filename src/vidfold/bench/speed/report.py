@@ -5,7 +5,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vidfold.app.tables import markdown_table, percent, table
+from vidfold.app.tables import table
+from vidfold.bench.numbers import markdown_table, percent
 from vidfold.bench.speed import results as names
 from vidfold.bench.speed.results import Measured, Results, Spread, Way
 from vidfold.bench.speed.work import Work
