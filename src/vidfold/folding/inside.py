@@ -1,6 +1,7 @@
 """Running something where a model runs its encoders: inside its forward, with everything that wraps it."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -9,17 +10,6 @@ class _Made(Exception):
 
     def __init__(self, made: Any) -> None:
         self.made = made
-
-
-class _Outputs:
-    """Stands in the place of encoder outputs, and makes something else when the model asks for them."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-
-    def get(self, _: str) -> Any:
-        """End the forward with what was made."""
-        raise _Made(self._make())
 
 
 def inside(forward: Callable[..., Any], inputs: dict[str, Any], make: Callable[[], Any]) -> Any:
@@ -32,8 +22,13 @@ def inside(forward: Callable[..., Any], inputs: dict[str, Any], make: Callable[[
         inputs: its arguments, without pixels.
         make: called once.
     """
+
+    def stop(_: str) -> Any:
+        raise _Made(make())
+
     try:
-        forward(**inputs | {"mm_encoder_outputs": _Outputs(make)})
+        # The forward ends where the model asks for one of the outputs.
+        forward(**inputs | {"mm_encoder_outputs": SimpleNamespace(get=stop)})
     except _Made as end:
         return end.made
     raise RuntimeError("the model did not ask for encoder outputs")

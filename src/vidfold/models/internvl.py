@@ -117,28 +117,24 @@ class InternVL(Family):
         return pixels, found.tiles[chosen].tolist()
 
     def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
-        maps, counts, side = self._maps(inputs, needs, video=True)
-        return [
-            VideoTokens(check=False, grid=(side, side), **{name: parts[i] for name, parts in maps.items()})
-            for i in range(len(counts))
-        ]
+        return self._encoded(inputs, needs, video=True)
 
     def _encode_images(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
-        maps, counts, side = self._maps(inputs, needs, video=False)
-        stacked: dict[str, Any] = {name: [tiles.flatten(0, 1)[None] for tiles in parts] for name, parts in maps.items()}
-        return [
-            VideoTokens(check=False, grid=(count * side, side), **{name: parts[i] for name, parts in stacked.items()})
-            for i, count in enumerate(counts)
-        ]
+        return self._encoded(inputs, needs, video=False)
 
-    def _maps(self, inputs: Inputs, needs: frozenset[str], *, video: bool) -> tuple[dict[str, Any], list[int], int]:
-        """Encode the videos or the images: ``features`` (T, N, D) of each and the needs likewise, T of each, side."""
+    def _encoded(self, inputs: Inputs, needs: frozenset[str], *, video: bool) -> list[VideoTokens]:
         pixels, counts = self._pictures(inputs, video=video)
         output, seen = self._seen(self.base.get_image_features, {**inputs, "pixel_values": pixels}, needs)
         maps = {name: self._shuffled(values.view(len(pixels), -1, *values.shape[1:])) for name, values in seen.items()}
         maps["features"] = output.pooler_output
         side = math.isqrt(output.pooler_output.shape[1])
-        return {name: torch.split(values, counts) for name, values in maps.items()}, counts, side
+        found = []
+        for i, count in enumerate(counts):
+            parts: dict[str, Any] = {name: torch.split(values, counts)[i] for name, values in maps.items()}
+            if not video:
+                parts = {name: tiles.flatten(0, 1)[None] for name, tiles in parts.items()}
+            found.append(VideoTokens(check=False, grid=(side if video else count * side, side), **parts))
+        return found
 
     def _shuffled(self, values: Tensor) -> Tensor:
         """Values (T, 1 + H*W, ...) of CLS and patches, averaged over the patches of each token: (T, N, ...)."""

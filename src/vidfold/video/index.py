@@ -73,10 +73,8 @@ def demux(container: Any, *streams: Any) -> Iterator[Any]:
 
     try:
         yield from container.demux(*streams)
-    except IndexError:
-        return  # at the end, PyAV fails on streams that appeared midway; all packets were already given
-    except av.FFmpegError:
-        return
+    except (IndexError, av.FFmpegError):
+        return  # IndexError: at the end, PyAV fails on streams that appeared midway; all packets were already given
 
 
 def scan(container: Any, stream: Any) -> Index | None:

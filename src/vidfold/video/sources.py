@@ -45,8 +45,10 @@ class Source:
         """
         av = extras.load("av", "video")
         target = _address(self.name) if self.path is None else _file(self.path, self.quoted)
+        # Tags that are not UTF-8 are accepted; PyAV 19 needs no argument for that.
+        tolerant = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
         try:
-            container = av.open(target, **_tolerant_of_tags(av.__version__))
+            container = av.open(target, **tolerant)
         except av.FFmpegError as error:
             raise ValueError(
                 f"{self.quoted} cannot be read as a video ({error.strerror}): it is damaged, cut short or not a video"
@@ -85,11 +87,6 @@ class Source:
 def _described(stream: Any) -> str:
     codec = stream.codec_context
     return "no codec" if codec is None else f"{codec.name}, {codec.width} x {codec.height}"
-
-
-def _tolerant_of_tags(version: str) -> dict[str, str]:
-    """Arguments of ``av.open`` to accept tags that are not UTF-8; PyAV 19 needs none."""
-    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def _file(path: Path, name: str) -> Any:

@@ -67,9 +67,10 @@ def load(folder: Path, content: Mapping[str, Any], settings: Mapping[str, Any], 
     Raises:
         ValueError: a checkpoint of another build, or weights that are missing, unknown or of another shape.
     """
+    from safetensors.torch import load_file
     from transformers import GenerationConfig, LlavaOnevisionForConditionalGeneration
 
-    weights = _weights(folder)
+    weights = {key: tensor for file in files_of(folder) for key, tensor in load_file(folder / file).items()}
     config = config_of(content, folder, rows=len(weights.get("model.embed_tokens.weight", ())))
     with torch.device("meta"):
         expected = LlavaOnevisionForConditionalGeneration(config).state_dict()
@@ -120,10 +121,3 @@ def _published_name(name: str) -> str:
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
     return name
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder by the names in its files, memory-mapped."""
-    from safetensors.torch import load_file
-
-    return {key: tensor for file in files_of(folder) for key, tensor in load_file(folder / file).items()}
