@@ -53,9 +53,7 @@ class Clips:
     def beginning(cls, first: Tensor, longest: int | None = None) -> "Clips":
         """The clips whose first frames are marked in ``first`` (F,) bool; frame 0 must be; C = F.
 
-        Args:
-            first: which frames begin a clip.
-            longest: an upper bound of their lengths; None: F.
+        ``longest`` is an upper bound of their lengths; None: F.
         """
         frames = len(first)
         starts = torch.where(first, torch.arange(frames, device=first.device), frames).sort().values

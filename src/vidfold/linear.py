@@ -36,9 +36,7 @@ class Mix:
     def blends(cls, target: Tensor, own: float) -> "Mix":
         """A row that stays becomes own * itself + (1 - own) * mean of the others that go to it, if there are any.
 
-        Args:
-            target: (S,) int64 in [0, S]; a row that stays is its own target.
-            own: weight of the row itself, in [0, 1].
+        A row that stays is its own target; ``target`` is (S,) int64 in [0, S], ``own`` a number in [0, 1].
         """
         size = len(target)
         stays = target == torch.arange(size, device=target.device)

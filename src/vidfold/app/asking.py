@@ -52,12 +52,7 @@ class Answer:
 
 
 def ask(
-    loaded: VideoModel,
-    frames: Frames,
-    question: str,
-    reducer: Reducer | None = None,
-    *,
-    max_new_tokens: int = 64,
+    loaded: VideoModel, frames: Frames, question: str, reducer: Reducer | None = None, *, max_new_tokens: int = 64
 ) -> Answer:
     """Answer a question about a video, greedily.
 

@@ -27,15 +27,10 @@ def unwrapped(model: Any) -> Any:
 
 
 def check_build(model: Any, kind: str, *names: str) -> None:
-    """Refuse a model that lacks what a family reads.
+    """Raise a ValueError for an older transformers than is tested, or a model of another build.
 
-    Args:
-        model: with a language-model head.
-        kind: ``config.model_type`` of the models that the family serves.
-        names: what its base model must have.
-
-    Raises:
-        ValueError: an older transformers than is tested, or a model of another build.
+    A family serves models of one ``config.model_type``, ``kind``, with a language-model head and a base that has
+    ``names``.
     """
     import transformers
 

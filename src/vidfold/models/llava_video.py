@@ -121,11 +121,9 @@ class LlavaVideo(LlavaOnevision):
         return bool(getattr(self.model.config, RECORD)["force_sample"])
 
     def shown_frames(self, duration: float, most: int) -> int:
-        """How many frames of a video the model is shown, evenly taken.
+        """How many frames of a video of ``duration`` seconds the model is shown, evenly taken.
 
-        Args:
-            duration: in seconds.
-            most: as many with `force_sample`; else one a second, at least one and at most this many.
+        ``most`` with `force_sample`; else one a second, at least one and at most ``most``.
         """
         check_count("most", most)
         return most if self.force_sample else max(1, min(most, round(duration)))
@@ -151,12 +149,7 @@ class LlavaVideo(LlavaOnevision):
 
 
 def time_instruction(duration: float, timestamps: Sequence[float]) -> str:
-    """The sentence that tells a LLaVA-Video when its frames were taken, word for word as in its training.
-
-    Args:
-        duration: of the video, in seconds.
-        timestamps: of the frames, in seconds.
-    """
+    """The sentence that tells a LLaVA-Video when (s) its frames were taken, word for word as in its training."""
     times = ",".join(f"{time:.2f}s" for time in timestamps)
     return (
         f"The video lasts for {duration:.2f} seconds, and {len(timestamps)} frames are uniformly sampled from it. "

@@ -40,11 +40,9 @@ class Qwen2_5VL(QwenVL):
 
 
 def window_places(grid: tuple[int, int], side: int) -> Tensor:
-    """Where cells 0... of a frame are when they are ordered window by window, row-major in both, (h*w,) int64.
+    """Where cells 0... of a grid (h, w) are when they are ordered window by window, row-major in both, (h*w,) int64.
 
-    Args:
-        grid: rows and columns of cells.
-        side: of a window, in cells; windows at the right and lower edges may be smaller.
+    A window has ``side`` x ``side`` cells; those at the right and lower edges may be smaller.
     """
     rows, columns = (torch.arange(length) // side for length in grid)
     windows = rows[:, None] * (int(columns[-1]) + 1) + columns

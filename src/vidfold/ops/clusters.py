@@ -28,13 +28,7 @@ class Clusters:
 
 
 def density_peaks(
-    points: Tensor,
-    group: Tensor,
-    count: Tensor,
-    neighbours: int,
-    *,
-    capped: bool = False,
-    merge: Mix | None = None,
+    points: Tensor, group: Tensor, count: Tensor, neighbours: int, *, capped: bool = False, merge: Mix | None = None
 ) -> Clusters:
     """Clusters of each set around its density peaks (DPC-kNN; Du, Ding and Jia 2016, as token merging uses it).
 

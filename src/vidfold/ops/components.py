@@ -64,11 +64,9 @@ class SpanningTree:
 
 
 def roots(parents: Tensor, generations: int) -> Tensor:
-    """The root (n,) of each node's tree, given the nodes' parents (n,), of roots their own.
+    """The root (n,) of each node's tree, given the nodes' parents (n,) int64, of roots their own.
 
-    Args:
-        parents: (n,) int64.
-        generations: an upper bound of the steps from a node to its root.
+    No node is more than ``generations`` steps from its root.
     """
     for _ in range(generations.bit_length()):  # each round doubles the steps
         parents = parents[parents]

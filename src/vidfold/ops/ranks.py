@@ -41,9 +41,7 @@ def first_true(mask: Tensor, count: int) -> Tensor:
 def reading_order(kept: Tensor, total: int | None) -> Tensor:
     """Flat indices (K,) of the kept cells (F, N) bool, in order of time, then raster.
 
-    Args:
-        kept: exactly K of them.
-        total: K; None: count them, which waits for the device.
+    ``total`` is K; None counts them, which waits for the device.
     """
     return first_true(kept.flatten(), int(kept.sum()) if total is None else total)
 

@@ -222,12 +222,9 @@ def _folded(reduction: Reduction, side: Tensor) -> Tensor:
 
 
 def select(tokens: VideoTokens, index: Tensor, *, weights: bool) -> Reduction:
-    """The reduction that keeps pooled tokens unchanged.
+    """The reduction that keeps pooled tokens unchanged, those of ``index``: (K,) int64 flat f*N + cell, ascending.
 
-    Args:
-        tokens: the video.
-        index: (K,) int64 flat indices f*N + cell, ascending.
-        weights: also give the one-hot (K, F*N) matrix.
+    With ``weights`` it has the one-hot (K, F*N) matrix.
     """
     matrix = Mix.selection(index, tokens.frames * tokens.cells).matrix() if weights else None
     kept = tokens.pooled().flatten(0, 1)[index]

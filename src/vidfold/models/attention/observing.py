@@ -159,11 +159,7 @@ def _attended(
         mask = mask[:, None, None, :].bool()
     scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if flash else None
     return Attended(
-        query,
-        key,
-        query.shape[-1] ** -0.5 if scale is None else scale,
-        mask,
-        None if ends is None else ends.diff(),
+        query, key, query.shape[-1] ** -0.5 if scale is None else scale, mask, None if ends is None else ends.diff()
     )
 
 

@@ -15,11 +15,7 @@ from vidfold.models.prompts.shorten import real
 
 
 def number(model: Any, inputs: Mapping[str, Any]) -> Tensor:
-    """Positions of a full prompt as the model itself numbers it.
-
-    Args:
-        model: with ``compute_3d_position_ids``.
-        inputs: with ``input_ids`` (B, L), checked as by `shorten.check`.
+    """Positions of a full prompt ``input_ids`` (B, L), checked by `shorten.check`, as the model itself numbers it.
 
     Returns:
         (5, B, L) int64: position in the sequence, time, height, width, and the position that follows the prompt.

@@ -42,11 +42,9 @@ def nearest_shares(cost: Tensor, columns: Tensor) -> Tensor:
 
 
 def uniform_mass(members: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mass (B, M) that sums to 1 over the members of each item, 0 elsewhere.
+    """Mass (B, M) that sums to 1 over the members (B, M) bool of each item, 0 elsewhere.
 
-    Args:
-        members: (B, M) bool.
-        weight: (B, M) not negative, to share the mass in proportion; None shares it equally.
+    It is shared in proportion to ``weight`` (B, M), not negative, or equally.
     """
     mass = members.float() if weight is None else members * (weight + 1e-6 * weight.amax(1, keepdim=True) + 1e-12)
     return mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)

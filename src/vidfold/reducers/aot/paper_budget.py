@@ -51,9 +51,4 @@ def clip_budget(total: int, cells: int, clips: Clips, keep: float, repeat: bool)
     repeated = torch.minimum((copies - 1) * anchors, share - anchors)
     of_length = {length: -(-total * length // clips.frames) for length in range(1, clips.longest + 1)}
     most = max(int(share / (1 + (length - 1) * keep)) + 1 for length, share in of_length.items())
-    return ClipBudget(
-        anchors=anchors,
-        repeated=repeated,
-        kept=share - anchors - repeated,
-        most=min(cells, most),
-    )
+    return ClipBudget(anchors=anchors, repeated=repeated, kept=share - anchors - repeated, most=min(cells, most))
