@@ -1,6 +1,5 @@
 """Fold a model: its own ``generate`` and ``forward`` read every video in fewer tokens."""
 
-from types import TracebackType
 from typing import Any
 
 from vidfold import models
@@ -51,9 +50,7 @@ class Folded(Folder):
         self._entered = True
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._entered = False
         self.remove()
 
