@@ -9,7 +9,7 @@ import torch
 
 from tests.bench.speed_runs import from_json, subject
 from tests.conftest import make_video
-from tests.models import qwen2_5_vl_model
+from tests.models import internvl_model, qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
 from vidfold import AOT, Pooling, Random, models
 from vidfold.bench.speed import Plan, Results, Subject, measure, memory, overview, turns, ways
@@ -204,6 +204,14 @@ def test_other_families_run_their_tower_at_once():
     assert case.way("folded").tokens == (10,)
     assert case.tower_work == {}
     assert "not counted for qwen2_5_vl" in " ".join(overview(run).split())
+
+
+def test_families_that_take_frames_for_pictures():
+    model = internvl_model.build()
+    intern = dataclasses.replace(subject(model), inputs=lambda frames, _: internvl_model.inputs(model))
+    (case,) = measure(Plan(AOT(), frames=(2,), new_tokens=1), intern).cases
+    assert [len(each) for each in case.passes] == [1, 1, 1]
+    assert case.first_token(case.way("folded")).median > 0
 
 
 def test_authors_way_that_does_not_fit_into_memory_is_left_out():

@@ -33,8 +33,10 @@ Fold = Callable[[], tuple[Reduction, ...]]
 
 def towers(family: Family, reducer: Reducer) -> dict[str, Encode]:
     """The ways of running the vision tower; a method that needs no attention reads the untouched one."""
-    model, features = family.model, family.model.get_video_features
-    made: dict[str, Encode] = {names.PLAIN: lambda inputs: features(**accepted(features, inputs))}
+    model, features = family.model, getattr(family.model, "get_video_features", None)
+    # A family that takes frames for images has no such function.
+    plain = (lambda inputs: features(**accepted(features, inputs))) if features else family.encode
+    made: dict[str, Encode] = {names.PLAIN: plain}
     if reducer.needs:
         made[names.TAPPED] = lambda inputs: family.encode(inputs, reducer.needs)
     is_theirs = isinstance(reducer, AOT | AOTPaper) and family.model_type == LlavaOnevision.model_type
@@ -48,9 +50,10 @@ def parts(inputs: Inputs, frames: int, batch: int, size: int | None) -> list[tup
 
     None takes all frames; so do pixels that are not stored frame by frame, (B, F, C, H, W).
     """
-    if size is None or inputs[PIXELS].ndim != 5:
+    pixels = inputs.get(PIXELS)
+    if size is None or pixels is None or pixels.ndim != 5:
         return [(batch * frames, inputs)]
-    groups = torch.split(inputs[PIXELS], size, dim=1)
+    groups = torch.split(pixels, size, dim=1)
     return [(batch * group.shape[1], {**inputs, PIXELS: group.contiguous()}) for group in groups]
 
 
