@@ -34,9 +34,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        default=4.0,
+        default=3.0,
         help="for everything: what does not fit is left out, the authors' way too, but three samples of every other "
-        "stage are always taken (default: 4)",
+        "stage are always taken (default: 3)",
     )
     parser.add_argument("--video", metavar="FILE", help="a video file to read (default: a generated one)")
     parser.add_argument("--output", metavar="DIR", help="folder for every sample as JSON and for the tables")

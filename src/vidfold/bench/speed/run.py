@@ -69,7 +69,7 @@ class Plan(Settings):
     batches: tuple[int, ...] = setting((1,), _counts)
     runs: int = setting(LEAST, check_count, least=LEAST)
     new_tokens: int = setting(8, check_count)
-    minutes: float = setting(4.0, check_positive)
+    minutes: float = setting(3.0, check_positive)
 
     def __post_init__(self) -> None:
         super().__post_init__()
