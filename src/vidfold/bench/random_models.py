@@ -135,19 +135,18 @@ def inputs(model: Any, frames: int, batch: int = 1, text: int = 64, seed: int = 
     """
     for name, count in (("frames", frames), ("batch", batch), ("text", text)):
         check_count(name, count)
-    config = model.config
+    config, generator = model.config, torch.Generator().manual_seed(seed)
     if config.model_type != LlavaOnevision.model_type:
         raise ValueError(f"random inputs are for {LlavaOnevision.model_type} only, got {config.model_type}")
-    generator, vision = torch.Generator().manual_seed(seed), config.vision_config
-    words = torch.arange(config.get_text_config().vocab_size)
+    side = config.vision_config.image_size
     special = (config.image_token_id, config.video_token_id, model.generation_config.pad_token_id)
+    words = torch.arange(config.get_text_config().vocab_size)
     words = words[~torch.isin(words, torch.tensor(special))]
     prompts = words[torch.randint(len(words), (batch, text), generator=generator)]
-    height, width = Pooling.BILINEAR.grid((vision.image_size // vision.patch_size,) * 2)
+    height, width = Pooling.BILINEAR.grid((side // config.vision_config.patch_size,) * 2)
     video = torch.full((batch, frames * height * width + LlavaOnevision.closing), config.video_token_id)
     ids = torch.cat([prompts[:, : text // 2], video, prompts[:, text // 2 :]], dim=1)
-    frame = (3, vision.image_size, vision.image_size)
-    scene = torch.randn(batch, 1, *frame, generator=generator)
-    pixels = scene + 0.5 * torch.randn(batch, frames, *frame, generator=generator)
+    scene = torch.randn(batch, 1, 3, side, side, generator=generator)
+    pixels = scene + 0.5 * torch.randn(batch, frames, 3, side, side, generator=generator)
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values_videos": pixels.to(model.dtype)}
     return {name: value.to(model.device) for name, value in made.items()}
