@@ -42,47 +42,20 @@ Setting = tuple[Callable[..., Reducer], dict[str, Any]]
 
 def choices() -> dict[str, Setting]:
     """AOT with one choice changed at a time: a field, or a step (`aot_variants`)."""
-    far: dict[str, Any] = {"intra_cap": 9.0, "inter_cap": 9.0}
     return {
         DEFAULT: (AOT, {}),
-        "anchors by attention, support by coverage": (variants.AttentionAnchors, {}),
-        "anchors and support by attention": (variants.AttentionSupport, {}),
-        "attention as a weight, power .5": (AOT, {"attention_power": 0.5}),
-        "support by farthest point": (variants.Farthest, {}),
-        "facility location, power 1": (variants.Power, {"power": 1.0}),
-        "facility location, power 3": (variants.Power, {"power": 3.0}),
-        "candidates 1.3 K/F": (AOT, {"candidates": 1.3}),
-        "candidates 2 K/F": (AOT, {"candidates": 2.0}),
-        "candidates 8 K/F": (AOT, {"candidates": 8.0}),
-        "all tokens candidates": (AOT, {"candidates": None}),
-        "no merging": (AOT, {"intra_cap": 0.0, "inter_cap": 0.0}),
-        "no merging in the frame": (AOT, {"intra_cap": 0.0}),
-        "no merging along the clip": (AOT, {"inter_cap": 0.0}),
-        "nearest anchor, capped": (variants.Nearest, {}),
-        "nearest anchor, no cap": (variants.Nearest, far),
-        "balanced transport, capped": (variants.Balanced, {}),
-        "balanced transport, no cap": (variants.Balanced, far),
-        "unbalanced transport": (variants.Unbalanced, {}),
-        "no caps": (AOT, far),
-        "epsilon .05": (AOT, {"epsilon": 0.05}),
-        "epsilon .25": (AOT, {"epsilon": 0.25}),
-        "phase-I cap .2": (AOT, {"intra_cap": 0.2}),
-        "phase-I cap .6": (AOT, {"intra_cap": 0.6}),
-        "phase-II cap .5": (AOT, {"inter_cap": 0.5}),
-        "phase-II cap 1.5": (AOT, {"inter_cap": 1.5}),
-        "price .7": (variants.Price, {"price": 0.7}),
-        "absorbed tokens weigh half": (variants.Half, {}),
-        "mass not carried": (variants.Massless, {}),
+        "anchors stay at even places": (variants.Chosen, {}),
+        "anchors move to barycentres only": (variants.Staying, {}),
+        "anchors by farthest point": (variants.Farthest, {}),
+        "anchors by facility location": (variants.Facility, {}),
+        "3 rounds": (AOT, {"rounds": 3}),
+        "7 rounds": (AOT, {"rounds": 7}),
+        "9 rounds": (AOT, {"rounds": 9}),
         "clips of 4": (AOT, {"clip": 4}),
         "clips of 8": (AOT, {"clip": 8}),
-        "clips of 16": (AOT, {"clip": 16}),
-        "one clip": (AOT, {"clip": 10_000}),
+        "clips of 32": (AOT, {"clip": 32}),
         "dynamic clips": (AOT, {"segments": "dynamic"}),
         "optimal clips": (AOT, {"segments": "optimal"}),
-        "budget by novelty": (variants.Novelty, {}),
-        "time cost .5": (variants.TimeCost, {"time_cost": 0.5}),
-        "time cost 1": (variants.TimeCost, {"time_cost": 1.0}),
-        "double emission": (variants.Double, {}),
         "a sketch of 64 of 192 channels": (AOT, {"sketch": 64}),
     }
 
@@ -111,11 +84,6 @@ def peers() -> dict[str, Setting]:
         found[method] = (METHODS[method], {})
         for field, values in fields.items():
             found |= {f"{method}, {field} {value:g}": (METHODS[method], {field: value}) for value in values}
-    for cap in (1.0, 9.0):
-        for candidates in (1.0, 2.0, 4.0):
-            settings = {"intra_cap": min(cap, 1 / 3) if cap == 1 else cap, "inter_cap": cap, "candidates": candidates}
-            label = f"attention + nearest, cap {cap:g}, candidates {candidates:g}"
-            found[label] = (variants.NearestAttention, settings)
     return found
 
 

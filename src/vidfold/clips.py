@@ -85,6 +85,10 @@ class Clips:
         """(C, L) bool, which of the `members` are not padding."""
         return self._places < self.lengths[:, None]
 
+    def rows_there(self, count: int) -> Tensor:
+        """Which rows (C, L * count) bool of the clips are not padding, with ``count`` rows a frame; see `rows`."""
+        return self.there[:, :, None].expand(-1, -1, count).flatten(1)
+
     def shares(self, total: int) -> Tensor:
         """K tokens divided among the clips in proportion to their frames, exactly: (C,) int64."""
         return total * (self.starts + self.lengths) // self.frames - total * self.starts // self.frames
@@ -94,6 +98,10 @@ class Clips:
         members = self.members[part]
         picked = values.index_select(0, members.flatten())
         return picked.view(len(members), self.longest * values.shape[1], *values.shape[2:])
+
+    def frame_rows(self, values: Tensor) -> Tensor:
+        """The inverse of `rows` for one number a row: (C, L * m) as (F, m), without the padding."""
+        return values.view(len(values), self.longest, -1)[self.clip_of, self.position]
 
     def sums(self, values: Tensor) -> Tensor:
         """Sums of values of the frames (F,) or (F, E) over the clip that each frame lies in, of the same shape."""

@@ -53,7 +53,7 @@ class Mix:
     def __call__(self, values: Tensor) -> Tensor:
         """The result (K, D) for rows (S, D) float32; rows that nothing goes to are 0. The same on every run."""
         # One row more takes what is dropped.
-        if values.device.type != "cpu":
+        if values.device.type != "cpu" or torch.compiler.is_compiling():
             picked = values if self.source is None else values[self.source]
             return sum_rows(self.share[:, None] * picked, self.target, self.rows + 1)[:-1]
         # The fastest on a CPU; on a GPU it would add in any order.

@@ -14,10 +14,9 @@ BEFORE = {name: method for name, method in METHODS.items() if not issubclass(met
 """Methods that work before the language model; those inside it have tests of their own."""
 REDUCERS: dict[str, Reducer] = {name: method() for name, method in BEFORE.items()} | {
     "aot-reference": get("aot-reference", anchors=12),
-    "aot-weighted": AOT(attention_power=0.5, clip=3),
+    "aot-clips": AOT(clip=3),
     "aot-dynamic": AOT(segments=DySeg(clips=3)),
-    "aot-few": AOT(candidates=1, sketch=8),
-    "aot-all": AOT(candidates=None, intra_cap=3.0, inter_cap=3.0),
+    "aot-sketch": AOT(rounds=2, sketch=8),
     "aot-paper-dynamic": AOTPaper(segments=DySeg(clips=3)),
     "aot-paper-optimal": AOTPaper(segments="optimal"),
     "aot-paper-encoder": AOTPaper(merge="encoder", distance=0.5, nearest=0.1, time_scale=1.5, repeat_key=True),

@@ -60,12 +60,13 @@ def first_members(labels: Tensor, groups: int) -> Tensor:
     return labels.new_full((groups + 1,), len(labels)).scatter_reduce_(0, labels, index, "amin")[:groups]
 
 
-def by_first_member(labels: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+def by_first_member(labels: Tensor, groups: int, among: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Groups numbered in the order of their first members: the new labels (S,) and those members (groups,).
 
-    The label G means no group, and is unchanged.
+    Only members that are ``among`` (S,) bool count as first. The label G means no group, and is unchanged.
     """
-    first, order = first_members(labels, groups).sort()
+    counted = labels if among is None else labels.masked_fill(~among, groups)
+    first, order = first_members(counted, groups).sort()
     return functional.pad(inverse(order), (0, 1), value=groups)[labels], first
 
 

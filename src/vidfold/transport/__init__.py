@@ -1,7 +1,6 @@
 """Optimal transport on batches of small dense problems; knows nothing of video."""
 
 from vidfold.transport.costs import cosine, grid_distance, grid_positions
-from vidfold.transport.partial import partial
 from vidfold.transport.sinkhorn import Transport, sinkhorn
 
-__all__ = ["Transport", "cosine", "grid_distance", "grid_positions", "partial", "sinkhorn"]
+__all__ = ["Transport", "cosine", "grid_distance", "grid_positions", "sinkhorn"]

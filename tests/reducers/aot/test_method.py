@@ -1,6 +1,5 @@
 """AOT: against plain loops, and what it promises."""
 
-import math
 from dataclasses import fields, replace
 
 import pytest
@@ -10,95 +9,60 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import make_video
+from tests.ops.test_quantise import quantised
 from vidfold import AOT, Pooling, VideoTokens
 from vidfold.ops import cover, shares
 from vidfold.reducers import base
 from vidfold.reducers.aot import clipwise
-from vidfold.reducers.aot.method import POWER, PRICE
+from vidfold.reducers.aot.method import CLOSE
 from vidfold.segments import DySeg
-from vidfold.transport import partial
 
 
-def _costs(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """1 - cos of (n, D) and (m, D), in units of the mean over all pairs of rows."""
-    rows, others = (torch.nn.functional.normalize(each, dim=1) for each in (rows, others))
-    return 1 - rows @ others.T
-
-
-def _mean_cost(rows: torch.Tensor) -> float:
-    return float(_costs(rows, rows).mean())
-
-
-def _farthest(cost: torch.Tensor, weight: torch.Tensor, count: int) -> list[int]:
-    chosen = [int((cost * weight).sum(1).argmin())]
-    while len(chosen) < count:
-        gain = weight * cost[:, chosen].amin(1)
-        gain[chosen] = -torch.inf
-        chosen.append(int(gain.argmax()))
-    return chosen
-
-
-def _facility(cost: torch.Tensor, weight: torch.Tensor, count: int) -> list[int]:
-    chosen: list[int] = []
-    while len(chosen) < count:
-        sums = torch.stack([(weight * cost[:, [*chosen, j]].amin(1)).sum() for j in range(len(cost))])
-        sums[chosen] = torch.inf
-        # Two tokens that cover only each other lower the sum by the same amount: then the first one is taken.
-        chosen.append(int((sums <= sums.min() + 1e-9).nonzero()[0]))
-    return chosen
-
-
-def _sent(method: AOT, cost: torch.Tensor, mass: torch.Tensor, cap: float) -> torch.Tensor:
-    """Mass that each row sends to each column of one matrix of costs."""
-    everyone = torch.ones(1, cost.shape[1], dtype=torch.bool)
-    return partial(cost[None], mass[None], everyone, epsilon=method.epsilon, price=PRICE, cap=cap).plan[0]
-
-
-def _by_hand(method: AOT, video: VideoTokens) -> torch.Tensor:
-    """The method in plain loops over frames and clips, from its description."""
+def _by_hand(method: AOT, video: VideoTokens, clip: int) -> tuple[torch.Tensor, list[int]]:
+    """The method in plain loops over clips, anchors and tokens, in float64, from its description."""
     pooled = video.pooled().double()
     frames, cells, _ = pooled.shape
     total = method.count(frames, cells)
-    count = cells if method.candidates is None else min(cells, math.ceil(method.candidates * total / frames))
-    merged, raw, mass = [], [], []
-    for frame in pooled:
-        cost = _costs(frame, frame) / _mean_cost(frame)
-        chosen = sorted(_farthest(cost, torch.ones(cells).double(), count)) if count < cells else list(range(cells))
-        others = [cell for cell in range(cells) if cell not in chosen]
-        sent = _sent(method, cost[others][:, chosen], torch.ones(len(others)).double(), method.intra_cap)
-        weight = 1 + sent.sum(0)
-        merged.append((frame[chosen] + sent.T @ frame[others]) / weight[:, None])
-        raw.append(frame[chosen])
-        mass.append(weight)
-    out, clip = [], method.clip or math.ceil(frames / round(frames * method.retention))
+    out, places = [], []
     for start in range(0, frames, clip):
         end = min(frames, start + clip)
-        here = total * end // frames - total * start // frames
-        rows, own, chosen = torch.cat(merged[start:end]), torch.cat(mass[start:end]), torch.cat(raw[start:end])
-        units = torch.nn.functional.normalize(pooled[start:end], dim=2).mean((0, 1))
-        cost = _costs(chosen, chosen) / float(1 - units.square().sum())
-        kept = sorted(_facility(cost**POWER, own, here))
-        others = [row for row in range(len(rows)) if row not in kept]
-        sent = _sent(method, cost[others][:, kept], own[others], method.inter_cap)
-        out.append((own[kept, None] * rows[kept] + sent.T @ rows[others]) / (own[kept] + sent.sum(0))[:, None])
-    return torch.cat(out)
+        count = total * end // frames - total * start // frames
+        rows = pooled[start:end].flatten(0, 1)
+        labels, near = quantised(torch.nn.functional.normalize(rows, dim=1), count, method.rounds)
+        for anchor in range(count):
+            members = [row for row in range(len(rows)) if labels[row] == anchor]
+            out.append(rows[members].mean(0))
+            best = max(near[row] for row in members)
+            places.append(start * cells + min(row for row in members if near[row] >= best - CLOSE))
+    order = sorted(range(total), key=places.__getitem__)
+    return torch.stack([out[anchor] for anchor in order]), sorted(places)
 
 
 @pytest.mark.parametrize(
-    "choice",
+    ("choice", "clip"),
     [
-        {"clip": 4},
-        {"retention": 0.3},
-        {"clip": 3, "retention": 0.4},
-        {"candidates": 1.5, "retention": 0.3},
-        {"candidates": None, "retention": 0.6},
-        {"inter_cap": 0.5, "intra_cap": 0.6, "epsilon": 0.3},
+        ({"clip": 4}, 4),
+        ({"retention": 0.3}, 11),
+        ({"clip": 3, "retention": 0.4}, 3),
+        ({"rounds": 1, "clip": 5}, 5),
+        ({"rounds": 8}, 11),
     ],
 )
-def test_equals_plain_loops(choice):
+def test_equals_plain_loops(choice, clip):
     video = make_video(frames=11, grid=(13, 11), channels=24)
     method = AOT(**{"retention": 0.2} | choice)
-    torch.testing.assert_close(method(video).tokens, _by_hand(method, video).float(), atol=1e-4, rtol=1e-4)
+    tokens, places = _by_hand(method, video, clip)
+    reduction = method(video)
+    assert (reduction.frames * video.cells + reduction.cells).tolist() == places
+    torch.testing.assert_close(reduction.tokens, tokens.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_clips_are_short_enough_for_the_budget():
+    """16 frames, evenly; fewer where a clip would keep more than 1,024 tokens, or where there are fewer tokens."""
+    cut = lambda method, *shape: AOT.cut(method, make_video(frames=shape[0], grid=shape[1])).lengths.tolist()  # noqa: E731
+    assert cut(AOT(), 33, (4, 4)) == [11, 11, 11]
+    assert cut(AOT(retention=1.0), 8, (64, 64)) == [1] * 8
+    assert cut(AOT(retention=1e-6), 40, (4, 4)) == [40]
 
 
 def test_golden_input_at_a_tenth(ov_video):
@@ -109,9 +73,8 @@ def test_golden_input_at_a_tenth(ov_video):
     assert (place.diff() > 0).all(), "reading order: time, then raster, each cell once"
 
 
-def test_attention_is_needed_only_if_used():
+def test_no_attention_is_needed():
     assert AOT().needs == frozenset()
-    assert AOT(attention_power=0.5).needs == {"shallow", "deep"}
     video = make_video()
     torch.testing.assert_close(AOT()(replace(video, shallow=None, deep=None)).tokens, AOT()(video).tokens)
 
@@ -129,29 +92,21 @@ def test_the_budget_is_exact_everywhere(retention, clip):
 
 @given(
     retention=st.floats(0.01, 1),
-    candidates=st.one_of(st.none(), st.floats(1, 8)),
     clip=st.one_of(st.none(), st.integers(1, 12)),
     segments=st.sampled_from(["uniform", "dynamic", "optimal"]),
-    caps=st.tuples(st.floats(0, 3), st.floats(0, 3)),
-    power=st.sampled_from([0.0, 0.5]),
+    rounds=st.integers(1, 6),
+    sketch=st.one_of(st.none(), st.integers(1, 40)),
     frames=st.integers(1, 12),
     still=st.booleans(),
 )
 @settings(max_examples=60)
-def test_every_token_shows_something(retention, candidates, clip, segments, caps, power, frames, still):
+def test_every_token_shows_something(retention, clip, segments, rounds, sketch, frames, still):
     """Whatever the settings: as many tokens as asked for, finite, and none of them all zero."""
     video = make_video(frames=frames, grid=(5, 4))
     if still:
         video = replace(video, features=video.features[:1].expand(frames, -1, -1).contiguous())
-    method = AOT(
-        retention=retention,
-        candidates=candidates,
-        clip=clip if segments == "uniform" else None,
-        segments=segments,
-        intra_cap=caps[0],
-        inter_cap=caps[1],
-        attention_power=power,
-    )
+    clip = clip if segments == "uniform" else None
+    method = AOT(retention=retention, clip=clip, segments=segments, rounds=rounds, sketch=sketch)
     reduction = method(video)
     assert len(reduction) == method.count(frames, video.cells)
     assert torch.isfinite(reduction.tokens).all()
@@ -181,7 +136,7 @@ def test_copies_of_a_frame_are_one_frame():
         keys=None,
         frame_features=None,
     )
-    kept = AOT(retention=1 / 8, candidates=None, epsilon=0.02)(still)
+    kept = AOT(retention=1 / 8, rounds=8)(still)
     assert sorted(kept.cells.tolist()) == list(range(64))
     torch.testing.assert_close(kept.tokens, frame.features[0][kept.cells], atol=1e-3, rtol=1e-3)
 
@@ -275,11 +230,10 @@ def meta_video(frames: int) -> VideoTokens:
     "method",
     [
         AOT(retention=0.13),
-        AOT(retention=0.13, attention_power=0.5),
-        AOT(retention=0.13, candidates=None),
+        AOT(retention=0.13, clip=3),
         AOT.paper(retention=0.13, iterations=3),
     ],
-    ids=["default", "attention", "all", "paper"],
+    ids=["default", "clips", "paper"],
 )
 def test_no_host_sync(method, videos):
     found = method.reduce_all([meta_video(20)] * videos, weights=False)
@@ -325,9 +279,7 @@ def test_compiles_as_one_graph_with_equal_results():
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        ({"candidates": 0.5}, "candidates must be None or at least 1, got 0.5"),
-        ({"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
-        ({"attention_power": -1.0}, "attention_power must be a finite number of at least 0, got -1.0"),
+        ({"rounds": 0}, "rounds must be a whole number of at least 1, got 0"),
         ({"clip": 0}, "clip must be a whole number of at least 1, got 0"),
         ({"sketch": 0}, "sketch must be a whole number of at least 1, got 0"),
         ({"retention": 0.0}, r"retention must be in \(0, 1\], got 0.0"),

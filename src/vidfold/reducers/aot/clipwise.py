@@ -30,11 +30,11 @@ class ClipwiseReducer(BudgetedReducer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.cut(frames=1)
+        segmenter(self.segments, self.clip)
 
-    def cut(self, frames: int) -> Segmenter:
-        """What cuts a video of F frames into clips."""
-        return segmenter(self.segments, self.clip)
+    def cut(self, tokens: VideoTokens) -> Clips:
+        """The clips of a video."""
+        return segmenter(self.segments, self.clip)(tokens)
 
     @abstractmethod
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
@@ -58,7 +58,7 @@ class ClipwiseReducer(BudgetedReducer):
             for at in range(0, len(indices), size):
                 part = indices[at : at + size]
                 same = [videos[index] for index in part]
-                clips = Clips.joined([self.cut(video.frames)(video) for video in same])
+                clips = Clips.joined([self.cut(video) for video in same])
                 total = len(same) * self.count(first.frames, first.cells)
                 whole = self.fold(_joined(same), clips, total, weights=weights)
                 folded.update(zip(part, _split(whole, len(same)), strict=True))
