@@ -17,7 +17,6 @@ videos, limited to 1 to 2; after one video the power is 2.
 
 import argparse
 import dataclasses
-import itertools
 import json
 import math
 import platform
@@ -33,7 +32,7 @@ import torch
 from vidfold import Pooling, Reduction, VideoTokens, __version__
 from vidfold.app.tables import duration, memory, table
 from vidfold.bench.authors import Authors
-from vidfold.bench.plots import MARKED, OTHERS, SHOWN, panels
+from vidfold.bench.plots import distinct, panels
 from vidfold.bench.speed.memory import Peak, timed
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 
@@ -154,12 +153,11 @@ def slope(measured: list[Measured]) -> float:
 def draw(path: Path, measured: list[Measured], title: str) -> None:
     """Draw time and extra memory over frames, all logarithmic: slope 1 means proportional to frames."""
     figure, axes = panels(1, 2, (9, 4), alike=False)
-    styles = itertools.chain([*MARKED.values(), SHOWN], itertools.cycle(OTHERS))
-    for way, style in zip(dict.fromkeys(each.way for each in measured), styles, strict=False):
+    for way, style in distinct(list(dict.fromkeys(each.way for each in measured))).items():
         own = [each for each in measured if each.way == way]
         frames = [each.frames for each in own]
         for panel, values in zip(axes[0], ([e.median / 1000 for e in own], [e.memory / 1e6 for e in own]), strict=True):
-            panel.plot(frames, values, color=style.color, linestyle=style.line, marker=style.marker, label=way)
+            panel.plot(frames, values, label=way, **style)
     for panel, name in zip(axes[0], ("seconds", "extra memory, MB"), strict=True):
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")

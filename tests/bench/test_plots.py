@@ -23,7 +23,7 @@ def made():
 @pytest.fixture(scope="module")
 def alone(made):
     """The same results of one bench."""
-    return Results(dataclasses.replace(made.plan, benches=made.plan.benches[:1]), made.cells)
+    return Results(dataclasses.replace(made.plan, suite="", benches=made.plan.benches[:1]), made.cells)
 
 
 def rows(results):
@@ -31,9 +31,9 @@ def rows(results):
 
 
 def test_pictures_are_drawn_and_the_same_numbers_give_the_same(alone, tmp_path, monkeypatch):
-    files = plots.quality(alone, tmp_path / "new")
+    files = plots.draw(alone, tmp_path / "new")
     monkeypatch.setattr(plots, "FORMATS", ("svg",))
-    again = {file.name: file for file in plots.quality(alone, tmp_path / "other")}
+    again = {file.name: file for file in plots.draw(alone, tmp_path / "other")}
     assert sorted(file.name for file in files) == NAMES
     for file in files:
         if file.suffix == ".png":
@@ -68,16 +68,16 @@ def test_agreement_is_drawn_without_true_answers(alone):
 def test_no_time_picture_without_times_and_none_without_methods(alone, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "FORMATS", ("svg",))
     timeless = {key: dataclasses.replace(cell, row=cell.row | {"fold_ms": ""}) for key, cell in alone.cells.items()}
-    files = plots.quality(Results(alone.plan, timeless), tmp_path)
+    files = plots.draw(Results(alone.plan, timeless), tmp_path)
     assert [file.name for file in files] == ["quality-retention.svg"]
     nothing = invented.refused(invented.refused(alone, "aot", "no"), "average", "no")
-    assert plots.quality(invented.refused(nothing, "random", "no"), tmp_path) == []
+    assert plots.draw(invented.refused(nothing, "random", "no"), tmp_path) == []
 
 
 def test_separate_pictures_per_bench(made, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "FORMATS", ("svg",))
-    pairs = Results(dataclasses.replace(made.plan, benches=made.plan.benches[:2]), made.cells)
-    names = {file.name for file in plots.quality(pairs, tmp_path)}
+    pairs = Results(dataclasses.replace(made.plan, suite="", benches=made.plan.benches[:2]), made.cells)
+    names = {file.name for file in plots.draw(pairs, tmp_path)}
     assert len(names) == 4
     assert any("second-world" in name for name in names)
 
@@ -90,11 +90,13 @@ def test_suite_has_a_panel_per_model_and_world(made, tmp_path):
     ]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["aot", "average", "random", "all tokens"]
-    assert [file.name for file in plots.suite(made, tmp_path)] == ["suite-retention.svg", "suite-retention.png"]
+    assert [file.name for file in plots.draw(made, tmp_path)] == ["suite-retention.svg", "suite-retention.png"]
 
 
 def test_styles_are_unique():
-    assert len(set(distinct([f"method {number}" for number in range(20)]).values())) == 20
+    assert (
+        len({tuple(style.values()) for style in distinct([f"method {number}" for number in range(20)]).values()}) == 20
+    )
 
 
 def test_labels_do_not_overlap():
@@ -112,4 +114,4 @@ def test_labels_do_not_overlap():
 def test_missing_matplotlib_names_the_extra(alone, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"matplotlib is not installed: pip install 'vidfold\[bench\]'"):
-        plots.quality(alone, tmp_path)
+        plots.draw(alone, tmp_path)

@@ -103,8 +103,9 @@ def test_suite_writes_all_files(suite):
         *("suite.csv", "suite.md", "clips", "suite-retention.svg", "suite-retention.png")
     }
     assert len(list((folder / "clips").iterdir())) == 4
-    assert text.startswith("suite confirm, both models, both worlds: right answers in %")
-    assert "paired differences to all tokens, in points" in text
+    assert text.startswith("Suite confirm\n\nClips: scenes 0-2")
+    assert "\n\nBoth models, both worlds\n\nRight answers, in %, with marks against random:\n\nmethod" in text
+    assert "Paired differences to all tokens, in points" in text
 
 
 def test_missing_matplotlib_raises_before_measuring(tmp_path, bench, monkeypatch):

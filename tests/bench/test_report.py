@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.bench import invented
-from vidfold.bench.report import groups, overview, page
+from vidfold.bench.report import overview, page
 from vidfold.bench.run import Cell, Results
 from vidfold.tiny.questions import KINDS
 
@@ -21,17 +21,21 @@ def with_rows(results, **changes):
     return Results(results.plan, {key: Cell(cell.row | changes, None) for key, cell in results.cells.items()})
 
 
-def test_groups_by_retention_best_first(made):
-    half, tenth = groups(made)
-    assert half.title == "tiny, scenes 0-39 (search, 8, 16 and 32 frames), 50 % of the tokens requested"
-    assert [row["method"] for row in tenth.rows] == ["identity", "aot", "average", "random"]
+def test_tables_by_retention_best_first(made, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    half, tenth = overview(made).split(
+        "\n\ntiny, scenes 0-39 (search, 8, 16 and 32 frames), 10 % of the tokens requested\n\n"
+    )
+    assert half.startswith("tiny, scenes 0-39 (search, 8, 16 and 32 frames), 50 % of the tokens requested\n")
+    methods = [line.split("  ")[0] for line in tenth.split("\n\n")[0].splitlines()]
+    assert methods == ["method", "all tokens", "aot", "average", "random"]
 
 
 def test_overview_has_one_line_per_row_and_says_what_is_wrong(made, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     text = overview(invented.refused(made, "average", "cannot run: too hard"))
     assert text.count("all tokens  ") == text.count("random  ") == 2
-    assert text.count("average: cannot run: too hard") == 2
+    assert text.count(", tiny, scenes 0-39 (search, 8, 16 and 32 frames): cannot run: too hard") == 2
     assert "AOT's settings were chosen on them" in text
 
 
@@ -87,4 +91,4 @@ def test_methods_that_keep_too_much_are_marked(made, monkeypatch):
     assert "%*" not in overview(made)
     text = overview(invented.results(made.plan, kept=1.2))
     assert text.count("%*") == 2
-    assert "* more tokens than requested" in text
+    assert "* keeps more or fewer tokens than requested" in text

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from tests.bench import invented
+from vidfold.bench.report import overview, page
 from vidfold.bench.run import Cell, Results
-from vidfold.bench.settings import Setting
-from vidfold.bench.suite_report import overview, page
-from vidfold.bench.views import View, against_full
+from vidfold.bench.settings import FULL, Setting
+from vidfold.bench.views import View
 from vidfold.tiny.questions import KINDS
-
-PURPOSE = "a test"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def shown(made):
-    return page(made, PURPOSE)
+    return page(made)
 
 
 def section(text, title):
@@ -44,7 +42,9 @@ def test_page_has_all_views_and_tables(shown):
             "By kind of question, with 10 % of the tokens, paired differences to all tokens, in points:",
         ):
             assert part.count(table) == 1
-    assert text.startswith("# Suite confirm\n\nPurpose: a test.")
+    assert text.startswith(
+        "# Suite confirm\n\nClips: scenes 0-39 (confirm, 8, 16 and 32 frames); scenes 0-39 (confirm, second world"
+    )
     assert "one standard error over clips" in text
 
 
@@ -85,10 +85,13 @@ def test_other_shares_are_told(made):
 
 
 def test_method_that_cannot_run_says_so_and_others_stand(made, shown):
-    text = page(invented.refused(made, "average", "cannot run on 1 of 40 clips: no fold"), PURPOSE)
+    text = page(invented.refused(made, "average", "cannot run on 1 of 40 clips: no fold"))
     part = section(text, "Both models, both worlds")
     assert "| average | - | - |" in part
-    assert "average at 10 %, tiny, first world: cannot run on 1 of 40 clips: no fold." in part
+    assert (
+        "average at 10 %, tiny, scenes 0-39 (confirm, 8, 16 and 32 frames): cannot run on 1 of 40 clips: no fold"
+        in part
+    )
     untouched = section(shown, "Both models, both worlds")
     random = [line for line in part.splitlines() if line.startswith("| random |")]
     assert random == [line for line in untouched.splitlines() if line.startswith("| random |")]
@@ -115,12 +118,13 @@ def test_false_marks_are_rare():
             for key, cell in made.cells.items()
         }
         view = View("", Results(plan, cells), plan.benches)
-        found += any(set("▲▼") & set(mark) for mark in view.marks(against_full(plan.settings)).values())
+        compared = view.compared([(each, FULL) for each in plan.folded])
+        found += any(set("▲▼") & set(mark) for _, mark in compared.values())
     assert found <= 9, "three in sixty are expected"
 
 
 def test_one_method_has_no_comparisons_but_with_all_tokens():
-    text = page(invented.results(invented.plan("search", ["random"], [0.5], 8)), PURPOSE)
+    text = page(invented.results(invented.plan("search", ["random"], [0.5], 8)))
     assert "Paired differences to random" not in text
     assert "Paired differences to all tokens" in text
     assert "both worlds" not in text

@@ -1,13 +1,12 @@
 """The two kinds of quality bench: all measures on any clips, and suites of right answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from vidfold import extras, tiny
 from vidfold.app.loading import EMBEDDED, VideoModel, load
-from vidfold.bench import agreement, features, plots, reading, report, suite_report
+from vidfold.bench import agreement, features, plots, reading, report
 from vidfold.bench.clips import Scenes, Source
 from vidfold.bench.run import CLIPS, Bench, Plan, Tell, Watch, run
 from vidfold.bench.settings import FULL, Setting, outside_methods
@@ -23,33 +22,11 @@ RETENTIONS = (0.50, 0.25, 0.20, 0.15, 0.10, 0.05)
 FRAMES = (8, 16, 32)
 SUITE_CLIPS = 200
 """Clips per world of a suite."""
+SUITES = {"search": WORLDS[:1], "confirm": WORLDS, "final": WORLDS}
+"""Name of a suite, and of its split -> worlds of its clips. Nothing is ever tuned on the second world.
 
-
-@dataclass(frozen=True)
-class Suite:
-    """Right answers on one split of some worlds, by the embedded model and its twin.
-
-    Attributes:
-        name: name of the suite, and of its split.
-        worlds: worlds of its clips.
-        purpose: one line, for reports.
-    """
-
-    name: str
-    worlds: tuple[str, ...]
-    purpose: str
-
-
-SUITES = {
-    suite.name: suite
-    for suite in (
-        # First world only: nothing is ever tuned on the second.
-        Suite("search", WORLDS[:1], "settings are chosen by these numbers, so they favour the chosen one"),
-        Suite("confirm", WORLDS, "checks a choice made on the search suite"),
-        Suite("final", WORLDS, "run once, after all choices; nothing was chosen by these numbers"),
-    )
-}
-"""Name -> suite. If a choice does not hold on "confirm", choose again on "search", with more clips."""
+Settings are chosen on "search", a choice is checked on "confirm" ("search" again, with more clips, if it does not
+hold), and "final" is run once, after all choices."""
 
 
 def quality_plan(
@@ -111,7 +88,7 @@ def suite_plan(
     if len(chosen) == 1:
         raise ValueError(f"a suite compares methods, got {list(methods)}; all tokens are always measured")
     count = SUITE_CLIPS if clips is None else clips
-    sources = [Scenes(count, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite].worlds]
+    sources = [Scenes(count, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite]]
     loaded = models or _load(EMBEDDED, device)
     benches = tuple(Bench(loaded[name], source) for name in EMBEDDED for source in sources)
     return Plan(chosen, benches, (reading.measure,), "suite.csv", suite)
@@ -143,14 +120,9 @@ def write(plan: Plan, output: str | Path, *, watch: Watch | None = None, tell: T
     extras.load("matplotlib", "bench")
     results, folder = run(plan, output, watch=watch, tell=tell), Path(output)
     page = folder / Path(plan.file).with_suffix(".md")
-    if plan.suite:
-        purpose = SUITES[plan.suite].purpose
-        overview, text, pictures = suite_report.overview(results), suite_report.page(results, purpose), plots.suite
-    else:
-        overview, text, pictures = report.overview(results), report.page(results), plots.quality
-    write_text(page, text)
-    files = [folder / plan.file, folder / CLIPS, page, *pictures(results, folder)]
-    return "\n\n".join([overview, "wrote " + ", ".join(map(str, files))])
+    write_text(page, report.page(results))
+    files = [folder / plan.file, folder / CLIPS, page, *plots.draw(results, folder)]
+    return "\n\n".join([report.overview(results), "wrote " + ", ".join(map(str, files))])
 
 
 def _load(names: Iterable[str], device: str | None) -> dict[str, VideoModel]:

@@ -1,125 +1,233 @@
-"""Tables of a quality bench, for a terminal and in Markdown."""
+"""Tables of a quality bench, for a terminal and in Markdown: all measures on any clips, or right answers of a suite."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from vidfold.app.tables import table
 from vidfold.bench.numbers import markdown_table, percent, plus_minus
 from vidfold.bench.run import MEASURED, Results
-from vidfold.bench.settings import FULL, Setting
-from vidfold.bench.views import ERRORS, SIGNS, Marks, View, about_clips, against_full, mixed, provenance
+from vidfold.bench.scores import LEVEL, MARGIN, Estimate
+from vidfold.bench.settings import FULL, Setting, exact_methods
+from vidfold.bench.summary import merit
+from vidfold.bench.views import Key, View
 from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
 
-_LEGEND = (
+KINDS_AT = 0.10
+"""The retention of a suite's tables by kind of question."""
+
+_MEASURES = (
     "tokens: number given to the language model per clip; kept: measured share that its layers read, averaged over "
-    "layers; accuracy: mean over the kinds of question, all with the same weight, in %; difference: to all tokens on "
-    "the same clips, in points, with its 95 % interval (1.96 standard errors); KL: divergence of the folded from the "
-    "unfolded next-token distribution along the unfolded answers, in nats; top-1: share of positions with the same "
-    "most likely token; L2-NQE: mean squared distance of unit tokens to the nearest kept one; covered: share of tokens "
-    "with a kept one at cosine 0.90 or above; transport: entropic transport cost from all tokens to the kept ones; "
-    "fold: median milliseconds of the method alone."
+    "layers; difference: to all tokens on the same clips, in points, with its 95 % interval (1.96 standard errors); "
+    "KL: divergence of the folded from the unfolded next-token distribution along the unfolded answers, in nats; "
+    "top-1: share of positions with the same most likely token; L2-NQE: mean squared distance of unit tokens to the "
+    "nearest kept one; covered: share of tokens with a kept one at cosine 0.90 or above; transport: entropic transport "
+    "cost from all tokens to the kept ones; fold: median milliseconds of the method alone."
 )
-_TOO_MANY = " more tokens than requested: not comparable with the others"
+_ANSWERS = (
+    "Accuracy: right answers, mean over the kinds of question, all with the same weight, in %. ±: one standard error "
+    "over clips; questions about one clip are not independent. ± 0.0: all clips agree, which does not prove that "
+    "others would. Without ±: too few clips for an error. In a view of both models a clip counts once, with the mean "
+    "of the two; worlds have the same weight."
+)
+_MARKS = (
+    "▲ ▼: significantly above or below; ≈: equivalent, the difference is significantly smaller than "
+    f"{100 * MARGIN:g} points. A difference without a mark was not told from zero, which does not make it zero. Tests "
+    f"exchange the two settings in random clips (▲ ▼; two-sided) or are two one-sided normal tests (≈), at {LEVEL:.0%} "
+    "after Holm's correction over all comparisons of a table."
+)
+_SPLITS = {
+    "search": "Clips of the search split: AOT's settings were chosen on them, so they favour it.",
+    "confirm": "Clips of the confirm split: AOT's settings were checked on them.",
+    "final": "Clips of the final split: no setting of any method was chosen on them. Do not choose by them.",
+}
+_TWINS = (
+    "Model tiny: the shipped one, whose language model was trained on a varied share of every video's tokens. Model "
+    "tiny-whole: its twin, trained further on whole videos only."
+)
+_FEWEST = 6  # clips; the smallest p-value is 2 / 2**clips
+_PROVENANCE = (
+    *("vidfold", "code", "torch", "transformers", "python", "processor", "threads", "device", "dtype"),
+    *("model", "weights"),
+)
 
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """One model on one set of clips at one requested retention.
-
-    Attributes:
-        title: names them.
-        view: their results.
-        rows: measured rows: all tokens first, then best first.
-        refused: why other methods could not run.
-    """
-
-    title: str
-    view: View
-    rows: list[Row]
-    refused: list[str]
-
-    def marks(self, kinds: tuple[str | None, ...] = (None,)) -> Marks:
-        """Marks against all tokens."""
-        answered = [_setting(row) for row in self.rows if row["accuracy_mean"]]
-        return self.view.marks(against_full(answered), kinds)
-
-
-def groups(results: Results) -> Iterator[Group]:
-    """A group for every bench and retention."""
-    for bench in results.plan.benches:
-        folded = [each for each in results.plan.settings if each != FULL]
-        for share in dict.fromkeys(each.retention for each in folded) or (FULL.retention,):
-            rows = [results.cells[bench, each].row for each in folded if each.retention == share]
-            measured = sorted((row for row in rows if row["status"] == MEASURED), key=merit, reverse=True)
-            full = [row for row in [results.cells[bench, FULL].row] if row["status"] == MEASURED]
-            title = f"{bench.loaded.name}, {bench.source.name}, {percent(share, 4)} of the tokens requested"
-            refused = [f"{row['method']}: {row['status']}" for row in rows if row["status"] != MEASURED]
-            yield Group(title, View(title, results, (bench,)), full + measured, refused)
+Table = list[list[str]]
+Pairs = list[tuple[Setting, Setting]]
+Cells = Mapping[Key, str]
+Compared = Mapping[Key, tuple[Estimate, str]]
+Kinds = Sequence[str | None]
 
 
 def overview(results: Results) -> str:
-    """Every group as an aligned table, and why some methods could not run."""
-    parts = []
-    for group in groups(results):
-        notes = [f"*{_TOO_MANY}"] if any(map(_too_many, group.rows)) else []
-        parts.append("\n".join([group.title, "", table(_measures(group)), *notes, *group.refused]))
-    return "\n\n".join([*parts, *about_clips(results), *mixed(results.rows)])
+    """The main tables, for a terminal."""
+    plain = partial(re.sub, r"^#+ |\\", "")
+    parts = _parts(results, brief=True)
+    told = [plain(part) if isinstance(part, str) else table([[*map(plain, row)] for row in part]) for part in parts]
+    return "\n\n".join([*told, *_warnings(results)])
 
 
 def page(results: Results) -> str:
-    """The same in Markdown, with accuracy by kind of question, a legend and the provenance."""
-    parts = []
-    for group in groups(results):
-        parts += [f"### {group.title}", markdown_table(_measures(group))]
-        if any(map(_too_many, group.rows)):
-            parts.append(rf"\*{_TOO_MANY}")
-        if any(row["accuracy_mean"] for row in group.rows):
-            parts.append("Accuracy by kind of question, in %, with marks against all tokens:")
-            parts.append(markdown_table(_kinds(group)))
-        if group.refused:
-            parts.append("\n".join(f"- {line}" for line in group.refused))
-    about = [
-        _LEGEND,
-        ERRORS,
-        f"Marks are against all tokens. {SIGNS}",
-        *about_clips(results),
-        *provenance(results.rows),
-    ]
-    return "\n\n".join([*parts, *about]) + "\n"
+    """All tables in Markdown, with a legend and the provenance."""
+    parts = [part if isinstance(part, str) else markdown_table(part) for part in _parts(results, brief=False)]
+    lines = [", ".join(f"{name} {row[name]}" for name in _PROVENANCE) for row in results.rows]
+    measured = [f"Measured with {line}." for line in dict.fromkeys(lines)]
+    legend = [_ANSWERS, _MARKS] if results.plan.suite else [_MEASURES, _ANSWERS, f"Marks: against all tokens. {_MARKS}"]
+    return "\n\n".join([*parts, *legend, *_warnings(results), *measured]) + "\n"
 
 
-def merit(row: Row) -> float:
-    """Sort key of rows: accuracy, or top-1 agreement if the true answers are not known, in [0, 1]."""
-    return float(row["accuracy_mean"] or row["top1"])
+def _parts(results: Results, *, brief: bool) -> Iterator[str | Table]:
+    return _suite(results, brief) if results.plan.suite else _quality(results, brief)
 
 
-def _measures(group: Group) -> list[list[str]]:
-    marked = group.marks()
-    lines = [list(_CELLS)]
-    for row in group.rows:
-        cells = {name: cell(row) for name, cell in _CELLS.items()}
-        cells["difference"] = f"{cells['difference']} {marked.get((_setting(row), None), '')}".rstrip()
-        lines.append(list(cells.values()))
+def _quality(results: Results, brief: bool) -> Iterator[str | Table]:
+    """All measures, a table for every bench and retention, best first; unless brief, right answers by kind as well."""
+    for bench in results.plan.benches:
+        view = View("", results, (bench,))
+        shares = dict.fromkeys(each.retention for each in results.plan.folded)
+        for share in shares or (FULL.retention,):
+            own = [each for each in results.plan.folded if each.retention == share]
+            rows = {each: results.cells[bench, each].row for each in (FULL, *own)}
+            rows = {each: row for each, row in rows.items() if row["status"] == MEASURED}
+            best_first = sorted(rows, key=lambda each: (each == FULL, merit(rows[each])), reverse=True)
+            pairs = [(each, FULL) for each in best_first if each != FULL]
+            compared = view.compared(pairs)
+            yield f"### {bench.loaded.name}, {bench.source.name}, {percent(share, 4)} of the tokens requested"
+            lines = [list(_COLUMNS)]
+            for each in best_first:
+                cells = {name: cell(rows[each]) for name, cell in _COLUMNS.items()}
+                cells["kept"] += _star(view, each)
+                if each != FULL:
+                    cells["difference"] = f"{cells['difference']} {compared[each, None][1]}".rstrip()
+                lines.append(list(cells.values()))
+            yield lines
+            if not brief and any(row["accuracy_mean"] for row in rows.values()):
+                yield "Accuracy by kind of question, in %, with marks against all tokens:"
+                yield _by_kind(view, _answers(view, best_first, view.compared(pairs, KINDS), KINDS))
+            if notes := _notes(view, own):
+                yield notes
+
+
+def _suite(results: Results, brief: bool) -> Iterator[str | Table]:
+    """Right answers and paired differences over all benches; unless brief, by kind and bench by bench as well."""
+    folded, benches = results.plan.folded, results.plan.benches
+    methods = list(dict.fromkeys(each.method for each in folded))
+    first = methods[0]
+    to_full = [(each, FULL) for each in folded]
+    to_first = [(each, Setting(first, each.retention)) for each in folded if each.method != first]
+    kinds_full, kinds_first = (_at(KINDS_AT, pairs) for pairs in (to_full, to_first))
+    worlds = list(dict.fromkeys(bench.source.world for bench in benches))
+    views = [View(f"Both models, {'both worlds' if len(worlds) > 1 else f'{worlds[0]} world'}", results, benches)]
+    views += [View(f"Model {each.loaded.name}, {each.source.world} world", results, (each,)) for each in benches]
+    yield f"# Suite {results.plan.suite}"
+    yield f"Clips: {'; '.join(dict.fromkeys(bench.source.name for bench in benches))}. {_TWINS}"
+    for view in views[:1] if brief else views:
+        compared = view.compared(to_first)
+        yield f"## {view.title}"
+        yield f"Right answers, in %, with marks against {first}:"
+        yield _by_retention(view, _answers(view, folded, compared))
+        if to_first and not brief:
+            yield f"Paired differences to {first}, in points:"
+            yield _by_retention(view, _gaps(compared))
+        yield "Paired differences to all tokens, in points:"
+        yield _by_retention(view, _gaps(view.compared(to_full)))
+        if kinds_full and not brief:
+            share = f"By kind of question, with {percent(KINDS_AT)} of the tokens"
+            rows = [FULL, *(each for each, _ in kinds_full)]
+            yield f"{share}, in %, with marks against {first}:"
+            yield _by_kind(view, _answers(view, rows, view.compared(kinds_first, KINDS), KINDS))
+            yield f"{share}, paired differences to all tokens, in points:"
+            yield _by_kind(view, _gaps(view.compared(kinds_full, KINDS)))
+        yield f"All tokens: {_told(view.estimate(FULL))} %."
+        if to_first:
+            above = [each for (each, _), (_, mark) in compared.items() if "▲" in mark]
+            names = [f"{each.method} at {percent(each.retention)}" for each in above]
+            nobody = f"none of the other methods entered ({len(methods) - 1})"
+            yield f"Significantly above {first}: {', '.join(names) or nobody}."
+        if notes := _notes(view, folded):
+            yield notes
+    missing = [name for name in exact_methods() if name not in methods]
+    rest = f"Not entered, with an exact budget: {', '.join(missing)}."
+    yield f"Entered: {', '.join(methods)}. {rest if missing else 'Every method with an exact budget was entered.'}"
+
+
+def _at(share: float, pairs: Pairs) -> Pairs:
+    return [(one, other) for one, other in pairs if one.retention == share]
+
+
+def _answers(view: View, settings: Iterable[Setting], compared: Compared, kinds: Kinds = (None,)) -> Cells:
+    """Right answers in %, with the marks of a comparison."""
+    marks = {key: mark for key, (_, mark) in compared.items()}
+    keys = [(each, kind) for each in settings for kind in kinds]
+    return {key: _told(view.estimate(*key), marks.get(key, "")) for key in keys}
+
+
+def _gaps(compared: Compared) -> Cells:
+    """Paired differences in points, with their marks."""
+    return {key: _told(gap, mark, "+") for key, (gap, mark) in compared.items()}
+
+
+def _told(number: Estimate, mark: str = "", sign: str = "") -> str:
+    return f"{plus_minus(number.value, number.error, sign=sign)} {mark}".rstrip()
+
+
+def _by_retention(view: View, cells: Cells) -> Table:
+    """Methods by retentions, with the measured share of tokens if it differs from the requested one."""
+    shares = list(dict.fromkeys(each.retention for each, _ in cells))
+    lines = [["method", *map(percent, shares)]]
+    for method in dict.fromkeys(each.method for each, _ in cells):
+        own = [Setting(method, share) for share in shares]
+        kept = [f" ({percent(view.kept(each))} kept)" if view.unequal(each) else "" for each in own]
+        lines.append(
+            [method, *(cells[each, None] + told + _star(view, each) for each, told in zip(own, kept, strict=True))]
+        )
     return lines
 
 
-def _kinds(group: Group) -> list[list[str]]:
-    marked = group.marks(KINDS)
-    lines = [["method", *KINDS]]
-    for row in group.rows:
-        cells = (f"{_share(row, f'accuracy_{kind}')} {marked.get((_setting(row), kind), '')}" for kind in KINDS)
-        lines.append([_CELLS["method"](row), *map(str.rstrip, cells)])
-    return lines
+def _by_kind(view: View, cells: Cells) -> Table:
+    """Methods by kinds of question."""
+    settings = dict.fromkeys(each for each, _ in cells)
+    rows = [[_name(each) + _star(view, each), *(cells[each, kind] for kind in KINDS)] for each in settings]
+    return [["method", *KINDS], *rows]
 
 
-def _setting(row: Row) -> Setting:
-    return Setting(row["method"], float(row["asked"]))
+def _name(setting: Setting) -> str:
+    return "all tokens" if setting == FULL else setting.method
 
 
-def _share(row: Row, name: str) -> str:
-    """A share in %, with its standard error if there is one."""
-    return plus_minus(float(row[name] or "nan"), float(row[f"{name}_se"] or "nan"))
+def _star(view: View, setting: Setting) -> str:
+    return "\\*" if view.unequal(setting) else ""
+
+
+def _notes(view: View, settings: Sequence[Setting]) -> str:
+    """What the stars mean, and why some methods could not run."""
+    notes = []
+    if any(view.unequal(each) for each in settings):
+        notes.append("- \\* keeps more or fewer tokens than requested: not comparable with the others.")
+    for bench in view.benches:
+        for each in settings:
+            if (status := view.results.cells[bench, each].row["status"]) != MEASURED:
+                where = f"{each.method} at {percent(each.retention)}, {bench.loaded.name}, {bench.source.name}"
+                notes.append(f"- {where}: {status}")
+    return "\n".join(notes)
+
+
+def _warnings(results: Results) -> list[str]:
+    """What the clips were used for, where they are too few, and whether the code differs."""
+    sources = [bench.source for bench in results.plan.benches]
+    notes = [_SPLITS[split] for split in dict.fromkeys(getattr(each, "split", "") for each in sources) if split]
+    fewest = min(len(each.clips) for each in sources)
+    if fewest == 1:
+        notes.append("One clip: no error can be told, and no difference can be significant.")
+    elif fewest < _FEWEST:
+        notes.append(f"{fewest} clips: errors are rough, and no difference within them can be significant.")
+    codes = sorted({row["code"] for row in results.rows})
+    if len(codes) > 1:
+        notes.append(
+            f"Caution: these rows were measured with {len(codes)} versions of vidfold ({', '.join(codes)}); the code "
+            "of each method has not changed. Use an empty folder to measure all with one version."
+        )
+    return notes
 
 
 def _difference(row: Row) -> str:
@@ -129,27 +237,25 @@ def _difference(row: Row) -> str:
     return f"{100 * float(value):+.1f}" + (f" [{100 * float(low):+.1f}, {100 * float(high):+.1f}]" if low else "")
 
 
-def _too_many(row: Row) -> bool:
-    """Whether the method kept over 5 % more than requested, and over one token more."""
-    asked, kept, tokens = (float(row[name]) for name in ("asked", "layer_retention", "tokens_before"))
-    return kept > 1.05 * asked and (kept - asked) * tokens > 1
+def _number(column: str, form: str, scale: float = 1) -> Callable[[Row], str]:
+    return lambda row: form.format(scale * float(row[column])) if row[column] else "-"
 
 
-def _decimal(name: str, form: str, scale: float = 1.0) -> Callable[[Row], str]:
-    return lambda row: format(scale * float(row[name]), form) if row[name] else "-"
+def _share(row: Row) -> str:
+    return plus_minus(float(row["accuracy_mean"] or "nan"), float(row["accuracy_mean_se"] or "nan"))
 
 
-_CELLS: dict[str, Callable[[Row], str]] = {
+_COLUMNS: Mapping[str, Callable[[Row], str]] = {
     "method": lambda row: "all tokens" if row["method"] == FULL.method else row["method"],
-    "tokens": _decimal("tokens_after", ".4g"),
-    "kept": lambda row: _decimal("layer_retention", ".1f", 100)(row) + (" %*" if _too_many(row) else " %"),
-    "accuracy": lambda row: _share(row, "accuracy_mean"),
+    "tokens": _number("tokens_after", "{:.4g}"),
+    "kept": _number("layer_retention", "{:.1f} %", 100),
+    "accuracy": _share,
     "difference": _difference,
-    "KL": _decimal("divergence", ".3f"),
-    "top-1": _decimal("top1", ".1f", 100),
-    "L2-NQE": _decimal("quantisation_error", ".3f"),
-    "covered": _decimal("coverage", ".1f", 100),
-    "transport": _decimal("transport", ".3f"),
-    "fold": lambda row: f"{float(row['fold_ms']):.3g} ms" if row["fold_ms"] else "-",
+    "KL": _number("divergence", "{:.3f}"),
+    "top-1": _number("top1", "{:.1f}", 100),
+    "L2-NQE": _number("quantisation_error", "{:.3f}"),
+    "covered": _number("coverage", "{:.1f}", 100),
+    "transport": _number("transport", "{:.3f}"),
+    "fold": _number("fold_ms", "{:.3g} ms"),
 }
 """Column -> text of a row."""

@@ -80,6 +80,11 @@ class Plan:
     seed: int = 0
     max_new_tokens: int = 16
 
+    @property
+    def folded(self) -> list[Setting]:
+        """The settings without `FULL`."""
+        return [each for each in self.settings if each != FULL]
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:

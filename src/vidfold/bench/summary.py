@@ -73,6 +73,11 @@ def score_of(found: Arrays) -> Score | None:
     return Score(right.astype(np.int64), asked.astype(np.int64), found["layer_retention"])
 
 
+def merit(row: Row) -> float:
+    """Accuracy of a measured row, or top-1 agreement if the true answers are not known, in [0, 1]."""
+    return float(row["accuracy_mean"] or row["top1"])
+
+
 def written(value: float) -> str:
     """A number with seven digits; NaN as an empty string."""
     return "" if math.isnan(value) else f"{value:.7g}"

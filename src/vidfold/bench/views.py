@@ -1,38 +1,17 @@
 """Estimates over some benches of a run, and marks for the differences between settings."""
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vidfold.bench.run import Bench, Results
-from vidfold.bench.scores import LEVEL, MARGIN, Estimate, accuracy, marks, other_clips, same_clips
-from vidfold.bench.settings import FULL, Setting
-from vidfold.bench.writing import Row
+from vidfold.bench.run import MEASURED, Bench, Results
+from vidfold.bench.scores import Estimate, accuracy, marks, other_clips, same_clips
+from vidfold.bench.settings import Setting
 
-Marks = Mapping[tuple[Setting, str | None], str]
-"""Setting and kind of question (None: the mean) -> its mark."""
-
-SIGNS = (
-    "▲ ▼: significantly above or below; ≈: equivalent, the difference is significantly smaller than "
-    f"{100 * MARGIN:g} points. A difference without a mark was not told from zero, which does not make it zero. Tests "
-    f"exchange the two settings in random clips (▲ ▼; two-sided) or are two one-sided normal tests (≈), at {LEVEL:.0%} "
-    "after Holm's correction over all comparisons of a table."
-)
-ERRORS = (
-    "±: one standard error over clips; questions about one clip are not independent. ± 0.0: all clips agree, which "
-    "does not prove that others would. Without ±: too few clips for an error."
-)
-
-_SPLITS = {
-    "search": "Clips of the search split: AOT's settings were chosen on them, so they favour it.",
-    "confirm": "Clips of the confirm split: AOT's settings were checked on them.",
-    "final": "Clips of the final split: no setting of any method was chosen on them. Do not choose by them.",
-}
-_FEWEST = 6  # clips; the smallest p-value is 2 / 2**clips
-_PROVENANCE = ("vidfold", "code", "torch", "transformers", "python", "processor", "threads", "device", "dtype")
+Key = tuple[Setting, str | None]
+"""A setting and a kind of question; None is the mean over the kinds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,55 +34,24 @@ class View:
             clips.setdefault(bench.source.name, []).append(nothing if score is None else accuracy(score, kind))
         return other_clips([same_clips(each) for each in clips.values()])
 
-    def difference(self, one: Setting, other: Setting, kind: str | None = None) -> Estimate:
-        """The paired difference of two settings."""
-        return self.estimate(one, kind) - self.estimate(other, kind)
-
-    def marks(self, pairs: Iterable[tuple[Setting, Setting]], kinds: Sequence[str | None] = (None,)) -> Marks:
-        """Marks of the differences of pairs, by the first of each pair; they are one family of comparisons."""
+    def compared(
+        self, pairs: Iterable[tuple[Setting, Setting]], kinds: Sequence[str | None] = (None,)
+    ) -> Mapping[Key, tuple[Estimate, str]]:
+        """The paired difference of every pair with its mark, by the first of the pair: one family of comparisons."""
         asked = list(itertools.product(pairs, kinds))
-        found = marks([self.difference(one, other, kind) for (one, other), kind in asked])
-        return {(one, kind): mark for ((one, _), kind), mark in zip(asked, found, strict=True)}
+        gaps = [self.estimate(one, kind) - self.estimate(other, kind) for (one, other), kind in asked]
+        found = zip(asked, gaps, marks(gaps), strict=True)
+        return {(one, kind): (gap, mark) for ((one, _), kind), gap, mark in found}
 
     def kept(self, setting: Setting) -> float:
-        """Mean measured share of the tokens that the language models read."""
-        scores = (self.results.cells[bench, setting].score for bench in self.benches)
-        return float(np.mean([math.nan if score is None else score.kept.mean() for score in scores]))
+        """Mean measured share of the tokens that the language models read; NaN if the method could not run."""
+        return self._mean(setting, "layer_retention")
 
     def unequal(self, setting: Setting) -> bool:
-        """Whether `kept` differs from the requested share by more than 5 %."""
-        return abs(self.kept(setting) / setting.retention - 1) > 0.05
+        """Whether `kept` differs from the requested share by more than 5 %, and by more than one token."""
+        gap = abs(self.kept(setting) - setting.retention)
+        return gap > 0.05 * setting.retention and gap * self._mean(setting, "tokens_before") > 1
 
-
-def against_full(settings: Iterable[Setting]) -> list[tuple[Setting, Setting]]:
-    """Every folded setting with all tokens."""
-    return [(each, FULL) for each in settings if each != FULL]
-
-
-def about_clips(results: Results) -> list[str]:
-    """What the clips were used for, and a note where they are too few."""
-    found = dict.fromkeys(getattr(bench.source, "split", "") for bench in results.plan.benches)
-    fewest = min(len(bench.source.clips) for bench in results.plan.benches)
-    notes = [_SPLITS[split] for split in found if split]
-    if fewest == 1:
-        notes.append("One clip: no error can be told, and no difference can be significant.")
-    elif fewest < _FEWEST:
-        notes.append(f"{fewest} clips: errors are rough, and no difference within them can be significant.")
-    return notes
-
-
-def provenance(rows: Sequence[Row]) -> list[str]:
-    """Versions and machines, one line for each combination, and a warning if the code differs."""
-    lines = ["Measured with " + ", ".join(f"{name} {row[name]}" for name in _PROVENANCE) + "." for row in rows]
-    return [*dict.fromkeys(lines), *mixed(rows)]
-
-
-def mixed(rows: Sequence[Row]) -> list[str]:
-    """A warning if the rows were measured with different versions of the package."""
-    codes = sorted({row["code"] for row in rows})
-    if len(codes) < 2:
-        return []
-    return [
-        f"Caution: these rows were measured with {len(codes)} versions of vidfold ({', '.join(codes)}); the code of "
-        "each method has not changed. Use an empty folder to measure all with one version."
-    ]
+    def _mean(self, setting: Setting, column: str) -> float:
+        rows = [self.results.cells[bench, setting].row for bench in self.benches]
+        return float(np.mean([float(row[column]) if row["status"] == MEASURED else np.nan for row in rows]))
