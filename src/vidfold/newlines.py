@@ -13,13 +13,7 @@ from vidfold.tokens import Grid, Reduction
 def full_rows(maps: Tensor, grid: Grid, newline: Tensor) -> Tensor:
     """All tokens of the language grid, every row ended by a newline: what a model reads when nothing is folded.
 
-    Args:
-        maps: (F, h*w, D), row-major.
-        grid: (h, w).
-        newline: (D,).
-
-    Returns:
-        (F, h*(w + 1), D) in the dtype of the maps.
+    Row-major maps (F, h*w, D) with a newline (D,) become (F, h*(w + 1), D) in the dtype of the maps.
     """
     frames, _, channels = maps.shape
     rows = maps.reshape(frames, *grid, channels)

@@ -22,11 +22,8 @@ def named(model: Any, method: str, args: tuple[Any, ...], kwargs: Inputs) -> dic
 def generated_mask(inputs: Inputs, default: Any) -> Tensor:
     """The ``attention_mask`` (B, L) that ``generate`` infers where a call gives none: padding is no token.
 
-    It cannot where padding is also the end of the text; then every token counts.
-
-    Args:
-        inputs: of the call, with ``input_ids`` (B, L).
-        default: the model's ``generation_config``.
+    It cannot where padding is also the end of the text; then every token counts. ``default`` is the model's
+    ``generation_config``.
     """
     ids: Tensor = inputs["input_ids"]
     pad, ends = _setting(inputs, default, "pad_token_id"), _setting(inputs, default, "eos_token_id")

@@ -15,12 +15,8 @@ class _Made(Exception):
 def inside(forward: Callable[..., Any], inputs: dict[str, Any], make: Callable[[], Any]) -> Any:
     """What ``make()`` gives inside a forward, which ends there.
 
+    The forward takes ``mm_encoder_outputs``, and is given inputs without pixels.
     Autocast, offloaded weights and whatever else wraps the forward act as they do on the model's own encoders.
-
-    Args:
-        forward: of a model that takes ``mm_encoder_outputs``.
-        inputs: its arguments, without pixels.
-        make: called once.
     """
 
     def stop(_: str) -> Any:

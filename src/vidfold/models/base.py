@@ -73,11 +73,9 @@ class Family(ABC):
         return chosen_layers(self.shallow_layer, self.deep_layer, len(self.attentions(inputs or {})))
 
     def _seen(self, encode: Callable[..., Any], inputs: Inputs, needs: frozenset[str]) -> tuple[Any, dict[str, Tensor]]:
-        """What a feature function of the model gives, and meanwhile the tower.
+        """The result of a feature function of the model, and the needs that are taken from attention meanwhile.
 
-        Returns:
-            The function's result; of the needs that are taken from attention, ``keys`` (patches, E) and attention
-            received (patches,), for all patches in the tower's order.
+        ``keys`` are (patches, E), attention received is (patches,), for all patches in the tower's order.
         """
         modules, layers = self.attentions(inputs), self.observed_layers(inputs)
         # Keys are those of the last layer.

@@ -113,10 +113,8 @@ class LlavaOnevision(Family):
     def _laid_out(self, inputs: Inputs, values: Tensor, newline: Tensor | None = None) -> list[Tensor]:
         """Values (pictures, H*W) or (pictures, H*W, E) as the model lays out its features: of each image (tokens, E).
 
-        Args:
-            inputs: with images.
-            values: of all pictures that the tower sees of them.
-            newline: (E,), put where the model puts its newlines; None leaves them out.
+        Values are of all pictures that the tower sees. ``newline`` (E,) is put where the model puts its newlines; None
+        leaves them out.
         """
         aspect = inputs.get("vision_aspect_ratio") or self.model.config.vision_aspect_ratio
         channels = values if values.ndim == 3 else values[..., None]

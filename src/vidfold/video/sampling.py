@@ -96,17 +96,9 @@ def read(
     stream: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Frames:
-    """Read chosen frames of a video.
+    """Read chosen frames of a video; ``path``, ``stream``, ``progress`` and what is raised are as in `sample`.
 
-    Args:
-        path: as in `sample`.
-        choose: gives ascending positions of frames, from 0 to ``index.total - 1``, (F,) int64.
-        stream: as in `sample`.
-        progress: as in `sample`.
-
-    Raises:
-        ValueError: as in `sample`.
-        MissingExtra: as in `sample`.
+    ``choose`` gives ascending positions of frames, from 0 to ``index.total - 1``, (F,) int64.
     """
     with _opened(path, stream) as video:
         try:

@@ -22,15 +22,10 @@ from vidfold.models.attention.received import received
 
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """The inputs of one call of an attention function, as `received` takes them.
+    """The inputs of one call of an attention function; each is what `received` takes by that name.
 
-    Attributes:
-        query: (F, H, M, E).
-        key: (F, H, N, E), or of fewer heads that divide those of the queries.
-        scale: of their products.
-        mask: which keys each query may attend to, boolean or additive, broadcastable to (F, H, M, N), or None.
-        lengths: (W,) integer lengths of windows that follow one another in a single row, or None. Towers with windows
-            pass either all of them in one call of a flash function, as here, or one window per call, in order.
+    Towers with windows pass either the lengths of all in one call of a flash function, as here, or one window per call,
+    in order.
     """
 
     query: Tensor

@@ -131,12 +131,8 @@ def shorten(inputs: Mapping[str, Any], chosen: Tensor, pad: int) -> dict[str, Te
 def _columns(real: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, bool]:
     """Columns of the full prompt (B, M) that stand in the shortened one, and where there are none: added padding.
 
-    Args:
-        real: (B, L) bool, the tokens that are no padding.
-        chosen: as in `shorten`.
-
-    Returns:
-        The columns, 0 at added padding; (B, M) bool, where no padding was added; whether some was.
+    ``real`` (B, L) bool are the tokens that are no padding. Gives the columns, 0 at added padding; (B, M) bool, where
+    no padding was added; and whether some was.
     """
     batch, length = real.shape
     row, column = chosen // length, chosen % length
