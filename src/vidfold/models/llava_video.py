@@ -115,14 +115,18 @@ class LlavaVideo(LlavaOnevision):
         vector: Tensor = self.base.image_newline
         return vector
 
+    @property
+    def force_sample(self) -> bool:
+        """Whether frames are taken evenly whatever a video's duration; see `shown_frames`."""
+        return bool(getattr(self.model.config, RECORD)["force_sample"])
+
     def shown_frames(self, duration: float, most: int) -> int:
         """How many frames of a video of ``duration`` seconds the model is shown, evenly taken.
 
-        ``most`` if its `record` says ``force_sample``; else one a second, at least one and at most ``most``.
+        ``most`` with `force_sample`; else one a second, at least one and at most ``most``.
         """
         check_count("most", most)
-        evenly = getattr(self.model.config, RECORD)["force_sample"]
-        return most if evenly else max(1, min(most, round(duration)))
+        return most if self.force_sample else max(1, min(most, round(duration)))
 
     def asked(self, question: str, duration: float, timestamps: Sequence[float]) -> str:
         """The question after what the model was trained to be told about time, if it was."""
