@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from vidfold.checks import Settings, check_choice, check_count, check_positive, check_ratio, setting
+from vidfold.checks import Settings, check_choice, check_count, check_known, check_positive, check_ratio, setting
 from vidfold.ops.shares import kept_tokens
 
 
@@ -63,3 +63,11 @@ def test_fields_are_checked_where_they_are_set():
         Few(share=None)
     with pytest.raises(ValueError, match="clip must be a whole number of at least 2, got 1"):
         Few(clip=1)
+
+
+def test_unknown_names_are_quoted_with_the_nearest():
+    assert check_known("unknown method", "aot", ["aot", "tome"]) is None
+    with pytest.raises(ValueError, match=r"^unknown method 'aott'; did you mean 'aot'\? there are: aot, tome$"):
+        check_known("unknown method", "aott", ["aot", "tome"])
+    with pytest.raises(ValueError, match=r"^no row 'x'; there are: aot$"):
+        check_known("no row", "x", ["aot", "aot@0.10"], listed=["aot"])

@@ -1,7 +1,8 @@
 """Checks of settings: each returns the value as described, or raises a ValueError that quotes it."""
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from numbers import Real
 from typing import Any, TypeVar, get_args
@@ -79,3 +80,18 @@ def check_choice(name: str, value: object, of: object) -> object:
         *others, last = map(repr, choices)
         raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
     return value
+
+
+def check_known(told: str, name: str, known: Sequence[str], *, listed: Sequence[str] = ()) -> None:
+    """Raise a ValueError where no such name is known; it names the nearest one, and lists all, or those ``listed``.
+
+    Args:
+        told: begins the message, such as "unknown method".
+        name: that was asked for.
+        known: all names.
+        listed: names for the message, if it is not to list all.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"{told} {name!r}; {hint}there are: {', '.join(listed or known)}")

@@ -89,9 +89,11 @@ def test_method_fields_do_not_clash_with_run_fields():
         ({"method": "aot-reference", "retention": 0.1}, "aot-reference has no field 'retention'"),
         ({"frames": 0}, "frames must be"),
         ({"batch_size": "auto"}, "batch_size must be"),
-        ({"on_error": "stop"}, "on_error must be one of raise, skip, got 'stop'"),
-        ({"template": "vicuna"}, "template must be one of auto, own, qwen_1_5, got 'vicuna'"),
+        ({"on_error": "stop"}, "on_error must be 'raise' or 'skip', got 'stop'"),
+        ({"template": "vicuna"}, "template must be 'auto', 'own' or 'qwen_1_5', got 'vicuna'"),
         ({"force_sample": "perhaps"}, "force_sample must be True or False, got 'perhaps'"),
+        ({"trust_remote_code": "yes"}, "trust_remote_code must be True or False, got 'yes'"),
+        ({"quantization": "2bit"}, "quantization must be '4bit' or '8bit', got '2bit'"),
         ({"nominal": 10}, "nominal must be"),
     ],
 )

@@ -10,13 +10,13 @@ A recipe has ``title``, ``model_args`` of all rows, ``benchmarks`` (name in the 
 - ``note``, of a row or a part: which of its settings are guessed because they were not published, or how it differs.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidfold import extras
+from vidfold.checks import check_known
 from vidfold.evaluation.settings import Settings, digest, written
 from vidfold.reducers import METHODS
 
@@ -82,12 +82,9 @@ class Recipe:
             ValueError: there is no such row.
         """
         names = list(dict.fromkeys(row.name for row in self.rows))
-        known = dict.fromkeys(name for row in self.rows for name in (row.name, row.at, row.id))
+        known = [name for row in self.rows for name in (row.name, row.at, row.id)]
         for name in wanted:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise ValueError(f"{self.name} has no row {name!r}; {hint}there are: {', '.join(names)}")
+            check_known(f"{self.name} has no row", name, known, listed=names)
         return tuple(row for row in self.rows if not wanted or {row.name, row.at, row.id} & set(wanted))
 
 

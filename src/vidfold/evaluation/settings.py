@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from vidfold.app.loading import EMBEDDED, TINY
+from vidfold.app.loading import EMBEDDED, TINY, Quantization
 from vidfold.app.parsing import literal
-from vidfold.checks import check_count, check_ratio
+from vidfold.checks import Settings as Checked
+from vidfold.checks import check_choice, check_count, check_ratio, setting
 from vidfold.reducers import Reducer, get
 
 FRAMES, TINY_FRAMES = 32, 8
@@ -26,10 +27,11 @@ _PART = re.compile(r"""(?:'[^']*'|"[^"]*"|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|[^,])+""
 
 Template = Literal["auto", "own", "qwen_1_5"]
 OnError = Literal["raise", "skip"]
+Flag = Literal[True, False]
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """One configuration of a run.
 
     Attributes:
@@ -56,31 +58,19 @@ class Settings:
 
     pretrained: str = TINY
     reducer: Reducer | None = None
-    frames: int = FRAMES
-    force_sample: bool | None = None
-    add_time_instruction: bool = False
-    template: Template = "auto"
+    frames: int = setting(FRAMES, check_count)
+    force_sample: bool | None = setting(None, check_choice, of=Flag, optional=True)
+    add_time_instruction: bool = setting(False, check_choice, of=Flag)
+    template: Template = setting("auto", check_choice, of=Template)
     dtype: str | None = None
     attention: str | None = None
-    quantization: Literal["4bit", "8bit"] | None = None
+    quantization: Quantization | None = setting(None, check_choice, of=Quantization, optional=True)
     device: str | None = None
-    trust_remote_code: bool = False
-    batch_size: int = 1
-    on_error: OnError = "raise"
+    trust_remote_code: bool = setting(False, check_choice, of=Flag)
+    batch_size: int = setting(1, check_count)
+    on_error: OnError = setting("raise", check_choice, of=OnError)
     record: Path | None = None
-    nominal: float | None = None
-
-    def __post_init__(self) -> None:
-        check_count("frames", self.frames)
-        check_count("batch_size", self.batch_size)
-        if self.nominal is not None:
-            check_ratio("nominal", self.nominal)
-        for name, choices in (("template", get_args(Template)), ("on_error", get_args(OnError))):
-            if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        for name in ("force_sample", "add_time_instruction", "trust_remote_code"):
-            if not isinstance(value := getattr(self, name), bool | None):
-                raise ValueError(f"{name} must be True or False, got {value!r}")
+    nominal: float | None = setting(None, check_ratio, optional=True)
 
     @classmethod
     def of(cls, method: str = "aot", **arguments: object) -> "Settings":

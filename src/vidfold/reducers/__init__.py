@@ -1,9 +1,9 @@
 """Every method by class and by name."""
 
-import difflib
 from dataclasses import fields
 from inspect import isabstract
 
+from vidfold.checks import check_known
 from vidfold.reducers.aot import AOT, AOTPaper, AOTReference
 from vidfold.reducers.base import BudgetedReducer, PublishedReducer, Reducer, select
 from vidfold.reducers.baselines import AveragePool, Identity, Random, SpacetimeGrid, UniformGrid
@@ -36,10 +36,7 @@ def get(name: str, **settings: object) -> Reducer:
     Raises:
         ValueError: no such method, no such field, or a value the method refuses.
     """
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown method {name!r}; {hint}there are: {', '.join(sorted(METHODS))}")
+    check_known("unknown method", name, sorted(METHODS))
     method = METHODS[name]
     known = {field.name for field in fields(method)}
     if unknown := sorted(settings.keys() - known):

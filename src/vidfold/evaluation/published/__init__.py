@@ -4,7 +4,6 @@
 ``about/`` has the titles of the tables, remarks on them, and the sources.
 """
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vidfold.bench.writing import read_csv
+from vidfold.checks import check_known
 
 AVERAGE = "average"
 """The name of the mean over the other benchmarks of a table."""
@@ -84,10 +84,7 @@ def load(name: str) -> Published:
     """
     name = name.removeprefix("table")
     titles = {row["table"]: row["title"] for row in _lines("about/tables")}
-    if name not in titles:
-        near = difflib.get_close_matches(name, titles, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no published table {name!r}; {hint}there are: {', '.join(titles)}")
+    check_known("no published table", name, list(titles))
     remarks = (row["remark"] for row in _lines("about/remarks") if row["table"] == name)
     return Published(name, titles[name], tuple(map(_number, _lines(name))), tuple(remarks))
 
