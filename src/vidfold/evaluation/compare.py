@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from vidfold.bench.numbers import percent
 from vidfold.evaluation.published import AVERAGE, Number, Published, Row, first, rows
 from vidfold.evaluation.results import BENCHMARKS, Measurement, Run
 from vidfold.evaluation.settings import UNFOLDED
@@ -87,8 +88,10 @@ def compare(published: Published, measurements: Sequence[Measurement]) -> Compar
     unmatched = [each for each in measurements if each.reason]
     for members in _together([each for each in measurements if not each.reason]):
         run, measured = members[0].run, {each.benchmark: each for each in members}
-        own = [place for place, row in enumerate(there) if not _mismatch(row, run)]
-        reason = "its row has no such column" if own else _reason(there, run)
+        wrong = [_mismatch(row, run) for row in there]
+        own = [place for place, criterion in enumerate(wrong) if criterion is None]
+        nearest = max(filter(None, wrong), default=(0, ""))[1]
+        reason = "its row has no such column" if own else f"the table has no row of {nearest}"
         shown = {name for place in own for name in there[place]}
         if AVERAGE in shown and measured.keys() >= set(parts):
             measured[AVERAGE] = Measurement.mean(AVERAGE, [measured[part] for part in parts])
@@ -116,30 +119,17 @@ def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     return list(groups.values())
 
 
-_CRITERIA = ("backbone", "frames", "method", "retention")
-
-
-def _mismatch(row: Row, run: Run) -> str:
-    """The first criterion by which a run does not belong to a row, or empty."""
-    published = first(row)
+def _mismatch(row: Row, run: Run) -> tuple[int, str] | None:
+    """The first criterion by which a run does not belong to a row: its place among all, and its value in the run."""
+    published, share, asked = first(row), first(row).retention, run.retention
     checkpoint = BACKBONES.get(published.backbone, "no known checkpoint")
-    share, asked = published.retention, run.retention
-    agrees = (
-        re.search(rf"(^|/|--){checkpoint}(/|$)", run.pretrained.lower()) is not None,
-        published.frames == run.frames,
-        published.method == (METHODS.get(run.method) if run.published is None else run.published),
-        share is not None and asked is not None and abs(asked - share) <= TOLERANCE * share,
+    method = METHODS.get(run.method) if run.published is None else run.published
+    near = share is not None and asked is not None and abs(asked - share) <= TOLERANCE * share
+    called = f"{run.published or run.method}{f' ({run.row})' if run.row else ''}"
+    criteria = (
+        (re.search(rf"(^|/|--){checkpoint}(/|$)", run.pretrained.lower()), f"backbone {run.pretrained}"),
+        (published.frames == run.frames, f"frames {run.frames}"),
+        (published.method == method, f"method {called}"),
+        (near, f"retention {percent(asked, 4) or 'that is not known'}"),
     )
-    return next((name for name, equal in zip(_CRITERIA, agrees, strict=True) if not equal), "")
-
-
-def _reason(there: Sequence[Row], run: Run) -> str:
-    """Why a run belongs to no row: the criterion that fails in the nearest row."""
-    last = max((_mismatch(row, run) for row in there), key=_CRITERIA.index)
-    values = {
-        "backbone": run.pretrained,
-        "frames": f"{run.frames}",
-        "method": f"{run.published or run.method}{f' ({run.row})' if run.row else ''}",
-        "retention": "that is not known" if run.retention is None else f"{100 * run.retention:.4g} %",
-    }
-    return f"the table has no row of {last} {values[last]}"
+    return next(((place, told) for place, (agrees, told) in enumerate(criteria) if not agrees), None)
