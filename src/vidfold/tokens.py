@@ -222,10 +222,9 @@ class Reduction:
 
 @torch.no_grad()
 def check_values(videos: Sequence[VideoTokens]) -> None:
-    """Check that all numbers of these videos are finite and no attention is negative; waits for the device once.
+    """Raise a ValueError that names the field of a number that is not finite, or of attention that is negative.
 
-    Raises:
-        ValueError: a number that does not fit; the message names its field.
+    The host waits for the device once.
     """
     given = [(f.name, getattr(video, f.name)) for video in videos for f in fields(video)]
     values = [(name, value) for name, value in given if isinstance(value, Tensor) and value.numel()]

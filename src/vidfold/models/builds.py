@@ -11,8 +11,7 @@ from vidfold import versions
 def unwrapped(model: Any) -> Any:
     """The transformers model inside what torch.compile, PEFT or DistributedDataParallel made of it.
 
-    Raises:
-        ValueError: a DataParallel, which copies it in every call.
+    A ValueError for a DataParallel, which copies it in every call.
     """
     if isinstance(model, torch.nn.DataParallel):
         raise ValueError(

@@ -34,11 +34,7 @@ class Uniform(Settings):
 
 @dataclass(frozen=True)
 class Fixed:
-    """Clips given by hand.
-
-    Attributes:
-        spans: (first frame, length) of each clip; together they must cover the video in order, without gaps.
-    """
+    """Clips given by hand: ``spans``, (first frame, length) of each, cover the video in order, without gaps."""
 
     spans: tuple[tuple[int, int], ...]
 
