@@ -52,10 +52,9 @@ class Prompt:
         return self.ids.shape == self.short.shape and torch.equal(self.ids, self.short)
 
     def check_turn(self, inputs: Mapping[str, Any], held: int) -> None:
-        """Check a call of ``generate`` over the cache.
+        """Raise a ValueError where the mask of a call of ``generate`` over the cache does not count the cache.
 
-        Raises:
-            ValueError: its mask does not count the cache, so that it would take its first tokens for those in there.
+        The call would take its first tokens for those in there.
         """
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         new = 0 if ids is None else ids.shape[1]

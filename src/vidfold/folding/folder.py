@@ -75,11 +75,7 @@ class Folder:
         self._outside: Fold = Identity() if inner else reducer
 
     def folds(self, inputs: Inputs) -> bool:
-        """Whether a call carries something to fold.
-
-        Raises:
-            ValueError: it does, beside something that folding cannot serve.
-        """
+        """Whether a call carries something to fold; a ValueError where that comes with what folding cannot serve."""
         if not self.family.has_video(inputs) and not (self.images and self.family.has_images(inputs)):
             return False
         if inputs.get("inputs_embeds") is not None:

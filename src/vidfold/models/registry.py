@@ -20,8 +20,7 @@ FAMILIES: dict[str, type[Family]] = {
 def family(model: Any) -> Family:
     """The family of a loaded transformers model, with its default choices; of a wrapped one, that of the model inside.
 
-    Raises:
-        ValueError: a model of no supported family; the message names the supported ones.
+    A ValueError for a model of no supported family names the supported ones.
     """
     model = unwrapped(model)
     config = getattr(model, "config", None)

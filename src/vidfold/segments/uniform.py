@@ -16,11 +16,7 @@ def default_clip(frames: int) -> int:
 
 @dataclass(frozen=True)
 class Uniform(Settings):
-    """Clips of equal length.
-
-    Attributes:
-        clip: frames per clip; the last clip may be shorter. None: `default_clip`.
-    """
+    """Clips of ``clip`` frames, where the last may be shorter; None: `default_clip`."""
 
     clip: int | None = setting(None, check_count, optional=True)
 

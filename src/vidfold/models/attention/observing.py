@@ -214,11 +214,7 @@ def leading(modules: Sequence[nn.Module], states: int | Sequence[int]) -> list[n
 
 
 def layer_index(name: str, index: int, depth: int) -> int:
-    """Position 0..depth-1 of a layer; a negative index counts from the end.
-
-    Raises:
-        ValueError: no such layer; the message names the field ``name``.
-    """
+    """Position 0..depth-1 of a layer, a negative index counted from the end; a ValueError names the field ``name``."""
     if isinstance(index, bool) or not isinstance(index, int) or not -depth <= index < depth:
         raise ValueError(
             f"{name} must be an integer from {-depth} to {depth - 1} in a tower of {depth} layers, got {index!r}"

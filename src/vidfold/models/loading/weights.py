@@ -10,8 +10,7 @@ INDEX = "model.safetensors.index.json"
 def files_of(folder: Path) -> list[str]:
     """Names of the files of weights by the folder's index, without one ``model.safetensors``.
 
-    Raises:
-        ValueError: an index that names a file outside of the folder, or a file that is not there.
+    A ValueError for an index that names a file outside of the folder, or a file that is not there.
     """
     files = ["model.safetensors"]
     if (folder / INDEX).is_file():
