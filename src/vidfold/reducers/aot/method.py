@@ -39,9 +39,9 @@ class AOT(ClipwiseReducer):
     worst (`vidfold.ops.quantise`). This is a free-support Wasserstein barycentre of the clip, on as many points as the
     budget allows.
 
-    Every anchor becomes the mean of its tokens, at the place of the token nearest to it (of several the first). Output in order of time, then
-    raster. Time and memory are linear in the number of frames. No step is serial in tokens, and none waits for the
-    device.
+    Every anchor becomes the mean of its tokens, at the place of the token nearest to it (of several the first). Output
+    in order of time, then raster. Time and memory are linear in the number of frames. No step is serial in tokens, and
+    none waits for the device.
 
     `AOT.paper(...)` is the paper's method on an exact budget, `AOT.reference(...)` the authors' program, number for
     number. A variant for an ablation is a subclass that overrides one step: `cut` or `assign`.
