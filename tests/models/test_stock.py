@@ -1,7 +1,7 @@
 """The unfolded model is the oracle for every form that a call may take.
 
 What it takes gives the same when it is folded and keeps everything; what it refuses is refused. The families and their
-builders are those of `test_families`.
+builders are those of `tests.models.matrix`.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,12 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from tests.models.matrix import CASES, FULL, STEPS, Keep, built, greedy, one_row, some, two_rows
+from tests.models.matrix import FULL, STEPS, Keep, greedy, one_row, some, two_rows
 from tests.waiting import Waits
 from vidfold import Identity, Random, fold, models
 from vidfold.models.cache import cache_argument, cache_of
 
 PAD = 0
-
-
-@pytest.fixture(params=sorted(CASES), scope="module")
-def case(request) -> Any:
-    """The builder of a family."""
-    return CASES[request.param]
-
-
-@pytest.fixture
-def model(case) -> Any:
-    return built(case)
 
 
 def one_padded_row(case: Any, model: Any) -> dict[str, Tensor]:

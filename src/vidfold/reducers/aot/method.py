@@ -29,8 +29,8 @@ CLOSE = 1e-4
 class AOT(ClipwiseReducer):
     """Anchors + Optimal Transport (after CVPR 2026, arXiv 2603.01400) in the form that keeps most.
 
-    As in the paper, anchors of every frame receive tokens by transport, first where they are, then along the clip.
-    Three things differ, since measurements ask for them (`benchmarks/aot.md`).
+    As in the paper, anchors receive the other tokens by transport, clip by clip. Three things differ, and transport
+    within the frame and along the clip is one (`benchmarks/aot.md`).
 
     Anchors begin evenly spread over the cells and frames of a clip, not at the most attended cells. So no attention
     has to be observed. Transport is one-sided: each token goes wholly to the anchor of the clip that is nearest by
