@@ -24,7 +24,7 @@ from lab import aot_variants as variants
 from vidfold.app.loading import load
 from vidfold.bench import reading, run
 from vidfold.bench.clips import Sample, Scenes
-from vidfold.bench.records import Values
+from vidfold.bench.results import Values
 from vidfold.bench.scores import Estimate, accuracy, same_clips
 from vidfold.bench.settings import FULL
 from vidfold.bench.settings import Setting as Given
@@ -96,11 +96,10 @@ def scores(clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Given
     """
     found: dict[Given, list[Values]] = {setting: [] for setting in settings}
     for sample, tokens in clips:
-        values, refused = run.measure(sample, tokens, settings, [reading.measure])
-        if refused:
-            raise ValueError("; ".join(f"{setting.method}: {reason}" for setting, reason in refused.items()))
-        for setting, each in values.items():
-            found[setting].append(each)
+        for setting, values in run.measure(sample, tokens, settings, [reading.measure]).items():
+            if isinstance(values, str):
+                raise ValueError(f"{setting.method}: {values}")
+            found[setting].append(values)
     estimates = []
     for rows in found.values():
         score = score_of({name: np.array([row[name] for row in rows]) for name in rows[0]})

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from vidfold.bench.quality import suite_plan
-from vidfold.bench.run import COLUMNS, MEASURED, Cell, Plan, Results
+from vidfold.bench.results import MEASURED, Cell, Plan, Results
+from vidfold.bench.run import COLUMNS
 from vidfold.bench.scores import Score
 from vidfold.bench.settings import FULL
 from vidfold.bench.summary import summary
@@ -43,7 +44,7 @@ def results(plan: Plan, lead: float = 0.15, kept: float = 1.0) -> Results:
             key = {"model": bench.loaded.name, "source": bench.source.name, "world": bench.source.world, "code": "c"}
             key |= {"suite": plan.suite, "method": setting.method, "asked": f"{setting.retention:g}"}
             row = dict.fromkeys(COLUMNS, "") | key | {"status": MEASURED} | summary(found, full)
-            cells[bench, setting] = Cell(row, Score(right, asked, share))
+            cells[bench, setting] = Cell(row, Score(right, asked))
     return Results(plan, cells)
 
 

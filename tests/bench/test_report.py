@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench import invented
 from vidfold.bench.report import overview, page
-from vidfold.bench.run import Cell, Results
+from vidfold.bench.results import Cell, Results
 from vidfold.tiny.questions import KINDS
 
 

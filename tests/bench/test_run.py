@@ -12,9 +12,11 @@ from lab.asking import prompts
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
 from vidfold import models
 from vidfold.bench import run as running
+from vidfold.bench import settings as settings_of_bench
 from vidfold.bench.clips import Scenes, Videos
 from vidfold.bench.quality import quality_plan, settings, suite_plan
-from vidfold.bench.run import COLUMNS, MEASURED, run
+from vidfold.bench.results import MEASURED
+from vidfold.bench.run import COLUMNS, run
 from vidfold.bench.scores import Score, accuracy
 from vidfold.bench.settings import FULL, Setting
 from vidfold.bench.writing import read_csv
@@ -76,7 +78,7 @@ def test_values_of_every_clip_are_kept(bench):
             place = file["labels"].tolist().index(label)
             found = {each: file[each][place] for each in file.files if each not in ("labels", "clips")}
         right, asked = (np.stack([found[f"{each}_{kind}"] for kind in KINDS], 1) for each in ("right", "asked"))
-        assert accuracy(Score(right, asked, np.ones(CLIPS))).value == pytest.approx(float(cell.row["accuracy_mean"]))
+        assert accuracy(Score(right, asked)).value == pytest.approx(float(cell.row["accuracy_mean"]))
         assert asked.sum() == float(cell.row["questions"])
         assert float(cell.row["top1"]) == pytest.approx(found["top1"].mean())
         if cell.row["method"] != "fastv":
@@ -100,14 +102,15 @@ def test_accuracy_equals_single_prompts(bench, small):
             right, asked = (np.bincount(each, minlength=len(KINDS)) for each in chosen_kinds)
             counts[setting].append((right, asked, reduction.retention))
     results = bench[1]
-    full = accuracy(Score(*map(np.array, zip(*counts[FULL], strict=True))))
+    full = accuracy(Score(*map(np.array, list(zip(*counts[FULL], strict=True))[:2])))
     for (_, setting), cell in results.cells.items():
         if setting in counts:
-            score = Score(*map(np.array, zip(*counts[setting], strict=True)))
+            right, asked, kept = map(np.array, zip(*counts[setting], strict=True))
+            score = Score(right, asked)
             np.testing.assert_array_equal(cell.score.right, score.right)
             np.testing.assert_array_equal(cell.score.asked, score.asked)
             assert float(cell.row["accuracy_mean_se"]) == pytest.approx(accuracy(score).error, rel=1e-6)
-            assert float(cell.row["retention"]) == pytest.approx(score.kept.mean(), rel=1e-6)
+            assert float(cell.row["retention"]) == pytest.approx(kept.mean(), rel=1e-6)
             gap = float(cell.row["difference_mean"])
             assert gap == pytest.approx((accuracy(score) - full).value, rel=1e-5, abs=1e-9)
 
@@ -189,10 +192,10 @@ def test_stale_rows_are_named_and_measured_again(twins, counted, tmp_path, monke
     told = []
     first = run(small_suite(twins, ("random", "average")), tmp_path, tell=told.append)
     counted.clear()
-    plain = running.code_of
+    plain = settings_of_bench.code_of
     changed = lambda module: "other" if module == Random.__module__ else plain(module)  # noqa: E731
     assert REGISTRY["average"].__module__ == Random.__module__, "the methods share a file"
-    monkeypatch.setattr(running, "code_of", changed)
+    monkeypatch.setattr(settings_of_bench, "code_of", changed)
     second = run(small_suite(twins, ("random", "average", "visionzip")), tmp_path, tell=told.append)
     assert told == [
         "stale, measured again: identity at 100 %; random at 25 %; average at 25 % (the code of the method has changed)"

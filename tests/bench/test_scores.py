@@ -30,7 +30,7 @@ def drawn(seed, clips=40, most=3, share=0.7):
     rng = np.random.default_rng(seed)
     asked = rng.integers(0, most + 1, (clips, len(KINDS)))
     asked[0] = np.maximum(asked[0], 1)
-    return Score(rng.binomial(asked, share), asked, np.ones(clips))
+    return Score(rng.binomial(asked, share), asked)
 
 
 def of(values):
@@ -42,14 +42,14 @@ def of(values):
 def constant(share, clips=50):
     """Every clip has the same share of right answers."""
     asked = np.full((clips, len(KINDS)), 2)
-    return accuracy(Score((share * asked).astype(int), asked, np.ones(clips)))
+    return accuracy(Score((share * asked).astype(int), asked))
 
 
 @given(SEEDS)
 def test_error_with_one_question_per_clip_is_binomial(seed):
     rng = np.random.default_rng(seed)
     right = rng.integers(0, 2, (50, len(KINDS)))
-    score = Score(right, np.ones_like(right), np.ones(50))
+    score = Score(right, np.ones_like(right))
     share = right[:, 0].mean()
     found = accuracy(score, KINDS[0])
     assert found.value == pytest.approx(share)
@@ -72,7 +72,7 @@ def test_parts_sum_to_the_number_and_influences_to_zero(seed):
 
 def test_errors_are_clustered_by_clip():
     score = drawn(0)
-    tripled = Score(3 * score.right, 3 * score.asked, score.kept)
+    tripled = Score(3 * score.right, 3 * score.asked)
     assert accuracy(tripled).error == pytest.approx(accuracy(score).error)
 
 
@@ -227,4 +227,4 @@ def _signs(count):
 def _answers(seed, clips=30):
     asked = np.random.default_rng(seed[0]).integers(0, 3, (clips, len(KINDS)))
     asked[0] = np.maximum(asked[0], 1)
-    return Score(np.random.default_rng(seed).binomial(asked, 0.9), asked, np.ones(clips))
+    return Score(np.random.default_rng(seed).binomial(asked, 0.9), asked)

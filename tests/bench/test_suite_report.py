@@ -7,9 +7,8 @@ import pytest
 
 from tests.bench import invented
 from vidfold.bench.report import overview, page
-from vidfold.bench.run import Cell, Results
+from vidfold.bench.results import Cell, Results
 from vidfold.bench.settings import FULL, Setting
-from vidfold.bench.views import View
 from vidfold.tiny.questions import KINDS
 
 
@@ -103,8 +102,8 @@ def test_clip_of_both_models_counts_once(made):
     for one, other in zip(made.plan.benches[:half], made.plan.benches[half:], strict=True):
         cells |= {(other, each): made.cells[one, each] for each in made.plan.settings}
     alike, setting = Results(made.plan, cells), Setting("aot", 0.1)
-    errors = [View("", alike, (bench,)).estimate(setting).error for bench in made.plan.benches[:half]]
-    assert View("", alike, made.plan.benches).estimate(setting).error == pytest.approx(np.hypot(*errors) / 2)
+    errors = [alike.only(bench).estimate(setting).error for bench in made.plan.benches[:half]]
+    assert alike.estimate(setting).error == pytest.approx(np.hypot(*errors) / 2)
 
 
 def test_false_marks_are_rare():
@@ -117,8 +116,7 @@ def test_false_marks_are_rare():
             key: Cell(cell.row, dataclasses.replace(cell.score, right=rng.binomial(cell.score.asked, 0.8)))
             for key, cell in made.cells.items()
         }
-        view = View("", Results(plan, cells), plan.benches)
-        compared = view.compared([(each, FULL) for each in plan.folded])
+        compared = Results(plan, cells).compared([(each, FULL) for each in plan.folded])
         found += any(set("▲▼") & set(mark) for _, mark in compared.values())
     assert found <= 9, "three in sixty are expected"
 

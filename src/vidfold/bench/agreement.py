@@ -1,7 +1,7 @@
 """Agreement of a folded model with the unfolded one, for any model and any video; needs no true answers."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,19 +20,6 @@ from vidfold.reducers.inner import InnerReducer
 from vidfold.tokens import Reduction, VideoTokens
 
 _IGNORED = -100
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Folded compared with unfolded, mean over the answer positions of one video.
-
-    Attributes:
-        divergence: Kullback-Leibler divergence KL(unfolded || folded) of the next-token distributions, in nats.
-        top1: share of positions where both have the same most likely token.
-    """
-
-    divergence: float
-    top1: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +84,15 @@ class Reference:
             assert folded.last is not None  # it was called
             return torch.cat(scores), folded.last.layer_retention
 
-    def agreement(self, folded: Tensor) -> Agreement:
-        """Agreement of log-probabilities (P, V) from `folded` with the unfolded ones."""
+    def agreement(self, folded: Tensor) -> dict[str, float]:
+        """Agreement of log-probabilities (P, V) from `folded` with the unfolded ones, mean over the positions.
+
+        ``divergence`` is KL(unfolded || folded) of the next-token distributions, in nats; ``top1`` the share of
+        positions where both have the same most likely token.
+        """
         divergence = (self.scores.exp() * (self.scores - folded)).nansum(1).clamp_min(0)
         same = self.scores.argmax(1) == folded.argmax(1)
-        return Agreement(float(divergence.mean()), float(same.float().mean()))
+        return {"divergence": float(divergence.mean()), "top1": float(same.float().mean())}
 
     def answers(self, scores: Tensor) -> Tensor:
         """First tokens of the greedy answers from log-probabilities (P, V): (Q,) int64."""
@@ -111,23 +102,22 @@ class Reference:
 def measure(
     sample: Sample, tokens: VideoTokens, folds: Sequence[Fold], *, max_new_tokens: int = 16
 ) -> list[dict[str, float]]:
-    """`Agreement` of every fold, and right answers by kind if the true ones are known.
+    """Agreement of every fold, and right answers by kind if the true ones are known.
 
     For a method inside the language model, the measured share of the tokens as well.
     """
     reference = Reference.of(sample.loaded.model, sample.prompts, tokens, max_new_tokens=max_new_tokens)
     found = []
     for each in folds:
-        share = {}
-        if each.reduction is not None:
-            scores = reference.folded(each.reduction)
+        values: dict[str, float] = {}
+        if isinstance(each.reducer, InnerReducer):
+            scores, values["layer_retention"] = reference.folded_inside(each.reducer, sample.video)
         else:
-            assert isinstance(each.reducer, InnerReducer)
-            scores, share["layer_retention"] = reference.folded_inside(each.reducer, sample.video)
-        right: dict[str, float] = {}
+            assert each.reduction is not None  # only methods inside the language model have none
+            scores = reference.folded(each.reduction)
         if sample.truth is not None:
-            right = counted(sample.questions, reference.answers(scores).cpu() == sample.truth)
-        found.append(asdict(reference.agreement(scores)) | right | share)
+            values |= counted(sample.questions, reference.answers(scores).cpu() == sample.truth)
+        found.append(reference.agreement(scores) | values)
     return found
 
 

@@ -1,7 +1,6 @@
 """How well folded tokens represent all tokens of a video, in feature space, without a language model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -20,23 +19,10 @@ _ENTRIES = 1 << 24
 needs less."""
 
 
-@dataclass(frozen=True)
-class Features:
-    """How well the folded tokens of one video represent all its tokens.
+def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRIES) -> dict[str, float]:
+    """`quantisation_error`, `coverage` and ``transport`` (`transport_cost`) of one video, from its F*N pooled tokens.
 
-    Attributes:
-        quantisation_error: see `quantisation_error`; lower is better.
-        coverage: see `coverage`; higher is better.
-        transport: see `transport_cost`; lower is better.
-    """
-
-    quantisation_error: float
-    coverage: float
-    transport: float
-
-
-def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRIES) -> Features:
-    """All measures for one video, from its F*N pooled tokens; newlines are left out on both sides.
+    Newlines are left out on both sides.
 
     Args:
         tokens: the video.
@@ -46,12 +32,16 @@ def features(tokens: VideoTokens, reduction: Reduction, *, entries: int = _ENTRI
     everything = tokens.pooled().flatten(0, 1)
     kept = reduction.tokens[reduction.cells < tokens.cells]
     nearest = nearest_cosine(everything, kept, entries=entries)
-    return Features(quantisation_error(nearest), coverage(nearest), transport_cost(everything, kept, entries=entries))
+    return {
+        "quantisation_error": quantisation_error(nearest),
+        "coverage": coverage(nearest),
+        "transport": transport_cost(everything, kept, entries=entries),
+    }
 
 
 def measure(sample: Sample, tokens: VideoTokens, folds: Sequence[Fold]) -> list[dict[str, float]]:
-    """`Features` of every fold; nothing for methods inside the language model."""
-    return [asdict(features(tokens, fold.reduction)) if fold.reduction else {} for fold in folds]
+    """`features` of every fold; nothing for methods inside the language model."""
+    return [features(tokens, fold.reduction) if fold.reduction else {} for fold in folds]
 
 
 def nearest_cosine(tokens: Tensor, kept: Tensor, *, entries: int = _ENTRIES) -> Tensor:

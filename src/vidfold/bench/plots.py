@@ -1,15 +1,13 @@
 """Pictures: quality over retention and over fold time. Markers and line styles differ, so grey prints work."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vidfold import extras
 from vidfold.bench.numbers import percent
-from vidfold.bench.run import MEASURED, Results
+from vidfold.bench.results import MEASURED, Results
 from vidfold.bench.settings import FULL
 from vidfold.bench.summary import merit
 from vidfold.bench.writing import Row, replacing
@@ -22,14 +20,15 @@ ACROSS = (5, 6, 4)
 Style = dict[str, str]
 """Matplotlib's properties of a line. Colours are from Okabe and Ito's colour-blind safe palette."""
 
-_INK, _GRID, _FRAME, _OTHER = "#222222", "#E4E4E4", "#999999", "#777777"
-_MARKED: dict[str, Style] = {
-    AOT.name: {"color": "#0072B2", "marker": "s", "linestyle": "-"},
-    Random.name: {"color": "#D55E00", "marker": "^", "linestyle": "--"},
-}
+_INK, _GRID, _FRAME = "#222222", "#E4E4E4", "#999999"
+_FIRST: Style = {"color": "#0072B2", "marker": "s", "linestyle": "-"}
+_RANDOM: Style = {"color": "#D55E00", "marker": "^", "linestyle": "--"}
 _SHOWN: Style = {"color": _INK, "marker": "o", "linestyle": "-"}
-_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", _OTHER)
-_MARKERS, _LINES = ("o", "D", "v", "X", "P", "<", ">"), ("-", "--", "-.", ":")
+_OTHERS = {
+    "color": ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777"),
+    "marker": ("o", "D", "v", "X", "P", "<", ">"),
+    "linestyle": ("-", "--", "-.", ":"),
+}
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -41,20 +40,9 @@ def draw(results: Results, folder: Path) -> list[Path]:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    pictures: dict[str, Any] = {"suite-retention": partial(over_retention_by_bench, results)}
-    if not results.plan.suite:
-        pictures = {}
-        for bench, rows in _measured(results).items():
-            own = re.sub(r"[^\w.]+", "-", f"-{Path(bench.loaded.name).name}-{bench.source.name}")
-            end = "" if len(results.plan.benches) == 1 else own
-            if any(row["method"] != FULL.method for row in rows):
-                pictures[f"quality-retention{end}"] = partial(over_retention, rows)
-            if any(row["fold_ms"] for row in rows if row["method"] != FULL.method):
-                pictures[f"quality-time{end}"] = partial(over_time, rows)
     files = []
     with extras.load("matplotlib", "bench").rc_context({"svg.hashsalt": "vidfold", "font.size": 9}):
-        for name, picture in pictures.items():
-            figure = picture()
+        for name, figure in _pictures(results).items():
             for form in FORMATS:
                 files.append(folder / f"{name}.{form}")
                 with replacing(files[-1]) as file:
@@ -62,12 +50,27 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return files
 
 
+def _pictures(results: Results) -> dict[str, Any]:
+    """File name -> Figure."""
+    if results.plan.suite:
+        return {"suite-retention": over_retention_by_bench(results)}
+    pictures = {}
+    for bench, rows in results.measured.items():
+        own = re.sub(r"[^\w.]+", "-", f"-{Path(bench.loaded.name).name}-{bench.source.name}")
+        end = "" if len(results.plan.benches) == 1 else own
+        if folded := [row for row in rows if row["method"] != FULL.method]:
+            pictures[f"quality-retention{end}"] = over_retention(rows)
+        if any(row["fold_ms"] for row in folded):
+            pictures[f"quality-time{end}"] = over_time(rows)
+    return pictures
+
+
 def over_retention(rows: Sequence[Row]) -> Any:
     """A matplotlib Figure of quality over measured retention, one panel per method."""
-    best_first = sorted(rows, key=lambda row: (float(row["asked"]), -merit(row)))
+    best_first = sorted(rows, key=lambda row: (float(row["asked"]), -merit(row)[0]))
     methods = list(dict.fromkeys(row["method"] for row in best_first if row["method"] != FULL.method))
     across = min(len(methods), min(ACROSS, key=lambda number: -len(methods) % number))
-    marked = {name: style for name, style in _MARKED.items() if name in methods}
+    marked = {name: style for name, style in ((AOT.name, _FIRST), (Random.name, _RANDOM)) if name in methods}
     figure = _curves({method: (method, rows) for method in methods}, marked, across)
     _legend(figure, {"method of the panel": _SHOWN, **marked})
     order = f"methods from best to worst at {percent(float(best_first[0]['asked']))}"
@@ -77,14 +80,13 @@ def over_retention(rows: Sequence[Row]) -> Any:
 
 def over_retention_by_bench(results: Results) -> Any:
     """A matplotlib Figure of right answers over the measured share of tokens kept, a panel per model and world."""
-    measured = _measured(results)
     styles = distinct(list(dict.fromkeys(each.method for each in results.plan.folded)))
-    first, models = next(iter(styles)), {bench.loaded.name: None for bench in measured}
+    first = next(iter(styles))
     shown = {
-        f"model {bench.loaded.name}, {bench.source.world} world": (first, measured[bench])
-        for bench in sorted(measured, key=lambda bench: bench.source.world)
+        f"model {bench.loaded.name}, {bench.source.world} world": (first, rows)
+        for bench, rows in sorted(results.measured.items(), key=lambda each: each[0].source.world)
     }
-    figure = _curves(shown, styles, len(models))
+    figure = _curves(shown, styles, len({bench.loaded.name for bench in results.plan.benches}))
     _legend(figure, styles)
     _name_axes(figure, "tokens kept, %, as measured", results.rows, f"suite {results.plan.suite}", f", for {first}")
     return figure
@@ -92,25 +94,21 @@ def over_retention_by_bench(results: Results) -> Any:
 
 def over_time(rows: Sequence[Row]) -> Any:
     """A matplotlib Figure of quality over the time of one fold, with one panel per requested retention."""
-    folded = sorted((row for row in rows if row["method"] != FULL.method and row["fold_ms"]), key=merit)
+    folded = sorted((row for row in rows if row["method"] != FULL.method and row["fold_ms"]), key=merit, reverse=True)
     asked = sorted({row["asked"] for row in folded}, key=float)
+    methods = sorted({row["method"] for row in folded}, key=lambda name: (name != AOT.name, name))
+    styles = {name: {**style, "linestyle": ""} for name, style in distinct(methods).items()}
     down, across = -(-len(asked) // 2), min(2, len(asked))
-    figure, grid = panels(down, across, (5.8 * across, 0.4 + 5 * down), alike=False, used=len(asked))
+    figure, grid = panels(down, across, (5.8 * across, 1.2 + 4.4 * down), alike=False, used=len(asked))
     for axes, share in zip(grid.flat, asked, strict=False):
         _level(axes, rows)
-        points = {}
         for row in (row for row in folded if row["asked"] == share):
-            style = _MARKED.get(row["method"], {"color": _OTHER, "marker": "o"})
-            point = points[row["method"]] = float(row["fold_ms"]), 100 * merit(row)
-            axes.errorbar(*point, _error(row), fmt=style["marker"], color=style["color"], markersize=6, elinewidth=0.7)
-        times = [time for time, _ in points.values()]
+            value, error = _percent(row)
+            axes.errorbar(float(row["fold_ms"]), value, error, **styles[row["method"]], markersize=6, elinewidth=0.7)
         axes.set_xscale("log")
-        axes.margins(x=0.16, y=0.08)
         axes.xaxis.set_major_formatter("{x:g}")
-        # Times within a factor of ten may have no power of ten between them.
-        axes.xaxis.set_minor_formatter("{x:g}" if max(times) < 10 * min(times) else "")
         axes.set_title(f"{percent(float(share))} of the tokens requested", fontsize=10)
-        place_labels(axes, points)
+    _legend(figure, styles)
     _name_axes(figure, "milliseconds per fold, median over clips", rows)
     return figure
 
@@ -120,7 +118,6 @@ def panels(
 ) -> tuple[Any, Any]:
     """A Figure of ``size`` inches and its (down, across) Axes; ``alike``: they share the y axis; the first are used."""
     figure = extras.load("matplotlib.figure", "bench").Figure(figsize=size, layout="constrained")
-    extras.load("matplotlib.backends.backend_agg", "bench").FigureCanvasAgg(figure)  # this canvas can measure text
     grid = figure.subplots(down, across, sharey=alike, squeeze=False)
     for each in grid.flat:
         each.spines[["top", "right"]].set_visible(False)
@@ -135,64 +132,11 @@ def panels(
 
 def distinct(methods: Sequence[str]) -> dict[str, Style]:
     """Styles of the methods: the first one highlighted, the others differ in colour, marker and line."""
-    styles = {methods[0]: _MARKED[AOT.name]}
+    styles = {methods[0]: _FIRST}
     for place, method in enumerate(methods[1:]):
-        names = ("color", _COLORS), ("marker", _MARKERS), ("linestyle", _LINES)
-        own = {name: values[place % len(values)] for name, values in names}
-        styles[method] = _MARKED[method] if method == Random.name else own
+        own = {name: values[place % len(values)] for name, values in _OTHERS.items()}
+        styles[method] = _RANDOM if method == Random.name else own
     return styles
-
-
-def place_labels(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
-    """Label points so that labels cover neither each other nor the points: each takes the nearest free place.
-
-    Args:
-        axes: a matplotlib Axes that already holds the points and has its final limits.
-        points: label -> data coordinates.
-    """
-    axes.figure.canvas.draw()  # the layout determines pixel positions
-    renderer, unit = axes.figure.canvas.get_renderer(), axes.figure.dpi / 72
-    frame, point_box = axes.get_window_extent(renderer), extras.load("matplotlib.transforms", "bench").Bbox.from_bounds
-    pixels = axes.transData.transform([*points.values()])
-    taken = [point_box(x - 4 * unit, y - 4 * unit, 8 * unit, 8 * unit) for x, y in pixels]
-    for label, point in points.items():
-        note = axes.annotate(label, point, (0, 0), textcoords="offset points", fontsize=7.5, ha="center", va="center")
-        size = note.get_window_extent(renderer)
-        boxes = {(x, y): size.translated(x * unit, y * unit) for x, y in _around(size.width / unit)}
-        # Whole pixels, so that rounding does not change the place.
-        covered = {
-            place: round(sum(_shared(box, each) for each in taken) - _shared(box, frame))
-            for place, box in boxes.items()
-        }
-        best = min(boxes, key=covered.__getitem__)
-        taken.append(boxes[best])
-        note.set_position(best)
-        if math.hypot(*best) > size.width / unit / 2 + 12:
-            line = {"arrowstyle": "-", "color": _INK, "linewidth": 0.5, "alpha": 0.7, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", point, best, textcoords="offset points", zorder=1, arrowprops=line)
-
-
-def _around(width: float) -> list[tuple[float, float]]:
-    """Places for the middle of a label, in typographic points from its point: the sides, then growing ellipses."""
-    spots = [(6 + width / 2, 0.0), (-6 - width / 2, 0.0), (0.0, 9.0), (0.0, -9.0)]
-    for radius in (9, 15, 21, 28, 36, 46):
-        turns = (math.pi * step / 8 for step in range(16))
-        spots += [((radius + width / 2) * math.cos(turn), radius * math.sin(turn)) for turn in turns]
-    return spots
-
-
-def _shared(one: Any, other: Any) -> float:
-    """The area that two boxes share."""
-    both = one.intersection(one, other)
-    return float(both.width * both.height) if both else 0.0
-
-
-def _measured(results: Results) -> dict[Any, list[Row]]:
-    """The measured rows of every bench."""
-    every = {
-        bench: [results.cells[bench, each].row for each in results.plan.settings] for bench in results.plan.benches
-    }
-    return {bench: [row for row in rows if row["status"] == MEASURED] for bench, rows in every.items()}
 
 
 def _curves(shown: Mapping[str, tuple[str, Sequence[Row]]], styles: Mapping[str, Style], across: int) -> Any:
@@ -203,13 +147,13 @@ def _curves(shown: Mapping[str, tuple[str, Sequence[Row]]], styles: Mapping[str,
         _level(axes, rows)
         for name in dict.fromkeys([*styles, method]):
             own = sorted((row for row in rows if row["method"] == name), key=lambda row: float(row["layer_retention"]))
-            line = [float(row["layer_retention"]) for row in own], [100 * merit(row) for row in own]
-            style = styles.get(name, _SHOWN)
+            kept, style = [float(row["layer_retention"]) for row in own], styles.get(name, _SHOWN)
+            values, errors = [[_percent(row)[part] for row in own] for part in (0, 1)]
             if name != method:
-                axes.plot(*line, **style, linewidth=1, markersize=3, alpha=0.55)
+                axes.plot(kept, values, **style, linewidth=1, markersize=3, alpha=0.55)
             else:
-                errors = [_error(row) for row in own]
-                axes.errorbar(*line, errors, **style, linewidth=1.8, markersize=5, elinewidth=1, capsize=2.5, zorder=4)
+                thick = {"linewidth": 1.8, "markersize": 5, "elinewidth": 1, "capsize": 2.5, "zorder": 4}
+                axes.errorbar(kept, values, errors, **style, **thick)
         _retentions(axes, rows)
         axes.set_title(title, fontsize=9.5, color=styles[title]["color"] if title in styles else _INK, pad=4)
     return figure
@@ -218,8 +162,8 @@ def _curves(shown: Mapping[str, tuple[str, Sequence[Row]]], styles: Mapping[str,
 def _level(axes: Any, rows: Sequence[Row]) -> None:
     """Draw a horizontal line for the unfolded model, with its standard error as a band."""
     for row in (row for row in rows if row["method"] == FULL.method):
-        height = 100 * merit(row)
-        axes.axhspan(height - _error(row), height + _error(row), color="#000000", alpha=0.08, linewidth=0, zorder=0)
+        height, error = _percent(row)
+        axes.axhspan(height - error, height + error, color="#000000", alpha=0.08, linewidth=0, zorder=0)
         axes.axhline(height, color=_INK, linewidth=0.9, zorder=1)
 
 
@@ -254,6 +198,7 @@ def _name_axes(figure: Any, across: str, rows: Sequence[Row], clips: str = "", b
     figure.supxlabel(f"{across}\n{clips}; bars: one standard error over clips{bars}", fontsize=9)
 
 
-def _error(row: Row) -> float:
-    """Standard error of the quality, in %; 0 if there is none."""
-    return 100 * float((row["accuracy_mean_se"] if row["accuracy_mean"] else row["top1_se"]) or 0)
+def _percent(row: Row) -> tuple[float, float]:
+    """`merit` in %."""
+    value, error = merit(row)
+    return 100 * value, 100 * error

@@ -1,6 +1,6 @@
 """The two kinds of quality bench: all measures on any clips, and suites of right answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from vidfold import extras, tiny
 from vidfold.app.loading import EMBEDDED, VideoModel, load
 from vidfold.bench import agreement, features, plots, reading, report
 from vidfold.bench.clips import Scenes, Source
-from vidfold.bench.run import CLIPS, Bench, Plan, Tell, Watch, run
+from vidfold.bench.results import Bench, Plan
+from vidfold.bench.run import CLIPS, Tell, Watch, run
 from vidfold.bench.settings import FULL, Setting, outside_methods
 from vidfold.bench.writing import write_text
 from vidfold.checks import check_count
@@ -89,7 +90,12 @@ def suite_plan(
         raise ValueError(f"a suite compares methods, got {list(methods)}; all tokens are always measured")
     count = SUITE_CLIPS if clips is None else clips
     sources = [Scenes(count, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite]]
-    loaded = models or _load(EMBEDDED, device)
+    for name, read in EMBEDDED.items() if models is None else ():
+        if not (tiny.path(read) / "config.json").is_file():
+            raise ValueError(
+                f"the model {name!r}, which a suite also needs, has no weights in {str(tiny.path(read))!r}"
+            )
+    loaded = {name: load(name, device=device) for name in EMBEDDED} if models is None else models
     benches = tuple(Bench(loaded[name], source) for name in EMBEDDED for source in sources)
     return Plan(chosen, benches, (reading.measure,), "suite.csv", suite)
 
@@ -118,16 +124,8 @@ def write(plan: Plan, output: str | Path, *, watch: Watch | None = None, tell: T
         MissingExtra: matplotlib is not installed; nothing was measured.
     """
     extras.load("matplotlib", "bench")
-    results, folder = run(plan, output, watch=watch, tell=tell), Path(output)
-    page = folder / Path(plan.file).with_suffix(".md")
+    results, rows = run(plan, output, watch=watch, tell=tell), Path(output) / plan.file
+    page = rows.with_suffix(".md")
     write_text(page, report.page(results))
-    files = [folder / plan.file, folder / CLIPS, page, *plots.draw(results, folder)]
+    files = [rows, rows.with_name(CLIPS), page, *plots.draw(results, rows.parent)]
     return "\n\n".join([report.overview(results), "wrote " + ", ".join(map(str, files))])
-
-
-def _load(names: Iterable[str], device: str | None) -> dict[str, VideoModel]:
-    for name in names:
-        folder = tiny.path(EMBEDDED[name])
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"the model {name!r}, which a suite also needs, has no weights in {str(folder)!r}")
-    return {name: load(name, device=device) for name in names}

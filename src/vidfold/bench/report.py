@@ -1,16 +1,16 @@
 """Tables of a quality bench, for a terminal and in Markdown: all measures on any clips, or right answers of a suite."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from vidfold.app.tables import table
 from vidfold.bench.numbers import markdown_table, percent, plus_minus
-from vidfold.bench.run import MEASURED, Results
+from vidfold.bench.results import MEASURED, Key, Results
 from vidfold.bench.scores import LEVEL, MARGIN, Estimate
 from vidfold.bench.settings import FULL, Setting, exact_methods
 from vidfold.bench.summary import merit
-from vidfold.bench.views import Key, View
 from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
 
@@ -53,7 +53,6 @@ _PROVENANCE = (
 )
 
 Table = list[list[str]]
-Pairs = list[tuple[Setting, Setting]]
 Cells = Mapping[Key, str]
 Compared = Mapping[Key, tuple[Estimate, str]]
 Kinds = Sequence[str | None]
@@ -80,86 +79,82 @@ def _parts(results: Results, *, brief: bool) -> Iterator[str | Table]:
     return _suite(results, brief) if results.plan.suite else _quality(results, brief)
 
 
-def _quality(results: Results, brief: bool) -> Iterator[str | Table]:
+def _quality(every: Results, brief: bool) -> Iterator[str | Table]:
     """All measures, a table for every bench and retention, best first; unless brief, right answers by kind as well."""
-    for bench in results.plan.benches:
-        view = View("", results, (bench,))
-        shares = dict.fromkeys(each.retention for each in results.plan.folded)
-        for share in shares or (FULL.retention,):
-            own = [each for each in results.plan.folded if each.retention == share]
-            rows = {each: results.cells[bench, each].row for each in (FULL, *own)}
-            rows = {each: row for each, row in rows.items() if row["status"] == MEASURED}
-            best_first = sorted(rows, key=lambda each: (each == FULL, merit(rows[each])), reverse=True)
-            pairs = [(each, FULL) for each in best_first if each != FULL]
-            compared = view.compared(pairs)
-            yield f"### {bench.loaded.name}, {bench.source.name}, {percent(share, 4)} of the tokens requested"
-            lines = [list(_COLUMNS)]
-            for each in best_first:
-                cells = {name: cell(rows[each]) for name, cell in _COLUMNS.items()}
-                cells["kept"] += _star(view, each)
-                if each != FULL:
-                    cells["difference"] = f"{cells['difference']} {compared[each, None][1]}".rstrip()
-                lines.append(list(cells.values()))
-            yield lines
-            if not brief and any(row["accuracy_mean"] for row in rows.values()):
-                yield "Accuracy by kind of question, in %, with marks against all tokens:"
-                yield _by_kind(view, _answers(view, best_first, view.compared(pairs, KINDS), KINDS))
-            if notes := _notes(view, own):
-                yield notes
+    shares = dict.fromkeys(each.retention for each in every.plan.folded) or (FULL.retention,)
+    for bench, share in itertools.product(every.plan.benches, shares):
+        results = every.only(bench)
+        own = [each for each in every.plan.folded if each.retention == share]
+        rows = {each: every.cells[bench, each].row for each in (FULL, *own)}
+        rows = {each: row for each, row in rows.items() if row["status"] == MEASURED}
+        best_first = sorted(rows, key=lambda each: (each == FULL, merit(rows[each])[0]), reverse=True)
+        pairs = [(each, FULL) for each in best_first if each != FULL]
+        compared = results.compared(pairs)
+        yield f"### {bench.loaded.name}, {bench.source.name}, {percent(share, 4)} of the tokens requested"
+        lines = [list(_COLUMNS)]
+        for each in best_first:
+            cells = {name: cell(rows[each]) for name, cell in _COLUMNS.items()}
+            cells["kept"] += _star(results, each)
+            if each != FULL:
+                cells["difference"] = f"{cells['difference']} {compared[each, None][1]}".rstrip()
+            lines.append(list(cells.values()))
+        yield lines
+        if not brief and any(row["accuracy_mean"] for row in rows.values()):
+            yield "Accuracy by kind of question, in %, with marks against all tokens:"
+            yield _by_kind(results, _answers(results, best_first, results.compared(pairs, KINDS), KINDS))
+        yield from _notes(results, own)
 
 
-def _suite(results: Results, brief: bool) -> Iterator[str | Table]:
+def _suite(every: Results, brief: bool) -> Iterator[str | Table]:
     """Right answers and paired differences over all benches; unless brief, by kind and bench by bench as well."""
-    folded, benches = results.plan.folded, results.plan.benches
+    folded, benches = every.plan.folded, every.plan.benches
     methods = list(dict.fromkeys(each.method for each in folded))
     first = methods[0]
     to_full = [(each, FULL) for each in folded]
     to_first = [(each, Setting(first, each.retention)) for each in folded if each.method != first]
-    kinds_full, kinds_first = (_at(KINDS_AT, pairs) for pairs in (to_full, to_first))
+    # A table by kind has one retention, and is not in the overview.
+    kinds_full, kinds_first = (
+        [pair for pair in pairs if pair[0].retention == KINDS_AT and not brief] for pairs in (to_full, to_first)
+    )
+    kind_rows = [FULL, *(each for each, _ in kinds_full)] if kinds_full else []
     worlds = list(dict.fromkeys(bench.source.world for bench in benches))
-    views = [View(f"Both models, {'both worlds' if len(worlds) > 1 else f'{worlds[0]} world'}", results, benches)]
-    views += [View(f"Model {each.loaded.name}, {each.source.world} world", results, (each,)) for each in benches]
-    yield f"# Suite {results.plan.suite}"
+    views = {f"Both models, {'both worlds' if len(worlds) > 1 else f'{worlds[0]} world'}": every}
+    if not brief:
+        views |= {f"Model {each.loaded.name}, {each.source.world} world": every.only(each) for each in benches}
+    yield f"# Suite {every.plan.suite}"
     yield f"Clips: {'; '.join(dict.fromkeys(bench.source.name for bench in benches))}. {_TWINS}"
-    for view in views[:1] if brief else views:
-        compared = view.compared(to_first)
-        yield f"## {view.title}"
-        yield f"Right answers, in %, with marks against {first}:"
-        yield _by_retention(view, _answers(view, folded, compared))
-        if to_first and not brief:
-            yield f"Paired differences to {first}, in points:"
-            yield _by_retention(view, _gaps(compared))
-        yield "Paired differences to all tokens, in points:"
-        yield _by_retention(view, _gaps(view.compared(to_full)))
-        if kinds_full and not brief:
-            share = f"By kind of question, with {percent(KINDS_AT)} of the tokens"
-            rows = [FULL, *(each for each, _ in kinds_full)]
-            yield f"{share}, in %, with marks against {first}:"
-            yield _by_kind(view, _answers(view, rows, view.compared(kinds_first, KINDS), KINDS))
-            yield f"{share}, paired differences to all tokens, in points:"
-            yield _by_kind(view, _gaps(view.compared(kinds_full, KINDS)))
-        yield f"All tokens: {_told(view.estimate(FULL))} %."
+    for title, results in views.items():
+        full, firsts = results.compared(to_full), results.compared(to_first)
+        by_kind, by_kind_first = results.compared(kinds_full, KINDS), results.compared(kinds_first, KINDS)
+        share, marks = f"By kind of question, with {percent(KINDS_AT)} of the tokens", f"with marks against {first}"
+        tables = {
+            f"Right answers, in %, {marks}:": _by_retention(results, _answers(results, folded, firsts)),
+            f"Paired differences to {first}, in points:": [] if brief else _by_retention(results, _gaps(firsts)),
+            "Paired differences to all tokens, in points:": _by_retention(results, _gaps(full)),
+            f"{share}, in %, {marks}:": _by_kind(results, _answers(results, kind_rows, by_kind_first, KINDS)),
+            f"{share}, paired differences to all tokens, in points:": _by_kind(results, _gaps(by_kind)),
+        }
+        yield f"## {title}"
+        for name, lines in tables.items():
+            if len(lines) > 1:
+                yield name
+                yield lines
+        yield f"All tokens: {_told(results.estimate(FULL))} %."
         if to_first:
-            above = [each for (each, _), (_, mark) in compared.items() if "▲" in mark]
+            above = [each for (each, _), (_, mark) in firsts.items() if "▲" in mark]
             names = [f"{each.method} at {percent(each.retention)}" for each in above]
             nobody = f"none of the other methods entered ({len(methods) - 1})"
             yield f"Significantly above {first}: {', '.join(names) or nobody}."
-        if notes := _notes(view, folded):
-            yield notes
+        yield from _notes(results, folded)
     missing = [name for name in exact_methods() if name not in methods]
     rest = f"Not entered, with an exact budget: {', '.join(missing)}."
     yield f"Entered: {', '.join(methods)}. {rest if missing else 'Every method with an exact budget was entered.'}"
 
 
-def _at(share: float, pairs: Pairs) -> Pairs:
-    return [(one, other) for one, other in pairs if one.retention == share]
-
-
-def _answers(view: View, settings: Iterable[Setting], compared: Compared, kinds: Kinds = (None,)) -> Cells:
+def _answers(results: Results, settings: Iterable[Setting], compared: Compared, kinds: Kinds = (None,)) -> Cells:
     """Right answers in %, with the marks of a comparison."""
     marks = {key: mark for key, (_, mark) in compared.items()}
-    keys = [(each, kind) for each in settings for kind in kinds]
-    return {key: _told(view.estimate(*key), marks.get(key, "")) for key in keys}
+    return {key: _told(results.estimate(*key), marks.get(key, "")) for key in itertools.product(settings, kinds)}
 
 
 def _gaps(compared: Compared) -> Cells:
@@ -171,45 +166,38 @@ def _told(number: Estimate, mark: str = "", sign: str = "") -> str:
     return f"{plus_minus(number.value, number.error, sign=sign)} {mark}".rstrip()
 
 
-def _by_retention(view: View, cells: Cells) -> Table:
+def _by_retention(results: Results, cells: Cells) -> Table:
     """Methods by retentions, with the measured share of tokens if it differs from the requested one."""
     shares = list(dict.fromkeys(each.retention for each, _ in cells))
-    lines = [["method", *map(percent, shares)]]
-    for method in dict.fromkeys(each.method for each, _ in cells):
-        own = [Setting(method, share) for share in shares]
-        kept = [f" ({percent(view.kept(each))} kept)" if view.unequal(each) else "" for each in own]
-        lines.append(
-            [method, *(cells[each, None] + told + _star(view, each) for each, told in zip(own, kept, strict=True))]
-        )
-    return lines
+    lines: dict[str, list[str]] = {}
+    for (each, _), told in cells.items():
+        kept = f" ({percent(results.kept(each))} kept)" if results.unequal(each) else ""
+        lines.setdefault(each.method, [each.method]).append(told + kept + _star(results, each))
+    return [["method", *map(percent, shares)], *lines.values()]
 
 
-def _by_kind(view: View, cells: Cells) -> Table:
+def _by_kind(results: Results, cells: Cells) -> Table:
     """Methods by kinds of question."""
-    settings = dict.fromkeys(each for each, _ in cells)
-    rows = [[_name(each) + _star(view, each), *(cells[each, kind] for kind in KINDS)] for each in settings]
+    names = {each: "all tokens" if each == FULL else each.method for each, _ in cells}
+    rows = [[name + _star(results, each), *(cells[each, kind] for kind in KINDS)] for each, name in names.items()]
     return [["method", *KINDS], *rows]
 
 
-def _name(setting: Setting) -> str:
-    return "all tokens" if setting == FULL else setting.method
+def _star(results: Results, setting: Setting) -> str:
+    return "\\*" if results.unequal(setting) else ""
 
 
-def _star(view: View, setting: Setting) -> str:
-    return "\\*" if view.unequal(setting) else ""
-
-
-def _notes(view: View, settings: Sequence[Setting]) -> str:
+def _notes(results: Results, settings: Sequence[Setting]) -> Iterator[str]:
     """What the stars mean, and why some methods could not run."""
     notes = []
-    if any(view.unequal(each) for each in settings):
+    if any(results.unequal(each) for each in settings):
         notes.append("- \\* keeps more or fewer tokens than requested: not comparable with the others.")
-    for bench in view.benches:
-        for each in settings:
-            if (status := view.results.cells[bench, each].row["status"]) != MEASURED:
-                where = f"{each.method} at {percent(each.retention)}, {bench.loaded.name}, {bench.source.name}"
-                notes.append(f"- {where}: {status}")
-    return "\n".join(notes)
+    for bench, each in itertools.product(results.plan.benches, settings):
+        if (status := results.cells[bench, each].row["status"]) != MEASURED:
+            where = f"{each.method} at {percent(each.retention)}, {bench.loaded.name}, {bench.source.name}"
+            notes.append(f"- {where}: {status}")
+    if notes:
+        yield "\n".join(notes)
 
 
 def _warnings(results: Results) -> list[str]:
@@ -241,15 +229,11 @@ def _number(column: str, form: str, scale: float = 1) -> Callable[[Row], str]:
     return lambda row: form.format(scale * float(row[column])) if row[column] else "-"
 
 
-def _share(row: Row) -> str:
-    return plus_minus(float(row["accuracy_mean"] or "nan"), float(row["accuracy_mean_se"] or "nan"))
-
-
 _COLUMNS: Mapping[str, Callable[[Row], str]] = {
     "method": lambda row: "all tokens" if row["method"] == FULL.method else row["method"],
     "tokens": _number("tokens_after", "{:.4g}"),
     "kept": _number("layer_retention", "{:.1f} %", 100),
-    "accuracy": _share,
+    "accuracy": lambda row: plus_minus(*(float(row[f"accuracy_mean{end}"] or "nan") for end in ("", "_se"))),
     "difference": _difference,
     "KL": _number("divergence", "{:.3f}"),
     "top-1": _number("top1", "{:.1f}", 100),

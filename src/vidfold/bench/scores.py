@@ -32,12 +32,10 @@ class Score:
     Attributes:
         right: (clips, kinds) counts of right answers, kinds in the order of ``KINDS``.
         asked: (clips, kinds) counts of questions; not every clip has every kind.
-        kept: (clips,) share of the tokens that the language model read.
     """
 
     right: NDArray[np.int64]
     asked: NDArray[np.int64]
-    kept: Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 
 from vidfold.app.asking import timed
+from vidfold.bench.provenance import code_of
 from vidfold.checks import check_ratio
 from vidfold.reducers import METHODS, Identity, Reducer, get
 from vidfold.reducers.inner import InnerReducer
@@ -36,6 +37,16 @@ class Setting:
     def example(self) -> Reducer:
         """The method; its fields may differ from those for a video."""
         return self.given or get(self.method)
+
+    @property
+    def code(self) -> str:
+        """Digest of the source of the method and of what it imports."""
+        return code_of(type(self.example).__module__)
+
+    @property
+    def label(self) -> str:
+        """The method, the retention and the code, by which values of clips are saved."""
+        return f"{self.method} {self.retention:g} {self.code}"
 
     def reducer(self, tokens: VideoTokens, seed: int) -> Reducer:
         """The method for one video, and for random methods with the ``seed``.

@@ -70,12 +70,16 @@ def score_of(found: Arrays) -> Score | None:
     if f"right_{KINDS[0]}" not in found:
         return None
     right, asked = (np.stack([found[f"{name}_{kind}"] for kind in KINDS], 1) for name in ("right", "asked"))
-    return Score(right.astype(np.int64), asked.astype(np.int64), found["layer_retention"])
+    return Score(right.astype(np.int64), asked.astype(np.int64))
 
 
-def merit(row: Row) -> float:
-    """Accuracy of a measured row, or top-1 agreement if the true answers are not known, in [0, 1]."""
-    return float(row["accuracy_mean"] or row["top1"])
+def merit(row: Row) -> tuple[float, float]:
+    """Accuracy of a measured row, or top-1 agreement if the true answers are not known, in [0, 1], and its error.
+
+    Without a standard error it is 0.
+    """
+    name = "accuracy_mean" if row["accuracy_mean"] else "top1"
+    return float(row[name]), float(row[f"{name}_se"] or 0)
 
 
 def written(value: float) -> str:

@@ -1,6 +1,7 @@
 """Files that are complete or absent: each is written beside its place and moved there at the end."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,10 +52,11 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[s
     Raises:
         ValueError: a row has other columns.
     """
-    with replacing(path) as file:
-        table = csv.DictWriter(_Encoded(file), columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_csv(path: str | Path) -> tuple[tuple[str, ...], list[Row]]:
@@ -106,13 +108,3 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(record, dict):
             yield record
-
-
-class _Encoded:
-    """Text written to a binary file."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, text: str) -> int:
-        return self._file.write(text.encode())

@@ -10,7 +10,7 @@ from vidfold.cli.console import quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number
 
 if TYPE_CHECKING:
-    from vidfold.bench.run import Plan
+    from vidfold.bench.results import Plan
 
 QUESTION = "what happens in this video?"
 SUITES = ("search", "confirm", "final")
