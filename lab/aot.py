@@ -28,7 +28,6 @@ from vidfold.bench.results import Values
 from vidfold.bench.scores import Estimate, accuracy, same_clips
 from vidfold.bench.settings import FULL
 from vidfold.bench.settings import Setting as Given
-from vidfold.bench.summary import score_of
 from vidfold.reducers import AOT, METHODS, Reducer
 from vidfold.tokens import VideoTokens
 
@@ -100,12 +99,7 @@ def scores(clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Given
             if isinstance(values, str):
                 raise ValueError(f"{setting.method}: {values}")
             found[setting].append(values)
-    estimates = []
-    for rows in found.values():
-        score = score_of({name: np.array([row[name] for row in rows]) for name in rows[0]})
-        assert score is not None  # the measure counts answers
-        estimates.append(accuracy(score))
-    return estimates
+    return [accuracy({name: np.array([row[name] for row in rows]) for name in rows[0]}) for rows in found.values()]
 
 
 def measure(clips: Sequence[tuple[Sample, VideoTokens]], setting: Setting) -> list[Estimate]:

@@ -18,7 +18,7 @@ def made():
 
 
 def with_rows(results, **changes):
-    return Results(results.plan, {key: Cell(cell.row | changes, None) for key, cell in results.cells.items()})
+    return Results(results.plan, {key: Cell(cell.row | changes, {}) for key, cell in results.cells.items()})
 
 
 def test_tables_by_retention_best_first(made, monkeypatch):
@@ -59,7 +59,7 @@ def test_markdown_tables_are_well_formed(made):
 def test_no_accuracy_without_true_answers(made):
     cells = {
         key: Cell(
-            {name: "" if "accuracy" in name or "difference" in name else text for name, text in cell.row.items()}, None
+            {name: "" if "accuracy" in name or "difference" in name else text for name, text in cell.row.items()}, {}
         )
         for key, cell in with_rows(made, top1="0.5").cells.items()
     }
@@ -72,7 +72,7 @@ def test_warning_about_different_code(made):
     assert "Caution" not in overview(made)
     cells = dict(made.cells)
     first = next(iter(cells))
-    cells[first] = Cell(cells[first].row | {"code": "older"}, cells[first].score)
+    cells[first] = Cell(cells[first].row | {"code": "older"}, cells[first].values)
     for text in (overview(Results(made.plan, cells)), page(Results(made.plan, cells))):
         assert "Caution: these rows were measured with 2 versions of vidfold (c, older)" in text
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lab.asking import prompts
+from tests.bench import invented
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
 from vidfold import models
 from vidfold.bench import run as running
@@ -17,7 +18,7 @@ from vidfold.bench.clips import Scenes, Videos
 from vidfold.bench.quality import quality_plan, settings, suite_plan
 from vidfold.bench.results import MEASURED
 from vidfold.bench.run import COLUMNS, run
-from vidfold.bench.scores import Score, accuracy
+from vidfold.bench.scores import accuracy, answered
 from vidfold.bench.settings import FULL, Setting
 from vidfold.bench.writing import read_csv
 from vidfold.reducers import METHODS as REGISTRY
@@ -78,7 +79,7 @@ def test_values_of_every_clip_are_kept(bench):
             place = file["labels"].tolist().index(label)
             found = {each: file[each][place] for each in file.files if each not in ("labels", "clips")}
         right, asked = (np.stack([found[f"{each}_{kind}"] for kind in KINDS], 1) for each in ("right", "asked"))
-        assert accuracy(Score(right, asked)).value == pytest.approx(float(cell.row["accuracy_mean"]))
+        assert accuracy(invented.counts(right, asked)).value == pytest.approx(float(cell.row["accuracy_mean"]))
         assert asked.sum() == float(cell.row["questions"])
         assert float(cell.row["top1"]) == pytest.approx(found["top1"].mean())
         if cell.row["method"] != "fastv":
@@ -102,13 +103,13 @@ def test_accuracy_equals_single_prompts(bench, small):
             right, asked = (np.bincount(each, minlength=len(KINDS)) for each in chosen_kinds)
             counts[setting].append((right, asked, reduction.retention))
     results = bench[1]
-    full = accuracy(Score(*map(np.array, list(zip(*counts[FULL], strict=True))[:2])))
+    full = accuracy(invented.counts(*map(np.array, list(zip(*counts[FULL], strict=True))[:2])))
     for (_, setting), cell in results.cells.items():
         if setting in counts:
             right, asked, kept = map(np.array, zip(*counts[setting], strict=True))
-            score = Score(right, asked)
-            np.testing.assert_array_equal(cell.score.right, score.right)
-            np.testing.assert_array_equal(cell.score.asked, score.asked)
+            score = invented.counts(right, asked)
+            for name, values in score.items():
+                np.testing.assert_array_equal(cell.values[name], values)
             assert float(cell.row["accuracy_mean_se"]) == pytest.approx(accuracy(score).error, rel=1e-6)
             assert float(cell.row["retention"]) == pytest.approx(kept.mean(), rel=1e-6)
             gap = float(cell.row["difference_mean"])
@@ -255,7 +256,7 @@ def test_failed_cells_say_why_and_are_tried_again(small, tmp_path, monkeypatch):
         "cannot run on 1 of 2 clips: no fold, for seed 1000000001",
     ]
     assert results.rows[1]["accuracy_mean"] == results.rows[3]["accuracy_mean"] == results.rows[3]["outcomes"] == ""
-    assert [cell.score is None for cell in results.cells.values()] == [False, True, False, True]
+    assert [answered(cell.values) for cell in results.cells.values()] == [True, False, True, False]
     monkeypatch.setattr(Choosy, "reduce", Random.reduce)
     rows = run(plan, tmp_path).rows
     assert [row["status"] == MEASURED for row in rows] == [True, False, True, True]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench.invented import counts
 from vidfold.bench.scores import (
     Estimate,
-    Score,
     accuracy,
     equivalence,
     holm,
@@ -30,7 +30,7 @@ def drawn(seed, clips=40, most=3, share=0.7):
     rng = np.random.default_rng(seed)
     asked = rng.integers(0, most + 1, (clips, len(KINDS)))
     asked[0] = np.maximum(asked[0], 1)
-    return Score(rng.binomial(asked, share), asked)
+    return counts(rng.binomial(asked, share), asked)
 
 
 def of(values):
@@ -42,14 +42,14 @@ def of(values):
 def constant(share, clips=50):
     """Every clip has the same share of right answers."""
     asked = np.full((clips, len(KINDS)), 2)
-    return accuracy(Score((share * asked).astype(int), asked))
+    return accuracy(counts((share * asked).astype(int), asked))
 
 
 @given(SEEDS)
 def test_error_with_one_question_per_clip_is_binomial(seed):
     rng = np.random.default_rng(seed)
     right = rng.integers(0, 2, (50, len(KINDS)))
-    score = Score(right, np.ones_like(right))
+    score = counts(right, np.ones_like(right))
     share = right[:, 0].mean()
     found = accuracy(score, KINDS[0])
     assert found.value == pytest.approx(share)
@@ -62,8 +62,8 @@ def test_error_with_one_question_per_clip_is_binomial(seed):
 @given(SEEDS)
 def test_parts_sum_to_the_number_and_influences_to_zero(seed):
     score = drawn(seed)
-    shares = score.right.sum(0) / score.asked.sum(0)
-    for kind, share in zip([*KINDS, None], [*shares, shares.mean()], strict=True):
+    shares = [score[f"right_{kind}"].sum() / score[f"asked_{kind}"].sum() for kind in KINDS]
+    for kind, share in zip([*KINDS, None], [*shares, np.mean(shares)], strict=True):
         found = accuracy(score, kind)
         assert found.value == pytest.approx(share)
         assert found.influence.sum() == pytest.approx(0, abs=1e-12)
@@ -72,7 +72,7 @@ def test_parts_sum_to_the_number_and_influences_to_zero(seed):
 
 def test_errors_are_clustered_by_clip():
     score = drawn(0)
-    tripled = Score(3 * score.right, 3 * score.asked)
+    tripled = {name: 3 * values for name, values in score.items()}
     assert accuracy(tripled).error == pytest.approx(accuracy(score).error)
 
 
@@ -100,10 +100,9 @@ def test_worlds_are_independent_and_models_are_paired(seed):
 
 def test_kinds_without_questions_are_ignored():
     score = drawn(1)
-    score.asked[:, 3] = score.right[:, 3] = 0
-    others = np.delete(np.arange(len(KINDS)), 3)
-    wanted = score.right[:, others].sum(0) / score.asked[:, others].sum(0)
-    assert accuracy(score).value == pytest.approx(wanted.mean())
+    score[f"asked_{KINDS[3]}"][:] = score[f"right_{KINDS[3]}"][:] = 0
+    others = [score[f"right_{kind}"].sum() / score[f"asked_{kind}"].sum() for kind in KINDS if kind != KINDS[3]]
+    assert accuracy(score).value == pytest.approx(np.mean(others))
     missing = accuracy(score, KINDS[3])
     assert math.isnan(missing.value)
     assert math.isnan(missing.error)
@@ -118,7 +117,8 @@ def test_one_clip_has_no_error():
     assert math.isnan(accuracy(score).error)
     assert np.isnan(accuracy(score).interval).all()
     rare = drawn(3)
-    rare.asked[1:, 0] = rare.right[1:, 0] = 0
+    for name in ("asked", "right"):
+        rare[f"{name}_{KINDS[0]}"][1:] = 0
     assert math.isnan(accuracy(rare, KINDS[0]).error), "one clip has this kind"
     assert accuracy(rare).error > 0
 
@@ -227,4 +227,4 @@ def _signs(count):
 def _answers(seed, clips=30):
     asked = np.random.default_rng(seed[0]).integers(0, 3, (clips, len(KINDS)))
     asked[0] = np.maximum(asked[0], 1)
-    return Score(np.random.default_rng(seed).binomial(asked, 0.9), asked)
+    return counts(np.random.default_rng(seed).binomial(asked, 0.9), asked)

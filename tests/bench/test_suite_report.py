@@ -1,7 +1,5 @@
 """Tables of a suite: significant differences, equivalence, kinds of question."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -113,7 +111,10 @@ def test_false_marks_are_rare():
     for seed in range(60):
         rng = np.random.default_rng(seed)
         cells = {
-            key: Cell(cell.row, dataclasses.replace(cell.score, right=rng.binomial(cell.score.asked, 0.8)))
+            key: Cell(
+                cell.row,
+                cell.values | {f"right_{kind}": rng.binomial(cell.values[f"asked_{kind}"], 0.8) for kind in KINDS},
+            )
             for key, cell in made.cells.items()
         }
         compared = Results(plan, cells).compared([(each, FULL) for each in plan.folded])

@@ -14,8 +14,8 @@ from vidfold.bench.writing import Row, replacing
 from vidfold.reducers import AOT, Random
 
 FORMATS = ("svg", "png")
-ACROSS = (5, 6, 4)
-"""Possible numbers of panels per row; the one with the fewest empty places is used."""
+ACROSS = 6
+"""Maximum number of small panels per row."""
 
 Style = dict[str, str]
 """Matplotlib's properties of a line. Colours are from Okabe and Ito's colour-blind safe palette."""
@@ -69,9 +69,8 @@ def over_retention(rows: Sequence[Row]) -> Any:
     """A matplotlib Figure of quality over measured retention, one panel per method."""
     best_first = sorted(rows, key=lambda row: (float(row["asked"]), -merit(row)[0]))
     methods = list(dict.fromkeys(row["method"] for row in best_first if row["method"] != FULL.method))
-    across = min(len(methods), min(ACROSS, key=lambda number: -len(methods) % number))
     marked = {name: style for name, style in ((AOT.name, _FIRST), (Random.name, _RANDOM)) if name in methods}
-    figure = _curves({method: (method, rows) for method in methods}, marked, across)
+    figure = _curves({method: (method, rows) for method in methods}, marked, min(len(methods), ACROSS))
     _legend(figure, {"method of the panel": _SHOWN, **marked})
     order = f"methods from best to worst at {percent(float(best_first[0]['asked']))}"
     _name_axes(figure, f"tokens kept, %, as measured; {order}", rows)
@@ -172,13 +171,9 @@ def _retentions(axes: Any, rows: Sequence[Row]) -> None:
     folded = [row for row in rows if row["method"] != FULL.method]
     asked = sorted({float(row["asked"]) for row in folded})
     kept = [*asked, *(float(row["layer_retention"]) for row in folded)]
-    labels, last = [], 0.0
-    for share in asked:  # a label that would overlap the one before is omitted
-        labels.append(f"{100 * share:.3g}" if share >= 1.6 * last else "")
-        last = share if labels[-1] else last
     axes.set_xscale("log")
     axes.set_xlim(min(kept, default=0.05) / 1.25, max(kept, default=1) * 1.25)
-    axes.set_xticks(asked, labels)
+    axes.set_xticks(asked, [f"{100 * share:.3g}" for share in asked], fontsize=6.5)
     axes.minorticks_off()
 
 

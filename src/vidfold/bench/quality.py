@@ -40,12 +40,7 @@ def quality_plan(
 ) -> Plan:
     """All measures: answers if the true ones are known, agreement with the unfolded model, and features.
 
-    Args:
-        settings: from `settings`.
-        sources: the clips.
-        models: the models; each gets all clips.
-        seed: seed of random methods; each clip gets a different one.
-        max_new_tokens: maximum length of the unfolded answers that models are compared on.
+    Every model gets all clips. ``max_new_tokens`` is the maximum length of the answers that models are compared on.
     """
     check_count("seed", seed, least=0)
     check_count("max_new_tokens", max_new_tokens)
@@ -57,8 +52,8 @@ def quality_plan(
 def suite_plan(
     suite: str,
     methods: Sequence[str],
-    retentions: Sequence[float] | None = None,
-    clips: int | None = None,
+    retentions: Sequence[float] = RETENTIONS,
+    clips: int = SUITE_CLIPS,
     frames: tuple[int, ...] = FRAMES,
     *,
     device: str | None = None,
@@ -69,8 +64,8 @@ def suite_plan(
     Args:
         suite: a name in `SUITES`.
         methods: names of the registry, or "all".
-        retentions: None is `RETENTIONS`.
-        clips: clips per world; None is `SUITE_CLIPS`.
+        retentions: shares of the tokens.
+        clips: clips per world.
         frames: lengths of the clips, in turn.
         device: device of the models; None: a GPU if there is one.
         models: loaded models to use instead of the shipped ones, by their names "tiny" and "tiny-whole".
@@ -84,17 +79,13 @@ def suite_plan(
     names = outside_methods() if ALL in methods else methods
     if inside := [name for name in names if issubclass(METHODS.get(name, object), InnerReducer)]:
         raise ValueError(f"{inside[0]} works inside the language model; a suite needs methods that fold before it")
-    shares = sorted({*(RETENTIONS if retentions is None else retentions)}, reverse=True)
-    chosen = settings(names, shares)
+    chosen = settings(names, sorted({*retentions}, reverse=True))
     if len(chosen) == 1:
         raise ValueError(f"a suite compares methods, got {list(methods)}; all tokens are always measured")
-    count = SUITE_CLIPS if clips is None else clips
-    sources = [Scenes(count, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite]]
+    sources = [Scenes(clips, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite]]
     for name, read in EMBEDDED.items() if models is None else ():
-        if not (tiny.path(read) / "config.json").is_file():
-            raise ValueError(
-                f"the model {name!r}, which a suite also needs, has no weights in {str(tiny.path(read))!r}"
-            )
+        if not (folder := tiny.path(read)).joinpath("config.json").is_file():
+            raise ValueError(f"the model {name!r}, which a suite also needs, has no weights in {str(folder)!r}")
     loaded = {name: load(name, device=device) for name in EMBEDDED} if models is None else models
     benches = tuple(Bench(loaded[name], source) for name in EMBEDDED for source in sources)
     return Plan(chosen, benches, (reading.measure,), "suite.csv", suite)

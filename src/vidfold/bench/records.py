@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfold.bench.results import Values
-from vidfold.bench.summary import Arrays
+from vidfold.bench.scores import Arrays
 from vidfold.bench.writing import replacing
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vidfold.app.loading import VideoModel
 from vidfold.bench.clips import Sample, Source
-from vidfold.bench.scores import Estimate, Score, accuracy, marks, other_clips, same_clips
+from vidfold.bench.scores import Arrays, Estimate, accuracy, answered, marks, other_clips, same_clips
 from vidfold.bench.settings import FULL, Fold, Setting
 from vidfold.bench.writing import Row
 from vidfold.tokens import VideoTokens
@@ -18,8 +18,8 @@ Values = Mapping[str, float]
 Measure = Callable[[Sample, VideoTokens, Sequence[Fold]], Sequence[Values]]
 """Values of every fold of one clip, by name; a ValueError if one of the folds cannot be measured.
 
-Names that occur in `vidfold.bench.summary.COLUMNS` or that `score_of` reads come into the table; others only into the
-file of clips."""
+Names of `vidfold.bench.summary.COLUMNS`, and those that `vidfold.bench.scores.accuracy` reads, come into the table;
+others only into the file of clips."""
 Key = tuple[Setting, str | None]
 """A setting and a kind of question; None is the mean over the kinds."""
 
@@ -65,10 +65,10 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One setting of one bench: its row, and its right answers if it was measured and the true ones are known."""
+    """One setting of one bench: its row, and the values of its clips, none if it could not run."""
 
     row: Row
-    score: Score | None
+    values: Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +100,11 @@ class Results:
         """
         clips: dict[str, list[Estimate]] = {}
         for bench in self.plan.benches:
-            score = self.cells[bench, setting].score
-            nothing = Estimate(*np.full((3, len(bench.source.clips)), np.nan))
-            clips.setdefault(bench.source.name, []).append(nothing if score is None else accuracy(score, kind))
+            values, nothing = (
+                self.cells[bench, setting].values,
+                Estimate(*np.full((3, len(bench.source.clips)), np.nan)),
+            )
+            clips.setdefault(bench.source.name, []).append(accuracy(values, kind) if answered(values) else nothing)
         return other_clips([same_clips(each) for each in clips.values()])
 
     def compared(

@@ -17,7 +17,7 @@ from vidfold.bench.records import Outcomes
 from vidfold.bench.results import MEASURED, Bench, Cell, Measure, Plan, Results, Values
 from vidfold.bench.settings import FULL, Fold, Setting
 from vidfold.bench.summary import COLUMNS as NUMBERS
-from vidfold.bench.summary import score_of, summary, written
+from vidfold.bench.summary import summary, written
 from vidfold.bench.writing import Row, read_csv, write_csv
 from vidfold.tokens import VideoTokens
 
@@ -103,7 +103,7 @@ def run(plan: Plan, output: str | Path, *, watch: Watch | None = None, tell: Tel
     cells = {}
     for (bench, setting), key in keys.items():
         is_measured = rows[key]["status"] == MEASURED
-        cells[bench, setting] = Cell(rows[key], score_of(saved[bench].arrays(setting.label)) if is_measured else None)
+        cells[bench, setting] = Cell(rows[key], saved[bench].arrays(setting.label) if is_measured else {})
     return Results(plan, cells)
 
 

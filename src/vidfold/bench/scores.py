@@ -4,7 +4,7 @@ Clips are independent, questions about one clip are not: every error and every t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -23,19 +23,8 @@ _FEW = 10  # clips that differ; with fewer the normal distribution does not hold
 _NORMAL = 1.959964
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Score:
-    """Right answers with one setting, by clip and kind of question.
-
-    Attributes:
-        right: (clips, kinds) counts of right answers, kinds in the order of ``KINDS``.
-        asked: (clips, kinds) counts of questions; not every clip has every kind.
-    """
-
-    right: NDArray[np.int64]
-    asked: NDArray[np.int64]
+Arrays = Mapping[str, Floats]
+"""Measured values by name, each (clips,); NaN where a clip was not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +68,26 @@ class Estimate:
         return Estimate(self.parts - other.parts, self.influence - other.influence, self.weight)
 
 
-def accuracy(score: Score, kind: str | None = None) -> Estimate:
-    """Accuracy of one kind of question; None is the mean over the kinds that were asked, with the same weight."""
-    columns = [place for place, name in enumerate(KINDS) if kind in (None, name) and score.asked[:, place].any()]
-    if not columns:
-        return Estimate(*np.full((3, len(score.asked)), np.nan))
-    total = score.asked[:, columns].sum(0)
-    parts, weight = score.right[:, columns] / total, score.asked[:, columns] / total
-    influence = (parts - parts.sum(0) * weight).mean(1)
-    if np.count_nonzero(weight.any(1)) < 2:
+def answered(found: Arrays) -> bool:
+    """Whether right answers were counted: the true ones are known."""
+    return f"right_{KINDS[0]}" in found
+
+
+def accuracy(found: Arrays, kind: str | None = None) -> Estimate:
+    """Accuracy of one kind of question; None is the mean over the kinds that were asked, with the same weight.
+
+    It reads ``right_KIND`` and ``asked_KIND``: questions of every clip, and right answers to them.
+    """
+    kinds = [name for name in KINDS if kind in (None, name) and found[f"asked_{name}"].any()]
+    if not kinds:
+        return Estimate(*np.full((3, len(found[f"asked_{KINDS[0]}"])), np.nan))
+    right, asked = (np.stack([found[f"{name}_{each}"] for each in kinds], axis=1) for name in ("right", "asked"))
+    hits, total = right.sum(0), asked.sum(0)
+    # Exact in whole numbers, so the error is 0 where all clips agree.
+    influence = ((right * total - hits * asked) / total**2).mean(1)
+    if np.count_nonzero(asked.any(1)) < 2:
         influence[:] = np.nan
-    return Estimate(parts.mean(1), influence, weight.mean(1))
+    return Estimate((right / total).mean(1), influence, (asked / total).mean(1))
 
 
 def same_clips(estimates: Sequence[Estimate]) -> Estimate:

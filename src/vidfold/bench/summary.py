@@ -1,17 +1,12 @@
 """Many clips as one row of numbers with standard errors."""
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vidfold.bench.scores import Score, accuracy
+from vidfold.bench.scores import Arrays, accuracy, answered
 from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
-
-Arrays = Mapping[str, NDArray[np.float64]]
-"""Measured values by name, each (clips,)."""
 
 MEANS = ("quantisation_error", "coverage", "transport", "divergence", "top1")
 """Measures with a mean over clips and its standard error in each row."""
@@ -52,25 +47,15 @@ def summary(found: Arrays, full: Arrays | None) -> Row:
         if name in found:
             spread = found[name].std(ddof=1) if len(before) > 1 else math.nan
             numbers |= {name: found[name].mean(), f"{name}_se": spread / math.sqrt(len(before))}
-    if (score := score_of(found)) is not None:
-        unfolded = None if full is None else score_of(full)
-        for kind in RATED:
-            own = accuracy(score, None if kind == "mean" else kind)
-            numbers |= {f"accuracy_{kind}": own.value, f"accuracy_{kind}_se": own.error}
-            if unfolded is not None:
-                other = accuracy(unfolded, None if kind == "mean" else kind)
-                low, high = (own - other).interval
-                numbers |= {f"unfolded_{kind}": other.value, f"difference_{kind}": (own - other).value + 0.0}
-                numbers |= {f"difference_{kind}_low": low, f"difference_{kind}_high": high}
+    for kind in RATED if answered(found) else ():
+        own = accuracy(found, None if kind == "mean" else kind)
+        numbers |= {f"accuracy_{kind}": own.value, f"accuracy_{kind}_se": own.error}
+        if full is not None:
+            other = accuracy(full, None if kind == "mean" else kind)
+            low, high = (own - other).interval
+            numbers |= {f"unfolded_{kind}": other.value, f"difference_{kind}": (own - other).value + 0.0}
+            numbers |= {f"difference_{kind}_low": low, f"difference_{kind}_high": high}
     return {column: written(numbers.get(column, math.nan)) for column in COLUMNS}
-
-
-def score_of(found: Arrays) -> Score | None:
-    """The right answers; None if the true ones are not known."""
-    if f"right_{KINDS[0]}" not in found:
-        return None
-    right, asked = (np.stack([found[f"{name}_{kind}"] for kind in KINDS], 1) for name in ("right", "asked"))
-    return Score(right.astype(np.int64), asked.astype(np.int64))
 
 
 def merit(row: Row) -> tuple[float, float]:

@@ -5,7 +5,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from vidfold.app.progress import Progress
-from vidfold.checks import check_count
 from vidfold.cli.console import quiet_libraries
 from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number
 
@@ -85,8 +84,7 @@ def _quality(options: argparse.Namespace) -> "Plan":
     clips: Source = Scenes(count, split=options.split or EVERYDAY, world=options.world or "first", frames=frames)
     if options.videos:
         clips = Videos(tuple(options.videos), QUESTION if options.question is None else options.question, frames)
-    seed = check_count("seed", options.seed or 0, least=0)
-    return quality_plan(chosen, [clips], [load_model(options)], seed=seed)
+    return quality_plan(chosen, [clips], [load_model(options)], seed=options.seed or 0)
 
 
 def _suite(options: argparse.Namespace) -> "Plan":
@@ -96,7 +94,9 @@ def _suite(options: argparse.Namespace) -> "Plan":
     defaults = {**dict.fromkeys(own), "model": "tiny", "trust_remote_code": False}
     if given := [name for name, default in defaults.items() if getattr(options, name) != default]:
         raise ValueError(f"--suite has its own clips, seeds and models: omit --{given[0].replace('_', '-')}")
-    return suite_plan(options.suite, options.methods, options.retention, options.clips, device=options.device)
+    sizes = {"retentions": options.retention, "clips": options.clips}
+    chosen = {name: value for name, value in sizes.items() if value is not None}
+    return suite_plan(options.suite, options.methods, **chosen, device=options.device)
 
 
 def _tell(line: str) -> None:
