@@ -106,6 +106,9 @@ def over_time(rows: Sequence[Row]) -> Any:
             axes.errorbar(float(row["fold_ms"]), value, error, **styles[row["method"]], markersize=6, elinewidth=0.7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+        # Times within a factor of ten may have no power of ten between them.
+        left, right = axes.get_xlim()
+        axes.xaxis.set_minor_formatter("{x:g}" if right < 10 * left else "")
         axes.set_title(f"{percent(float(share))} of the tokens requested", fontsize=10)
     _legend(figure, styles)
     _name_axes(figure, "milliseconds per fold, median over clips", rows)
