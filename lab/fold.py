@@ -30,10 +30,11 @@ from pathlib import Path
 import torch
 
 from vidfold import Pooling, Reduction, VideoTokens, __version__
-from vidfold.app.tables import duration, memory, table
+from vidfold.app.asking import timed
+from vidfold.app.tables import amount, duration, table
 from vidfold.bench.authors import Authors
 from vidfold.bench.plots import distinct, panels
-from vidfold.bench.speed.memory import Peak, timed
+from vidfold.bench.speed.memory import Peak
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 
 Ways = dict[str, Callable[[VideoTokens], Reduction]]
@@ -60,10 +61,10 @@ def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype)
 
 def floor(tokens: VideoTokens) -> float:
     """Milliseconds of one pass over the features plus the product of all patches with the anchors."""
-    features, device = tokens.features, tokens.features.device
+    features = tokens.features
     anchors = features[:, :ANCHORS].contiguous()
-    reading = min(timed(features.sum, device)[1] for _ in range(3))
-    return reading + min(timed(lambda: anchors @ features.transpose(1, 2), device)[1] for _ in range(3))
+    reading = min(timed(features.sum)[1] for _ in range(3))
+    return reading + min(timed(lambda: anchors @ features.transpose(1, 2))[1] for _ in range(3))
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Me
             if sum(warm[name] + times[name]) > 1000 * limit:
                 continue
             peak = Peak(device)
-            reduction, milliseconds = timed(partial(way, tokens), device)
+            reduction, milliseconds = timed(partial(way, tokens))
             kept[name], peaks[name] = len(reduction), max(peaks[name], peak.above())
             del reduction
             (times if run > 0 else warm)[name].append(milliseconds)
@@ -115,7 +116,13 @@ def rows(measured: list[Measured], skipped: list[str], frames: int, least: float
     theirs = {each.way: each.milliseconds for each in measured if each.way in THEIRS}
     found = []
     for each in measured:
-        own = [str(each.frames), each.way, str(each.kept), spread(each.milliseconds, duration), memory(each.memory)]
+        own = [
+            str(each.frames),
+            each.way,
+            str(each.kept),
+            spread(each.milliseconds, duration),
+            amount(each.memory, "B"),
+        ]
         for other in THEIRS:
             pairs = zip(theirs.get(other, []), each.milliseconds, strict=False)
             ratios = [] if each.way in THEIRS else [slow / quick for slow, quick in pairs]

@@ -16,8 +16,8 @@ import torch
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from vidfold import __version__
+from vidfold.app.asking import timed
 from vidfold.app.tables import table
-from vidfold.bench.speed.memory import timed
 from vidfold.models.attention.received import received
 
 TOKENS, HEADS, CHANNELS, LAYERS, OBSERVED = 729, 16, 72, 26, 2
@@ -45,9 +45,9 @@ def measure(device: str, dtype: torch.dtype, runs: int) -> list[str]:
     query, key = torch.randn(2, 1, HEADS, TOKENS, CHANNELS, device=place, dtype=dtype)
     layers, attentions, products = [], [], []
     for run in range(runs + 1):
-        less, more = (timed(partial(model, pixels), place)[1] for model in (small, large))
-        attention = timed(lambda: received(query, key), place)[1]
-        product = timed(lambda: query.float() @ key.float().transpose(2, 3), place)[1]
+        less, more = (timed(partial(model, pixels))[1] for model in (small, large))
+        attention = timed(lambda: received(query, key))[1]
+        product = timed(lambda: query.float() @ key.float().transpose(2, 3))[1]
         if run > 0:  # the first run is a warm-up
             layers.append((more - less) / 2)
             attentions.append(attention)

@@ -3,7 +3,7 @@
 import pytest
 
 from vidfold import Random
-from vidfold.app.tables import described, duration, memory, table
+from vidfold.app.tables import amount, described, duration, table
 
 
 def test_columns_are_aligned():
@@ -25,10 +25,19 @@ def test_duration(given, text):
 
 @pytest.mark.parametrize(
     ("given", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (264_192, "264 kB"), (1_855_488, "1.86 MB"), (999.6e6, "1 GB"), (2e9, "2 GB")],
+    [
+        (None, "-"),
+        (0, "0.00 B"),
+        (999, "999 B"),
+        (264_192, "264 kB"),
+        (1_855_488, "1.86 MB"),
+        (998_400_000, "998 MB"),
+        (999_700_000, "1.00 GB"),
+        (2e9, "2.00 GB"),
+    ],
 )
-def test_memory(given, text):
-    assert memory(given) == text
+def test_amount(given, text):
+    assert amount(given, "B") == text
 
 
 def test_description_shows_changed_settings():

@@ -76,7 +76,7 @@ def test_short_video_uses_all_its_frames(capsys, tmp_path):
         (["--frames", "many"], "'many'"),
         (["--method", "magic"], "unknown method 'magic'; there are: aot"),
         (["--set", "magic=1"], "aot has no field 'magic'"),
-        (["--set", "keep"], "--set takes FIELD=VALUE, such as keep=0.5, got 'keep'"),
+        (["--set", "keep"], "--set takes NAME=VALUE, such as keep=0.5, got 'keep'"),
         (["--method", "aot-paper", "--set", "keep=much"], "keep must be a number in [0, 1], got 'much'"),
         (["--method", "aot-paper", "--set", "epsilon=much"], "epsilon"),
         (["--method", "identity", "--retention", "0.5"], "identity has no field 'retention'"),

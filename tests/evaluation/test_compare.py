@@ -2,20 +2,39 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import pytest
 
 from tests.evaluation.results import MVBENCH, SCORES, put_run
-from vidfold.evaluation.compare import Comparison, compare
-from vidfold.evaluation.published import AVERAGE, load
-from vidfold.evaluation.results import BENCHMARKS, read_results
+from vidfold.evaluation.compare import Line, compare
+from vidfold.evaluation.published import AVERAGE, Number, load
+from vidfold.evaluation.results import BENCHMARKS, Measurement, read_results
 from vidfold.evaluation.tables import COLUMNS, comparison_rows, comparison_text
 
 VIDEOMME = {"videomme": SCORES["videomme"]}
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Lines by status; those with both a number and a measurement stay lines."""
+
+    compared: list[Line]
+    missing: list[Number]
+    unmatched: list[Measurement]
+
+
 def compared(folder, name: str = "1") -> Comparison:
-    return compare(load(name), read_results(folder))
+    lines = compare(load(name), read_results(folder))
+    return Comparison(
+        [line for line in lines if line.status == "compared"],
+        [line.number for line in lines if line.status == "missing"],
+        [line.measured for line in lines if line.status == "unmatched"],
+    )
+
+
+def shown(folder, name: str = "1") -> str:
+    return comparison_text(load(name), compare(load(name), read_results(folder)))
 
 
 def reasons(folder, name: str = "1") -> list[tuple[str, str]]:
@@ -63,7 +82,7 @@ def test_the_papers_form_is_compared_with_its_row(tmp_path):
     put_run(tmp_path, VIDEOMME, method="aot-paper")
     (pair,) = compared(tmp_path).compared
     assert pair.number.method == "AOT"
-    assert f"\n{pair.measured.run.config_hash}  aot-paper(retention=0.1) " in comparison_text(compared(tmp_path))
+    assert f"\n{pair.measured.run.config_hash}  aot-paper(retention=0.1) " in shown(tmp_path)
 
 
 def test_kept_share_of_the_task(tmp_path):
@@ -128,12 +147,12 @@ def test_retention_may_depend_on_content(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"retention": 0.13}, "retention 13 %"),
-        ({"method": "random"}, "method random"),
-        ({"method": "aot"}, "method aot"),
-        ({"frames": 16}, "frames 16"),
-        ({"pretrained": "llava-hf/llava-onevision-qwen2-7b-ov-chat-hf"}, "backbone llava-hf/llava-onevision-qwen2-7b-"),
-        ({"pretrained": "tiny"}, "backbone tiny"),
+        ({"retention": 0.13}, "aot-paper at 13 %, 32 frames, llava-hf/llava-onevision-qwen2-7b-ov-hf"),
+        ({"method": "random"}, "random at 10 %"),
+        ({"method": "aot"}, "aot at 10 %"),
+        ({"frames": 16}, "aot-paper at 10 %, 16 frames"),
+        ({"pretrained": "llava-hf/llava-onevision-qwen2-7b-ov-chat-hf"}, "aot-paper at 10 %, 32 frames, llava-hf/"),
+        ({"pretrained": "tiny"}, "aot-paper at 10 %, 32 frames, tiny"),
     ],
 )
 def test_other_settings_have_no_row(tmp_path, arguments, reason):
@@ -253,7 +272,8 @@ def test_row_uses_its_published_name(tmp_path):
     put_run(tmp_path, method="aot-paper", global_ratio=1.0, row=row)
     assert differences(compared(tmp_path, "3"))["EgoSchema"] == pytest.approx(59.6 - 60.1)
     assert {why for _, why in reasons(tmp_path)} == {
-        "the table has no row of method AOT w/o local anchors (no-local@0.10)"
+        "the table has no row of AOT w/o local anchors (no-local@0.10) at 10 %, 32 frames, llava-hf/"
+        "llava-onevision-qwen2-7b-ov-hf"
     }
 
 
@@ -273,7 +293,7 @@ def test_benchmark_without_column_is_listed(tmp_path):
 
 def test_tidy_rows(tmp_path):
     put_run(tmp_path, SCORES | {"mlvu_dev": {"mlvu_percetion_score,none": 60.0, "samples": 9}})
-    rows = comparison_rows(compared(tmp_path))
+    rows = comparison_rows(compare(load("1"), read_results(tmp_path)))
     assert all(tuple(row) == COLUMNS for row in rows)
     by_status = {
         status: [row for row in rows if row["status"] == status] for status in ("compared", "missing", "unmatched")
@@ -290,20 +310,20 @@ def test_text(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     put_run(tmp_path / "a", VIDEOMME, described={"errors": 3}, method="aot-paper", keep=0.4)
     put_run(tmp_path / "b", VIDEOMME, retention=0.13)
-    shown = comparison_text(compared(tmp_path))
-    lines = [line.split() for line in shown.splitlines()]
+    text = shown(tmp_path)
+    lines = [line.split() for line in text.splitlines()]
     measured = ["AOT", "VideoMME", "56.1", "56.6", "±", "1.2", "+0.5", "±", "1.2", "10", "%"]
     assert any(line[2:13] == measured for line in lines)
-    assert "AOT (MVBench), AOT (EgoSchema)" in shown
-    assert "aot-paper(retention=0.1, keep=0.4)" in shown
-    assert "3 samples could not be read" in shown
-    assert "the table has no row of retention 13 %" in shown
+    assert "AOT (MVBench), AOT (EgoSchema)" in text
+    assert "aot-paper(retention=0.1, keep=0.4)" in text
+    assert "3 samples could not be read" in text
+    assert "the table has no row of aot-paper at 13 %" in text
     assert ["1", "%", "SimpleCluster,", "EarlyTom,", "VisionZip"] in lines
 
 
 def test_table_without_measurements(tmp_path):
     put_run(tmp_path)
-    assert "No measurement belongs to a row" in comparison_text(compared(tmp_path, "2"))
+    assert "No measurement belongs to a row" in shown(tmp_path, "2")
 
 
 def test_tables_without_benchmarks_raise(tmp_path):

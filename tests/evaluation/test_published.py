@@ -8,8 +8,8 @@ import pytest
 from vidfold.bench.writing import read_csv
 from vidfold.evaluation import published
 from vidfold.evaluation.compare import METHODS as PUBLISHED_AS
-from vidfold.evaluation.published import AVERAGE, Published, file, load, names, rows, sources
-from vidfold.evaluation.tables import listing_text, published_data, published_text
+from vidfold.evaluation.published import AVERAGE, file, load, names, rows, sources
+from vidfold.evaluation.tables import listing_text, published_text
 from vidfold.reducers import METHODS
 
 FOLDER = file("1").parent
@@ -164,11 +164,3 @@ def test_text_puts_methods_by_retention(monkeypatch):
 def test_table_with_several_units_has_one_number_per_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     assert any("TTFT" in line and "696.5 ms" in line for line in published_text(load("4")).splitlines())
-
-
-def test_data_contains_the_used_sources():
-    data = published_data(load("features"))
-    assert list(data["sources"][0]) == ["name", "kind", "reference"]
-    assert data["sources"] == [sources()["SimpleCluster paper"]]
-    assert data["numbers"][0]["value"] == 0.554
-    assert isinstance(load("features"), Published)

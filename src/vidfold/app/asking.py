@@ -168,7 +168,7 @@ def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frame
         inputs = loaded.processor(
             text=list(prompts),
             videos=[video.pixels for video in videos],
-            video_metadata=[video_metadata(video) for video in videos],
+            video_metadata=[video.metadata for video in videos],
             do_sample_frames=False,
             padding=True,
             return_tensors="pt",
@@ -177,22 +177,6 @@ def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frame
     except Exception as error:  # its settings come with the checkpoint, unchecked
         raise ValueError(f"the processor of model {loaded.name!r} fails: {type(error).__name__}: {error}") from error
     return dict(inputs.to(loaded.model.device, loaded.model.dtype))
-
-
-def video_metadata(frames: Frames) -> dict[str, Any]:
-    """Metadata of a video for the processor, which is given its frames.
-
-    Processors divide indices by the rate; an index here is whatever gives the frame's own time.
-    """
-    height, width = frames.pixels.shape[1:3]
-    return {
-        "total_num_frames": frames.total,
-        "fps": frames.fps,
-        "duration": frames.duration,
-        "width": width,
-        "height": height,
-        "frames_indices": (frames.timestamps * frames.fps).tolist(),
-    }
 
 
 def timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
@@ -220,7 +204,8 @@ def encoding_timed(model: Any) -> Iterator[Callable[[], float]]:
 
 
 def _now() -> float:
-    """The time in milliseconds, once a GPU has finished all work that it was given."""
+    """The time in milliseconds, once the GPUs that this process uses have finished all work that they were given."""
     if torch.cuda.is_available():
-        torch.cuda.synchronize()
+        for device in filter(torch.cuda.memory_allocated, range(torch.cuda.device_count())):
+            torch.cuda.synchronize(device)
     return 1000 * time.perf_counter()

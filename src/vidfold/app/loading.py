@@ -16,6 +16,11 @@ EMBEDDED: Mapping[str, Literal["varied", "whole"]] = {TINY: "varied", "tiny-whol
 Quantization = Literal["4bit", "8bit"]
 
 
+def usual_frames(name: str | None) -> int:
+    """Frames of a video if no number is given: 8 for the embedded models, else 32."""
+    return 8 if name in EMBEDDED else 32
+
+
 @dataclass(frozen=True, eq=False)
 class VideoModel:
     """A loaded model with its processor.

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vidfold.reducers import Reducer
 
-UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3), ("bytes", 1))
+PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+ROUNDS_UP = 0.9995
+"""From this share of a unit on, three digits round up to 1.00."""
 NARROWEST = 20
 """Columns are not made narrower than this many characters."""
 
@@ -37,11 +39,18 @@ def duration(milliseconds: float) -> str:
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
-def memory(count: int) -> str:
-    """Bytes as text, with three digits in the largest unit that fits."""
-    # 999,700 would round to 1,000 kB: from 0.9995 of a unit on that unit is used.
-    unit, size = next(((unit, size) for unit, size in UNITS if count >= 0.9995 * size), UNITS[-1])
-    return f"{count / size:.3g} {unit}"
+def amount(value: float | None, unit: str) -> str:
+    """A number with three digits and an SI prefix, such as "442 kB"; "-" for None."""
+    if value is None:
+        return "-"
+    prefix, size = next(((prefix, size) for prefix, size in PREFIXES if value >= ROUNDS_UP * size), ("", 1.0))
+    return f"{digits(value / size)} {prefix}{unit}".strip()
+
+
+def digits(value: float) -> str:
+    """A number with three digits and no exponent."""
+    size = abs(value)
+    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2}f}"
 
 
 def described(reducer: "Reducer") -> str:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vidfold.app.tables import duration, memory, table
+from vidfold.app.tables import amount, duration, table
 
 if TYPE_CHECKING:
     from vidfold.app.asking import Answer
@@ -20,7 +20,9 @@ def side_by_side(answers: "Mapping[str, Answer]", decoding: float, *, texts: boo
     if texts:
         rows.append(["answer", *(answer.text for answer in every)])
         rows.append(["tokens", *(_tokens(answer) for answer in every)])
-    rows.append(["cache", *(f"{answer.cache_positions} positions, {memory(answer.cache_bytes)}" for answer in every)])
+    rows.append(
+        ["cache", *(f"{answer.cache_positions} positions, {amount(answer.cache_bytes, 'B')}" for answer in every)]
+    )
     rows.append(["decode", *(duration(decoding) for _ in every)])
     for stage in STAGES:
         times = [answer.milliseconds.get(stage) for answer in every]

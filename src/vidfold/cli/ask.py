@@ -9,12 +9,10 @@ from vidfold.app.tables import described, duration, table
 from vidfold.cli.answers import side_by_side
 from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode
-from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
+from vidfold.cli.options import Commands, add_model, command, load_model, number, reducer
 
 if TYPE_CHECKING:
     from vidfold.app.asking import Answer
-
-DEFAULT_FRAMES = 32
 
 
 def add(commands: Commands) -> None:
@@ -36,16 +34,14 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Answer the question; print the answer with tokens, cache and times."""
     from vidfold.app.asking import ask, check_question
-    from vidfold.app.loading import EMBEDDED
+    from vidfold.app.loading import usual_frames
     from vidfold.checks import check_count
     from vidfold.models import family
 
     check_question(options.question)
     check_count("max_new_tokens", options.max_new_tokens)
     method = reducer(options.method, options.retention, options.set)
-    wanted = options.frames
-    if wanted is None:
-        wanted = TINY_FRAMES if options.model in EMBEDDED else DEFAULT_FRAMES
+    wanted = usual_frames(options.model) if options.frames is None else options.frames
     frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():
         loaded = load_model(options)

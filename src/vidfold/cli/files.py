@@ -1,6 +1,5 @@
 """Read videos from files and write clips to files, with progress on the terminal."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,10 @@ if TYPE_CHECKING:
 
 def decode(path: str | Path, frames: int, stream: int | None = None) -> "tuple[Frames, float]":
     """Sampled frames, and the milliseconds that decoding took."""
+    from vidfold.app.asking import timed
     from vidfold.video import sample
 
-    start = time.perf_counter()
-    sampled = sample(path, frames, stream=stream, progress=Progress("decoding frame"))
-    return sampled, 1000 * (time.perf_counter() - start)
+    return timed(sample, path=path, frames=frames, stream=stream, progress=Progress("decoding frame"))
 
 
 def film(clip: "Clip", path: str | Path) -> None:

@@ -72,6 +72,16 @@ def load_model(options: argparse.Namespace) -> "VideoModel":
         )
 
 
+def pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
+    """Names and values of an option that takes NAME=VALUE."""
+    found = {}
+    for each in given:
+        name, _, found[name] = each.partition("=")
+        if not (name and found[name]):
+            raise ValueError(f"{option} takes NAME=VALUE, such as {example}, got {each!r}")
+    return found
+
+
 def reducer(method: str, retention: float | None, fields: Sequence[str]) -> "Reducer":
     """The method of that name with fields given as FIELD=VALUE; ``retention`` None is the method's default.
 
@@ -80,12 +90,9 @@ def reducer(method: str, retention: float | None, fields: Sequence[str]) -> "Red
     """
     from vidfold.reducers import get
 
-    settings: dict[str, Any] = {} if retention is None else {"retention": retention}
-    for each in fields:
-        name, given, value = each.partition("=")
-        if not (name and given and value):
-            raise ValueError(f"--set takes FIELD=VALUE, such as keep=0.5, got {each!r}")
-        settings[name] = literal(value)
+    settings: dict[str, Any] = {name: literal(value) for name, value in pairs("--set", fields, "keep=0.5").items()}
+    if retention is not None:
+        settings["retention"] = retention
     try:
         return get(method, **settings)
     except TypeError as error:

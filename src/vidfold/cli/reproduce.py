@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidfold.app.progress import say
 from vidfold.app.tables import table
-from vidfold.cli.options import Commands, command
+from vidfold.cli.options import Commands, command, pairs
 
 if TYPE_CHECKING:
     from vidfold.evaluation.plan import Recipe
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
         recipe,
         recipe.select(options.rows),
         Path(options.output),
-        changes=_changes(options.set),
+        changes=pairs("--set", options.set, "pretrained=tiny"),
         tasks=None if options.tasks is None else _tasks(options.tasks, recipe),
         processes=options.processes,
         batch_size=options.batch_size,
@@ -90,16 +91,6 @@ def _show(recipe: "Recipe") -> None:
         print("\nleft out\n" + table([(name, reason) for name, reason in recipe.left_out.items()]))
 
 
-def _changes(given: list[str]) -> dict[str, str]:
-    changes = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"--set takes NAME=VALUE, such as pretrained=tiny, got {each!r}")
-        changes[name] = value
-    return changes
-
-
 def _tasks(given: list[str], recipe: "Recipe") -> dict[str, str]:
     tasks = {}
     for each in given:
@@ -114,12 +105,10 @@ def _tasks(given: list[str], recipe: "Recipe") -> dict[str, str]:
 
 def _tell(line: str) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write("\033[K")
-        sys.stderr.flush()
+        say("\033[K")
     print(line, flush=True)
 
 
 def _watch(row: str, samples: int) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"{row}: {samples} samples\033[K\r")
-        sys.stderr.flush()
+        say(f"{row}: {samples} samples\033[K\r")

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from vidfold.app.progress import say
 from vidfold.cli.console import announced_if_slow, quiet_libraries
-from vidfold.cli.options import TINY_FRAMES, Commands, add_model, command, load_model, number, reducer
+from vidfold.cli.options import Commands, add_model, command, load_model, number, reducer
 
 if TYPE_CHECKING:
     from vidfold.bench.speed import Subject
-
-DEFAULT_FRAMES = 32
 
 
 def add(commands: Commands) -> None:
@@ -53,7 +51,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, and print the tables."""
-    from vidfold.app.loading import EMBEDDED, TINY
+    from vidfold.app.loading import TINY, usual_frames
     from vidfold.bench.speed import Plan, measure, overview, write
 
     start = time.monotonic()
@@ -64,10 +62,9 @@ def run(options: argparse.Namespace) -> None:
     if options.random_weights and options.quantization:
         raise ValueError(f"random weights are not quantised, got --quantization {options.quantization}")
     options.model = options.model or TINY
-    tiny = options.model in EMBEDDED and not options.random_weights
     plan = Plan(
         reducer(options.method, options.retention, options.set),
-        frames=tuple(options.frames or [TINY_FRAMES if tiny else DEFAULT_FRAMES]),
+        frames=tuple(options.frames or [usual_frames(options.random_weights or options.model)]),
         batches=tuple(options.batch),
         runs=options.runs,
         new_tokens=options.new_tokens,

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,9 +13,7 @@ def add(commands: Commands) -> None:
     parser = command(commands, "tables", run, "Print published tables, alone or compared with measured results.")
     parser.add_argument("table", nargs="?", help="its name (default: list the tables)")
     parser.add_argument("--results", metavar="DIR", help="folder that lmms-eval wrote results of vidfold's model to")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print tidy rows")
-    form.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--csv", action="store_true", help="print tidy rows")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -26,33 +23,22 @@ def run(options: argparse.Namespace) -> None:
     if options.table is None:
         if options.results is not None:
             raise ValueError(f"--results needs the name of a table; there are: {', '.join(published.names())}")
-        if options.json:
-            _print_json({"tables": tables.listing()})
-        elif options.csv:
+        if options.csv:
             _print_csv(("table", "numbers", "title"), tables.listing())
         else:
             print(tables.listing_text())
         return
     shown = published.load(options.table)
-    if options.results is None:
-        if options.json:
-            _print_json(tables.published_data(shown))
-        elif options.csv:
-            print(published.file(shown.name).read_text(encoding="utf-8"), end="")
+    if options.results is not None:
+        lines = compare.compare(shown, results.read_results(options.results))
+        if options.csv:
+            _print_csv(tables.COLUMNS, tables.comparison_rows(lines))
         else:
-            print(tables.published_text(shown))
-        return
-    comparison = compare.compare(shown, results.read_results(options.results))
-    if options.json:
-        _print_json({"table": shown.name, "title": shown.title, "rows": tables.comparison_rows(comparison)})
+            print(tables.comparison_text(shown, lines))
     elif options.csv:
-        _print_csv(tables.COLUMNS, tables.comparison_rows(comparison))
+        print(published.file(shown.name).read_text(encoding="utf-8"), end="")
     else:
-        print(tables.comparison_text(comparison))
-
-
-def _print_json(content: Mapping[str, object]) -> None:
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+        print(tables.published_text(shown))
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

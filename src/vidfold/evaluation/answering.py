@@ -1,19 +1,17 @@
 """Answer the requests of a benchmark: in batches, with a record of every sample, also of unreadable videos."""
 
-import platform
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
-
-import torch
 
 from vidfold import models
 from vidfold.app.asking import timed
 from vidfold.app.loading import VideoModel
+from vidfold.bench.provenance import provenance
 from vidfold.evaluation.calling import Caller, Result
 from vidfold.evaluation.frames import load
 from vidfold.evaluation.records import SUMMARY, Record, Records, means, write_object
@@ -21,7 +19,8 @@ from vidfold.evaluation.settings import Settings, digest
 from vidfold.models.llava_video import LlavaVideo
 from vidfold.video import Frames
 
-PACKAGES = ("vidfold", "torch", "transformers", "lmms-eval", "av", "accelerate")
+PACKAGES = ("lmms-eval", "av", "accelerate")
+"""Whose versions are told beside those of `provenance`, if the run has imported them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +52,11 @@ class Request:
         generation = {name: value for name, value in self.generation.items() if value is not None}
         return digest([self.task, self.split, self.doc, self.text, self.answer, generation, repeat])
 
+    def record(self, key: str) -> Record:
+        """The beginning of its record."""
+        kind = "generate_until" if self.answer is None else "loglikelihood"
+        return {"key": key, "task": self.task, "split": self.split, "doc": self.doc, "kind": kind, "error": None}
+
     def path(self) -> str:
         """The path of the video.
 
@@ -63,6 +67,10 @@ class Request:
             return self.video()
         except SystemExit as error:  # some tasks exit when a file is missing
             raise ValueError(str(error)) from error
+
+
+_Shown = tuple[str, Request, Frames, float]
+"""A key, its request, the frames of the video and the milliseconds of decoding them."""
 
 
 class Evaluator:
@@ -99,22 +107,29 @@ class Evaluator:
             ValueError: with ``on_error="raise"``, a video that cannot be read.
         """
         keys = _keys(requests)
-        answered = {place: record for place, key in enumerate(keys) if (record := self.records.get(key)) is not None}
-        done = len(answered)
-        for places in self._groups([place for place in range(len(requests)) if place not in answered], requests):
-            by_length: dict[int, list[tuple[int, Frames, float]]] = {}
-            for place in places:
-                if (read := self._read(requests[place], keys[place])) is not None:
-                    by_length.setdefault(len(read[0]), []).append((place, *read))
-            for batch in by_length.values():
-                said = self._ask([requests[place] for place, _, _ in batch], [frames for _, frames, _ in batch])
-                for (place, frames, decode), one in zip(batch, said, strict=True):
-                    told = one | {"frames": len(frames), "seconds": {"decode": decode / 1000} | one["seconds"]}
-                    answered[place] = _record(keys[place], requests[place]) | told
-                self.records.put([answered[place] for place, _, _ in batch if requests[place].recorded])
-            done += len(places)
-            self.watch(done, len(requests))
-        return [_result(answered.get(place), request) for place, request in enumerate(requests)]
+        done = {key: record for key in keys if (record := self.records.get(key)) is not None}
+
+        def shown() -> Iterator[_Shown]:
+            for key, request in zip(keys, requests, strict=True):
+                if key in done:
+                    continue
+                try:
+                    frames, milliseconds = timed(self._frames, request=request)
+                except ValueError as error:
+                    done[key] = self._skipped(key, request, error)
+                    self.watch(len(done), len(requests))
+                else:
+                    yield key, request, frames, milliseconds
+
+        for _, alike in groupby(shown(), _kind):
+            while batch := list(islice(alike, self.settings.batch_size)):
+                said = self._ask([request for _, request, _, _ in batch], [frames for _, _, frames, _ in batch])
+                for (key, request, frames, milliseconds), one in zip(batch, said, strict=True):
+                    seconds = {"decode": milliseconds / 1000} | one["seconds"]
+                    done[key] = request.record(key) | one | {"frames": len(frames), "seconds": seconds}
+                self.records.put([done[key] for key, request, _, _ in batch if request.recorded])
+                self.watch(len(done), len(requests))
+        return [_result(done[key], request) for key, request in zip(keys, requests, strict=True)]
 
     def summary(self) -> dict[str, Any]:
         """The contents of `vidfold.evaluation.records.SUMMARY`; its means are those of `records.means`."""
@@ -134,11 +149,8 @@ class Evaluator:
                 "quantization": settings.quantization,
                 "template": "own" if self._caller.template is None else "qwen_1_5",
                 "on_error": settings.on_error,
-                "device": torch.cuda.get_device_name(model.device)
-                if model.device.type == "cuda"
-                else str(model.device),
             },
-            "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": provenance(model) | {name: metadata.version(name) for name in PACKAGES if _imported(name)},
             "config_hash": settings.hash,
         }
 
@@ -148,29 +160,15 @@ class Evaluator:
             self.records.reload()
             write_object(self.records.folder / SUMMARY, self.summary())
 
-    def _groups(self, places: Sequence[int], requests: Sequence[Request]) -> Iterator[Sequence[int]]:
-        """Places of at most a batch of requests of the same kind and settings."""
-
-        def alike(place: int) -> str:
-            return digest([requests[place].answer is None, dict(requests[place].generation)])
-
-        for _, group in groupby(places, alike):
-            members = list(group)
-            for start in range(0, len(members), self.settings.batch_size):
-                yield members[start : start + self.settings.batch_size]
-
-    def _read(self, request: Request, key: str) -> tuple[Frames, float] | None:
-        """Frames and milliseconds of decoding; None if the video cannot be read and ``on_error`` is "skip"."""
-        try:
-            return timed(self._frames, request=request)
-        except ValueError as error:
-            told = f"{request.task} sample {request.doc}: {error}"
-            if self.settings.on_error == "raise":
-                raise ValueError(f"{told}; on_error=skip continues without it") from error
-            if request.recorded:
-                self._complain(told)
-                self.records.put([_record(key, request) | {"error": str(error)}])
-            return None
+    def _skipped(self, key: str, request: Request, error: ValueError) -> Record:
+        """The record of a video that cannot be read; with ``on_error="raise"`` a ValueError instead."""
+        told, record = f"{request.task} sample {request.doc}: {error}", request.record(key) | {"error": str(error)}
+        if self.settings.on_error == "raise":
+            raise ValueError(f"{told}; on_error=skip continues without it") from error
+        if request.recorded:
+            self._complain(told)
+            self.records.put([record])
+        return record
 
     def _frames(self, request: Request) -> Frames:
         # Questions about the same video usually follow each other.
@@ -187,6 +185,12 @@ class Evaluator:
         return self._caller.generate(videos, texts, requests[0].generation)
 
 
+def _kind(shown: _Shown) -> str:
+    """Requests of equal kind may share a call."""
+    _, request, frames, _ = shown
+    return digest([request.answer is None, dict(request.generation), len(frames)])
+
+
 def _keys(requests: Sequence[Request]) -> list[str]:
     """The keys of requests; equal ones are numbered."""
     seen: Counter[str] = Counter()
@@ -198,19 +202,13 @@ def _keys(requests: Sequence[Request]) -> list[str]:
     return keys
 
 
-def _record(key: str, request: Request) -> Record:
-    kind = "generate_until" if request.answer is None else "loglikelihood"
-    return {"key": key, "task": request.task, "split": request.split, "doc": request.doc, "kind": kind, "error": None}
-
-
-def _result(record: Record | None, request: Request) -> Result:
+def _result(record: Record, request: Request) -> Result:
     """The recorded answer; "" or an infinite loss for a sample that was skipped."""
-    if record is None:
+    if record["error"] is not None:
         return "" if request.answer is None else (float("inf"), False)
     answer = record["answer"]
     return answer if isinstance(answer, str) else (float(answer[0]), bool(answer[1]))
 
 
-def _version(package: str) -> str | None:
-    # Only packages that the run has imported.
-    return metadata.version(package) if package.replace("-", "_") in sys.modules else None
+def _imported(package: str) -> bool:
+    return package.replace("-", "_") in sys.modules

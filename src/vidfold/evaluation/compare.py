@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vidfold.bench.numbers import percent
-from vidfold.evaluation.published import AVERAGE, Number, Published, Row, first, rows
+from vidfold.evaluation.published import AVERAGE, Number, Published, first, rows
 from vidfold.evaluation.results import BENCHMARKS, Measurement, Run
 from vidfold.evaluation.settings import UNFOLDED
 
@@ -42,37 +42,29 @@ TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A published number and a measurement with the same settings."""
+class Line:
+    """A published number and a measurement with the same settings; one of them is None if it has no counterpart."""
 
-    number: Number
-    measured: Measurement
+    number: Number | None
+    measured: Measurement | None
 
     @property
-    def difference(self) -> float:
+    def status(self) -> str:
+        """Of a published number compared or missing, of a measurement alone unmatched."""
+        return "unmatched" if self.number is None else "missing" if self.measured is None else "compared"
+
+    @property
+    def difference(self) -> float | None:
         """Measured minus published, in points."""
-        return self.measured.value - float(self.number.value)
+        return self.measured.value - float(self.number.value) if self.number and self.measured else None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Measured results and a published table.
-
-    Attributes:
-        published: the table.
-        compared: by falling retention; a row's average is measured if all benchmarks of the table were.
-        missing: published and not measured.
-        unmatched: measured without a published number; each has a reason.
-    """
-
-    published: Published
-    compared: list[Pair]
-    missing: list[Number]
-    unmatched: list[Measurement]
-
-
-def compare(published: Published, measurements: Sequence[Measurement]) -> Comparison:
+def compare(published: Published, measurements: Sequence[Measurement]) -> list[Line]:
     """Match measurements with the published rows of the same backbone, frames, method and retention.
+
+    Returns:
+        Published numbers by falling retention, then measurements without one, with the reason. A row's average is
+        measured if all benchmarks of the table were.
 
     Raises:
         ValueError: the table has no benchmark that can be read from results.
@@ -84,27 +76,22 @@ def compare(published: Published, measurements: Sequence[Measurement]) -> Compar
         raise ValueError(
             f"table {published.name!r} has no benchmark that can be read from results: {', '.join(BENCHMARKS)}"
         )
-    compared: list[tuple[int, Pair]] = []
+    found: dict[Number, list[Measurement]] = {number: [] for row in there for number in row.values()}
     unmatched = [each for each in measurements if each.reason]
     for members in _together([each for each in measurements if not each.reason]):
         run, measured = members[0].run, {each.benchmark: each for each in members}
-        wrong = [_mismatch(row, run) for row in there]
-        own = [place for place, criterion in enumerate(wrong) if criterion is None]
-        nearest = max(filter(None, wrong), default=(0, ""))[1]
-        reason = "its row has no such column" if own else f"the table has no row of {nearest}"
-        shown = {name for place in own for name in there[place]}
+        own = [row for row in there if _belongs(run, first(row))]
+        shown = {name for row in own for name in row}
         if AVERAGE in shown and measured.keys() >= set(parts):
             measured[AVERAGE] = Measurement.mean(AVERAGE, [measured[part] for part in parts])
             shown.update(parts)
+        for row in own:
+            for name in row.keys() & measured.keys():
+                found[row[name]].append(measured[name])
+        reason = "its row has no such column" if own else f"the table has no row of {_told(run)}"
         unmatched += [replace(each, reason=reason) for each in members if each.benchmark not in shown]
-        for place in own:
-            numbers = there[place].items()
-            compared += [(place, Pair(number, measured[name])) for name, number in numbers if name in measured]
-    compared.sort(key=lambda each: each[0])
-    pairs = [pair for _, pair in compared]
-    taken = {pair.number for pair in pairs}
-    missing = [number for row in there for number in row.values() if number not in taken]
-    return Comparison(published, pairs, missing, unmatched)
+    lines = [Line(number, each) for number, several in found.items() for each in several or [None]]
+    return lines + [Line(None, each) for each in unmatched]
 
 
 def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
@@ -119,17 +106,21 @@ def _together(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     return list(groups.values())
 
 
-def _mismatch(row: Row, run: Run) -> tuple[int, str] | None:
-    """The first criterion by which a run does not belong to a row: its place among all, and its value in the run."""
-    published, share, asked = first(row), first(row).retention, run.retention
+def _belongs(run: Run, published: Number) -> bool:
+    """Whether a run has the settings of a published row."""
     checkpoint = BACKBONES.get(published.backbone, "no known checkpoint")
     method = METHODS.get(run.method) if run.published is None else run.published
-    near = share is not None and asked is not None and abs(asked - share) <= TOLERANCE * share
-    called = f"{run.published or run.method}{f' ({run.row})' if run.row else ''}"
-    criteria = (
-        (re.search(rf"(^|/|--){checkpoint}(/|$)", run.pretrained.lower()), f"backbone {run.pretrained}"),
-        (published.frames == run.frames, f"frames {run.frames}"),
-        (published.method == method, f"method {called}"),
-        (near, f"retention {percent(asked, 4) or 'that is not known'}"),
+    share, asked = published.retention, run.retention
+    return (
+        re.search(rf"(^|/|--){checkpoint}(/|$)", run.pretrained.lower()) is not None
+        and (published.frames, published.method) == (run.frames, method)
+        and share is not None
+        and asked is not None
+        and abs(asked - share) <= TOLERANCE * share
     )
-    return next(((place, told) for place, (agrees, told) in enumerate(criteria) if not agrees), None)
+
+
+def _told(run: Run) -> str:
+    """The settings by which rows are found."""
+    name = f"{run.published or run.method}{f' ({run.row})' if run.row else ''}"
+    return f"{name} at {percent(run.retention, 4) or 'no known retention'}, {run.frames} frames, {run.pretrained}"

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidfold.app.loading import EMBEDDED, TINY, Quantization
+from vidfold.app.loading import TINY, Quantization, usual_frames
 from vidfold.app.parsing import literal
 from vidfold.checks import Settings as Checked
 from vidfold.checks import check_choice, check_count, check_ratio, setting
 from vidfold.reducers import Reducer, get
 
-FRAMES, TINY_FRAMES = 32, 8
 UNFOLDED = "none"
 """The name of no method: the model is not folded."""
 
@@ -58,7 +57,7 @@ class Settings(Checked):
 
     pretrained: str = TINY
     reducer: Reducer | None = None
-    frames: int = setting(FRAMES, check_count)
+    frames: int = setting(usual_frames(TINY), check_count)
     force_sample: bool | None = setting(None, check_choice, of=Flag, optional=True)
     add_time_instruction: bool = setting(False, check_choice, of=Flag)
     template: Template = setting("auto", check_choice, of=Template)
@@ -83,8 +82,7 @@ class Settings(Checked):
         given = {name: _fixed(literal(value)) for name, value in arguments.items()}
         own: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
         fields = {name: value for name, value in given.items() if name not in known}
-        if own.get("pretrained", TINY) in EMBEDDED:
-            own.setdefault("frames", TINY_FRAMES)
+        own.setdefault("frames", usual_frames(own.get("pretrained", TINY)))
         if "record" in own:
             own["record"] = Path(str(own["record"]))
         return cls(reducer=_reducer(method, fields), **own)

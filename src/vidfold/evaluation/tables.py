@@ -1,24 +1,23 @@
-"""Published tables as text and as plain data, alone or beside measured results."""
+"""Published tables as text and as tidy rows, alone or beside measured results."""
 
 import dataclasses
 import math
 import shutil
-import string
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vidfold.app.tables import table
 from vidfold.bench.numbers import percent, plus_minus
-from vidfold.evaluation.compare import Comparison
-from vidfold.evaluation.published import Number, Published, load, names, rows, sources
+from vidfold.evaluation.compare import Line
+from vidfold.evaluation.published import Number, Published, first, load, names, rows, sources
 from vidfold.evaluation.results import Measurement, Run
 from vidfold.reducers import METHODS
 
 COLUMNS = (
     "status", *(field.name for field in dataclasses.fields(Number)),
-    "measured", "standard_error", "difference", "kept", "run", "run_method", "run_retention", "run_frames",
-    "pretrained", "config_hash", "errors", "files", "reason",
+    "measured", "standard_error", "difference", "kept", *(f"run_{field.name}" for field in dataclasses.fields(Run)),
+    "files", "reason",
 )  # fmt: skip
 """Columns of the tidy rows; status is compared, missing or unmatched; cells that do not apply are empty."""
 
@@ -42,92 +41,77 @@ def listing_text() -> str:
 
 def published_text(published: Published) -> str:
     """A table for a terminal: methods by benchmarks if all numbers have one unit, else one number per line."""
-    numbers = published.numbers
-    letters, notes = _letters(numbers), dict.fromkeys(each.note for each in numbers if each.note)
-    places = {note: str(1 + place) for place, note in enumerate(notes)}
+    numbers, units = published.numbers, {each.unit for each in published.numbers}
+    notes = {
+        note: str(place) for place, note in enumerate(dict.fromkeys(each.note for each in numbers if each.note), 1)
+    }
     told = [name for name in ("backbone", "frames", "setting") if len({getattr(each, name) for each in numbers}) > 1]
-    units = {each.unit for each in numbers}
     if len(units) == 1:
-        title = f"{published.title}; in {units.pop()}"
-        columns = list(dict.fromkeys(each.benchmark for each in numbers))
+        title, columns = f"{published.title}; in {units.pop()}", list(dict.fromkeys(each.benchmark for each in numbers))
         order = list(dict.fromkeys(each.backbone for each in numbers))
-        grouped = [list(row.values()) for row in rows(numbers)]
-        grouped.sort(key=lambda row: (order.index(row[0].backbone), -(row[0].retention or 0)))
+        grouped = rows(numbers)
+        grouped.sort(key=lambda row: (order.index(first(row).backbone), -(first(row).retention or 0)))
     else:
         title, columns = published.title, ["quantity", "value"]
-        grouped = [[each] for each in numbers]
+        grouped = [{each.benchmark: each} for each in numbers]
     lines = [[*told, "retention", "method", *columns, "source", "notes"]]
     for row in grouped:
-        head, values = row[0], {each.benchmark: str(each.value) for each in row}
+        head, values = first(row), {name: str(number.value) for name, number in row.items()}
         values |= {"quantity": head.benchmark, "value": f"{head.value} {head.unit}".removesuffix(" 1")}
         settings = ["" if getattr(head, name) is None else str(getattr(head, name)) for name in told]
-        remarked = ", ".join(dict.fromkeys(places[each.note] for each in row if each.note))
+        remarked = ", ".join(dict.fromkeys(notes[each.note] for each in row.values() if each.note))
         cells = [values.get(name, "") for name in columns]
-        lines.append([*settings, percent(head.retention, 4), head.method, *cells, letters[head.source], remarked])
-    return _page(
-        title,
-        table(lines),
-        _legend(letters),
-        table([(place, note) for note, place in places.items()]) if notes else "",
-        _wrapped(published.remarks),
-    )
+        lines.append([*settings, percent(head.retention, 4), head.method, *cells, head.source, remarked])
+    noted = table([(place, note) for note, place in notes.items()]) if notes else ""
+    return _page(title, table(lines), _sources(numbers), noted, _wrapped(*published.remarks))
 
 
-def published_data(published: Published) -> dict[str, Any]:
-    """A table with its sources as plain data."""
-    known = sources()
-    return {
-        "table": published.name,
-        "title": published.title,
-        "remarks": list(published.remarks),
-        "sources": [known[name] for name in _letters(published.numbers)],
-        "numbers": [_plain(number) for number in published.numbers],
-    }
-
-
-def comparison_text(comparison: Comparison) -> str:
+def comparison_text(published: Published, lines: Sequence[Line]) -> str:
     """One line for every compared number, then methods that were not measured, then unmatched measurements."""
-    pairs, blocks = comparison.compared, [f"{comparison.published.title}: measured beside published"]
+    pairs = [(line.number, line.measured) for line in lines if line.number and line.measured]
+    blocks = [f"{published.title}: measured beside published"]
     if pairs:
-        letters = _letters(pair.number for pair in pairs)
-        lines = [("retention", "method", "benchmark", "published", "measured", "difference", "kept", "run", "source")]
-        for pair in pairs:
-            number, measured = pair.number, pair.measured
-            apart = plus_minus(pair.difference, measured.error, sign="+", scale=1)
+        shown = [("retention", "method", "benchmark", "published", "measured", "difference", "kept", "run", "source")]
+        for number, measured in pairs:
+            apart = plus_minus(measured.value - float(number.value), measured.error, sign="+", scale=1)
             told = (percent(number.retention, 4), number.method, number.benchmark, str(number.value))
             run = (percent(measured.kept), measured.run.config_hash)
-            lines.append((*told, _value(measured), apart, *run, letters[number.source]))
-        blocks += [
-            table(lines),
-            _wrapped([_LEGEND]),
-            _legend(letters),
-            _configurations(pair.measured.run for pair in pairs),
-        ]
+            shown.append((*told, _value(measured), apart, *run, number.source))
+        runs = _configurations(measured.run for _, measured in pairs)
+        blocks += [table(shown), _wrapped(_LEGEND), _sources(number for number, _ in pairs), runs]
     else:
         blocks.append("No measurement belongs to a row of this table.")
-    begun = {(pair.number.method, pair.number.retention, pair.number.source) for pair in pairs}
+    begun = {(number.method, number.retention, number.source) for number, _ in pairs}
     missing: dict[str, dict[str, None]] = {}
-    for number in comparison.missing:
+    for number in (line.number for line in lines if line.number and not line.measured):
         part = f" ({number.benchmark})" if (number.method, number.retention, number.source) in begun else ""
         missing.setdefault(percent(number.retention, 4) or "not known", {})[f"{number.method}{part}"] = None
     if missing:
         blocks.append("not measured\n" + table([(share, ", ".join(methods)) for share, methods in missing.items()]))
-    if comparison.unmatched:
+    if unmatched := [line.measured for line in lines if line.measured and not line.number]:
         head = ("measured, without a published number", "value", "why", "files")
-        others = [(each.benchmark, _value(each), each.reason, ", ".join(each.files)) for each in comparison.unmatched]
+        others = [(each.benchmark, _value(each), each.reason, ", ".join(each.files)) for each in unmatched]
         blocks.append(table([head, *others]))
-    return _page(*blocks, _wrapped(comparison.published.remarks))
+    return _page(*blocks, _wrapped(*published.remarks))
 
 
-def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+def comparison_rows(lines: Iterable[Line]) -> list[dict[str, Any]]:
     """Tidy rows in the columns `COLUMNS`, one per published number or unmatched measurement."""
-    found: list[dict[str, Any]] = [
-        {"status": "compared", "difference": pair.difference} | _measured(pair.measured) | _plain(pair.number)
-        for pair in comparison.compared
+    return [
+        dict.fromkeys(COLUMNS)
+        | {"status": line.status, "difference": line.difference}
+        | (_measured(line.measured) if line.measured else {})
+        | (dataclasses.asdict(line.number) if line.number else {})
+        for line in lines
     ]
-    found += [{"status": "missing"} | _plain(number) for number in comparison.missing]
-    found += [{"status": "unmatched"} | _measured(each) for each in comparison.unmatched]
-    return [{column: row.get(column) for column in COLUMNS} for row in found]
+
+
+def _measured(each: Measurement) -> dict[str, Any]:
+    run = {f"run_{name}": value for name, value in dataclasses.asdict(each.run).items()}
+    numbers = {"measured": each.value, "standard_error": each.error}
+    told = {name: None if math.isnan(value) else value for name, value in numbers.items()}
+    files = " ".join(each.files)
+    return {"benchmark": each.benchmark, **told, "kept": each.kept, **run, "files": files, "reason": each.reason}
 
 
 def _configurations(runs: Iterable[Run]) -> str:
@@ -144,41 +128,14 @@ def _value(measured: Measurement) -> str:
     return plus_minus(measured.value, measured.error, scale=1)
 
 
-def _plain(number: Number) -> dict[str, Any]:
-    return dataclasses.asdict(number) | {"value": float(number.value)}
+def _sources(numbers: Iterable[Number]) -> str:
+    """The sources of numbers."""
+    known = sources()
+    used = [known[name] for name in dict.fromkeys(each.source for each in numbers)]
+    return table([(source["name"], f"{source['kind']}: {source['reference']}") for source in used])
 
 
-def _measured(measured: Measurement) -> dict[str, Any]:
-    run = measured.run
-    return {
-        "benchmark": measured.benchmark,
-        "measured": None if math.isnan(measured.value) else measured.value,
-        "standard_error": None if math.isnan(measured.error) else measured.error,
-        "kept": measured.kept,
-        "run": run.described,
-        "run_method": run.method,
-        "run_retention": run.retention,
-        "run_frames": run.frames,
-        "pretrained": run.pretrained,
-        "config_hash": run.config_hash,
-        "errors": run.errors,
-        "files": " ".join(measured.files),
-        "reason": measured.reason,
-    }
-
-
-def _letters(numbers: Iterable[Number]) -> dict[str, str]:
-    """Source -> its letter in the table."""
-    return dict(zip(dict.fromkeys(each.source for each in numbers), string.ascii_lowercase, strict=False))
-
-
-def _legend(letters: dict[str, str]) -> str:
-    """The sources of the letters."""
-    told = {name: f"{name} ({source['kind']}): {source['reference']}" for name, source in sources().items()}
-    return table([(letter, told[name]) for name, letter in letters.items()])
-
-
-def _wrapped(paragraphs: Sequence[str]) -> str:
+def _wrapped(*paragraphs: str) -> str:
     """Paragraphs within the width of the terminal."""
     width = shutil.get_terminal_size((120, 24)).columns
     return "\n".join(textwrap.fill(each, width) for each in paragraphs)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,22 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a processor of transformers takes as the ``video_metadata`` of these frames.
+
+        Processors divide indices by the rate; an index here is whatever gives the frame's own time.
+        """
+        height, width = self.pixels.shape[1:3]
+        return {
+            "total_num_frames": self.total,
+            "fps": self.fps,
+            "duration": self.duration,
+            "width": width,
+            "height": height,
+            "frames_indices": (self.timestamps * self.fps).tolist(),
+        }
 
 
 def sample(

@@ -1,4 +1,4 @@
-"""Time and peak memory of a piece of work, which are not measured in the same run."""
+"""Peak memory and operations of a piece of work; such a run is never a time sample."""
 
 import ctypes
 import re
@@ -6,38 +6,19 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-
-from vidfold.folding.report import Clock
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 _T = TypeVar("_T")
 _PROCESS = Path("/proc/self")
-
-
-class Stopwatch(Clock):
-    """A clock that starts after the device has finished all earlier work."""
-
-    def __init__(self, device: torch.device) -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        super().__init__(device)
-
-
-def timed(call: Callable[[], _T], device: torch.device) -> tuple[_T, float]:
-    """Result of the call, and its milliseconds."""
-    watch = Stopwatch(device)
-    result = call()
-    watch.mark()
-    return result, watch.laps()[0]
 
 
 class Peak:
     """Peak memory since the object was created, above the level at that time.
 
     On a CPU, freed memory that the allocator kept is first returned to the system, since its reuse would not be seen.
-    The work must then allocate it again, so a run whose memory is measured is never a time sample.
 
     Attributes:
         source: name of the value that is read.
@@ -61,6 +42,23 @@ class Peak:
     def above(self) -> int:
         """Peak bytes minus the bytes in use before."""
         return max(0, self._peak() - self._before)
+
+
+def observed(call: Callable[[], _T], device: torch.device) -> tuple[_T, int, int]:
+    """Result of the call, its peak bytes above the level before, and the operations of its matrix products.
+
+    torch counts two operations per multiply-add, and all of the square of causal attention. It does not see kernels
+    that are no operators of torch, such as those in Triton.
+    """
+    on_cpu: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+        peak = Peak(device)
+        result = call()
+        return result, peak.above(), counter.get_total_flops()
+
+
+def _attention(query: Any, key: Any, value: Any, *_: object, out_shape: object = None, **__: object) -> int:
+    return int(sdpa_flop_count(query, key, value))
 
 
 def _reset() -> bool:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from vidfold.bench.speed.work import Work
-
 PLAIN, TAPPED, AUTHORS = "plain", "tapped", "authors"
 """How the vision tower runs: untouched, observed as the method needs, or as the method's authors run it."""
 UNFOLDED, FOLDED, ORACLE = "unfolded", "folded", "oracle"
@@ -86,7 +84,7 @@ class Way:
         cache_bytes: memory of the cache.
         milliseconds: stage -> samples, for the stages that this way has.
         memory: stage -> peak bytes above the level before.
-        work: stage -> its work.
+        operations: stage -> operations of its matrix products.
     """
 
     name: str
@@ -96,7 +94,7 @@ class Way:
     cache_bytes: int = 0
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
-    work: dict[str, Work] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
 
     def spread(self, stage: str) -> Spread | None:
         """Spread of a stage's samples; None if this way does not have the stage."""
@@ -110,8 +108,8 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Results of one case.
+class Case:
+    """Results of one number of frames and one batch.
 
     Attributes:
         frames: frames per video.
@@ -119,10 +117,9 @@ class Measured:
         tokens: visual tokens of a video before folding.
         text: other tokens of a prompt.
         read_ms: milliseconds of decoding and sampling the video file, once.
-        passes: passes of the vision tower over the frames, group by group.
-        tower_memory: how the tower runs -> peak bytes above the level before.
-        tower_work: how the tower runs -> its work over all frames; for the tapped way, the work it adds.
-        papers_prefill: way -> prefill operations as papers count them.
+        groups: samples of the vision tower.
+        tower_memory: how the tower runs -> peak bytes above the level before, of one group.
+        tower_operations: how the tower runs -> operations of its matrix products over all frames.
         ways: the measured ways, the unfolded one first.
         notes: why other ways were not measured.
     """
@@ -132,12 +129,11 @@ class Measured:
     tokens: int
     text: int
     read_ms: float
-    passes: list[list[Group]]
+    groups: list[Group]
     tower_memory: dict[str, int]
-    tower_work: dict[str, Work]
-    papers_prefill: dict[str, float]
+    tower_operations: dict[str, int]
     ways: list[Way]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     def way(self, name: str) -> Way:
         """The way with this name."""
@@ -159,10 +155,6 @@ class Measured:
         found = [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in self._groups(kind)]
         return Spread.of(found).times(self.frames * self.batch)
 
-    def tower_ratio(self, kind: str) -> Spread:
-        """Time of the tower in this way divided by that of the untouched one, over groups."""
-        return Spread.of([group.milliseconds[kind] / group.milliseconds[PLAIN] for group in self._groups(kind)])
-
     def first_token(self, way: Way) -> Spread:
         """Milliseconds to the first token: the sum of its stages. Observing attention costs at least 0."""
         total = self.tower()
@@ -176,7 +168,7 @@ class Measured:
         return later if way.tower == PLAIN else later + self.added(way.tower)
 
     def _groups(self, kind: str) -> list[Group]:
-        return [group for run in self.passes for group in run if kind in group.milliseconds]
+        return [group for group in self.groups if kind in group.milliseconds]
 
 
 @dataclass(frozen=True)
@@ -201,7 +193,7 @@ class Results:
     provenance: dict[str, str]
     memory_source: str
     group: int | None
-    cases: list[Measured]
+    cases: list[Case]
 
     def as_json(self) -> str:
         """All samples as JSON."""

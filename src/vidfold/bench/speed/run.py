@@ -16,16 +16,15 @@ import numpy as np
 import torch
 
 from vidfold import models
-from vidfold.app.asking import processed
+from vidfold.app.asking import processed, timed
 from vidfold.app.loading import VideoModel
 from vidfold.app.tables import described
 from vidfold.bench import random_models
 from vidfold.bench.provenance import provenance, weights_digest
-from vidfold.bench.speed import work
-from vidfold.bench.speed.memory import Peak, timed
-from vidfold.bench.speed.results import AUTHORS, FOLD, FOLDED, PLAIN, PREFILL, STEP, TAPPED, Measured, Results, Way
+from vidfold.bench.speed.memory import Peak
+from vidfold.bench.speed.results import AUTHORS, FOLDED, PLAIN, TAPPED, Case, Results, Way
 from vidfold.bench.speed.turns import LEAST, Tell, Turns
-from vidfold.bench.speed.ways import Stages, folds, parts, towers
+from vidfold.bench.speed.ways import folds, parts, run, towers
 from vidfold.checks import Settings, check_count, check_positive, setting
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames, available, sample, write
@@ -161,49 +160,35 @@ def measure(
 
 
 @torch.no_grad()
-def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end: float, tell: Tell) -> Measured:
+def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end: float, tell: Tell) -> Case:
     """Warm up all ways, then take samples of all in turns until the time ``end``."""
     model, family, needs = subject.model, models.family(subject.model), plan.reducer.needs
-    minutes = (end - time.monotonic()) / 60
-    tell(f"{frames} frames, batch {batch}: warming up every way, about {max(0.0, minutes):.1f} minutes in all")
-    pixels, read_ms = timed(lambda: sample(file, frames), torch.device("cpu"))
+    minutes = max(0.0, end - time.monotonic()) / 60
+    tell(f"{frames} frames, batch {batch}: warming up every way, about {minutes:.1f} minutes in all")
+    pixels, read_ms = timed(sample, path=file, frames=frames)
     inputs = subject.inputs(pixels, batch)
     groups, encoders = parts(inputs, frames, batch, _size(model)), towers(family, plan.reducer)
     videos = family.encode(inputs, needs | ATTENTION if AUTHORS in encoders else needs)
-    stages, reductions = Stages(family, inputs, plan.new_tokens), folds(plan.reducer, videos, AUTHORS in encoders)
+    reductions = folds(plan.reducer, videos, AUTHORS in encoders)
     kinds = {FOLDED: TAPPED if needs else PLAIN, AUTHORS: AUTHORS}
-    ways = [Way(name, kinds.get(name, PLAIN)) for name in reductions]
-    turns = Turns(
-        encoders, groups, {way.name: partial(stages.run, reductions[way.name], way) for way in ways}, model.device
-    )
+    ways = {name: Way(name, kinds.get(name, PLAIN)) for name in reductions}
+    stages = {
+        name: partial(run, family, inputs, plan.new_tokens, fold, ways[name]) for name, fold in reductions.items()
+    }
+    turns = Turns(encoders, groups, stages, model.device)
     notes = turns.warm_up(end)
-    passes = turns.take(plan.runs, end, tell)
-    ways = [way for way in ways if way.milliseconds]
-    config, text, width = model.config, model.config.get_text_config(), int(model.dtype.itemsize)
-    visual, tower_work = videos[0].frames * videos[0].cells, {}
-    for way in ways:
-        way.work[PREFILL] = work.prefill(text, batch, way.cache_positions, width)
-        way.work[STEP] = work.step(text, batch, way.cache_positions, width)
-    if family.model_type == models.LlavaOnevision.model_type:
-        tower_work[PLAIN] = work.encode(config, frames * batch, len(groups), width)
-        if needs & ATTENTION:
-            tower_work[TAPPED] = work.received(config, frames * batch, len(needs & ATTENTION), width)
-        for way in ways:
-            if FOLD in way.milliseconds:
-                way.work[FOLD] = work.fold(config, frames * batch, sum(way.tokens), width)
-    else:
-        notes.append(f"Operations of the tower and bytes of the fold are not counted for {family.model_type}.")
-    return Measured(
+    samples = turns.take(plan.runs, end, tell)
+    visual = videos[0].frames * videos[0].cells
+    return Case(
         frames=frames,
         batch=batch,
         tokens=visual,
         text=inputs["input_ids"].shape[1] - visual,
         read_ms=read_ms,
-        passes=passes,
+        groups=samples,
         tower_memory=turns.memory,
-        tower_work=tower_work,
-        papers_prefill={way.name: sum(work.papers_prefill(text, count) for count in way.tokens) for way in ways},
-        ways=ways,
+        tower_operations={kind: count * frames * batch // groups[0][0] for kind, count in turns.operations.items()},
+        ways=[way for way in ways.values() if way.milliseconds],
         notes=notes,
     )
 

@@ -7,7 +7,8 @@ from functools import partial
 
 import torch
 
-from vidfold.bench.speed.memory import Peak, timed
+from vidfold.app.asking import timed
+from vidfold.bench.speed.memory import observed
 from vidfold.bench.speed.results import AUTHORS, Group
 from vidfold.bench.speed.ways import Encode
 from vidfold.models.base import Inputs
@@ -29,6 +30,7 @@ class Turns:
         stages: name of a way -> function that runs its stages after the tower; the first run is its warm-up.
         device: the model's device.
         memory: kind of tower -> peak bytes of the first group.
+        operations: kind of tower -> operations of the first group.
     """
 
     towers: dict[str, Encode]
@@ -36,6 +38,7 @@ class Turns:
     stages: dict[str, Callable[[], object]]
     device: torch.device
     memory: dict[str, int] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
     _group: dict[str, float] = field(default_factory=dict)
     """Kind of tower -> seconds of a group."""
     _turn: dict[str, float] = field(default_factory=dict)
@@ -52,56 +55,50 @@ class Turns:
         """
         notes: list[str] = []
         for kind, encode in list(self.towers.items()):
-            peak = Peak(self.device)
+            run = partial(observed, partial(encode, self.groups[0][1]), self.device)
             try:
-                self._group[kind] = timed(partial(encode, self.groups[0][1]), self.device)[1] / 1000
+                (_, self.memory[kind], self.operations[kind]), spent = timed(run)
+                self._group[kind] = spent / 1000
             except torch.OutOfMemoryError:
                 if kind != AUTHORS:
                     raise
                 notes = self._without_authors(f"it does not fit into the memory of {self.device}")
-            else:
-                self.memory[kind] = peak.above()
         for name, run in self.stages.items():
-            self._turn[name] = timed(run, self.device)[1] / 1000
+            self._turn[name] = timed(run)[1] / 1000
         if AUTHORS in self.towers and self._least() > (left := end - time.monotonic()):
             notes = self._without_authors(
                 f"three samples of every way take about {self._least():.0f} s, and {max(0.0, left):.0f} s are left"
             )
         return notes
 
-    def take(self, runs: int, end: float, tell: Tell) -> list[list[Group]]:
+    def take(self, runs: int, end: float, tell: Tell) -> list[Group]:
         """Take time samples in at most ``runs`` turns; after `LEAST` samples, what does not fit is left out.
 
         A turn is a pass of the tower over the groups, then the stages of every way. The tower's further samples are
         the first to be left out.
         """
-        passes: list[list[Group]] = []
+        samples: list[Group] = []
         turn, group = sum(self._turn.values()), sum(self._group.values())
-        all_turns = runs * (turn + group * len(self.groups))
-        expected = max(self._least(), min(all_turns, end - time.monotonic()))
-        tell(f"{len(self.stages)} ways in {LEAST} to {runs} turns: about {expected:.0f} s")
+        tell(f"{len(self.stages)} ways in {LEAST} to {runs} turns: at least {self._least():.0f} s")
         for index in range(runs):
-            left, taken = end - time.monotonic(), sum(map(len, passes))
-            if index >= LEAST and turn > left:
+            if index >= LEAST and turn > end - time.monotonic():
                 break
-            passes.append([])
-            for number, (frames, part) in enumerate(self.groups, taken):
+            for frames, part in self.groups:
                 left = end - time.monotonic() - turn * (runs - index)
-                if number < LEAST or group < left:
-                    order = rotated(list(self.towers), number)
-                    times = {kind: timed(partial(self.towers[kind], part), self.device)[1] for kind in order}
-                    passes[-1].append(Group(frames, times))
+                if len(samples) < LEAST or group < left:
+                    order = rotated(list(self.towers), len(samples))
+                    samples.append(Group(frames, {kind: timed(partial(self.towers[kind], part))[1] for kind in order}))
             for name in rotated(list(self.stages), index):
                 self.stages[name]()
             tell(f"turn {index + 1} of {runs} is done")
-        return passes
+        return samples
 
     def _least(self) -> float:
         """Seconds that `LEAST` samples of everything take."""
         return LEAST * (sum(self._turn.values()) + sum(self._group.values()))
 
     def _without_authors(self, reason: str) -> list[str]:
-        for each in (self.towers, self.stages, self.memory, self._group, self._turn):
+        for each in (self.towers, self.stages, self.memory, self.operations, self._group, self._turn):
             each.pop(AUTHORS, None)
         return [f"The authors' way is left out: {reason}."]
 

@@ -1,17 +1,17 @@
 """The compared ways to a first token: how the vision tower runs, and the stages after it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
+from vidfold.app.asking import timed
 from vidfold.bench import authors
 from vidfold.bench.speed import results as names
-from vidfold.bench.speed.memory import Peak, Stopwatch, timed
+from vidfold.bench.speed.memory import observed
 from vidfold.bench.speed.results import Way
-from vidfold.bench.speed.work import patches
 from vidfold.models import Family, LlavaOnevision
 from vidfold.models.base import Inputs, accepted
 from vidfold.models.cache import cache_argument, cache_of
@@ -19,11 +19,11 @@ from vidfold.reducers import AOT, AOTPaper, Identity, Reducer, select
 from vidfold.tokens import Reduction, VideoTokens
 
 PIXELS = "pixel_values_videos"
-AUTHORS_PATCHES, ANCHORS, KEEP = 27 * 27, 126, 0.3
-"""Setting of AOT's authors for 10 % of the tokens, and the patches of a frame that it is meant for."""
-COUNTED = {names.UNFOLDED: (names.PREFILL,), names.ORACLE: (names.SPLICE, names.PREFILL)}
-"""Way -> its stages before the first token, if not all: an untouched model splices by itself, the oracle's choice is
-free."""
+AUTHORS_SIDE, ANCHORS, KEEP = 27, 126, 0.3
+"""Setting of AOT's authors for 10 % of the tokens, and the patches along a side of a frame that it is meant for."""
+STAGES = (*names.FIRST_TOKEN, names.STEP)
+COUNTED = {names.UNFOLDED: (names.PREFILL, names.STEP), names.ORACLE: (names.SPLICE, names.PREFILL, names.STEP)}
+"""Way -> its stages, if not all: an untouched model splices by itself, the oracle's choice is free."""
 
 Encode = Callable[[Inputs], Any]
 """Runs the tower and the projector on all frames of the inputs."""
@@ -39,9 +39,10 @@ def towers(family: Family, reducer: Reducer) -> dict[str, Encode]:
     made: dict[str, Encode] = {names.PLAIN: plain}
     if reducer.needs:
         made[names.TAPPED] = lambda inputs: family.encode(inputs, reducer.needs)
-    is_theirs = isinstance(reducer, AOT | AOTPaper) and family.model_type == LlavaOnevision.model_type
-    if is_theirs and patches(model.config) == AUTHORS_PATCHES:
-        made[names.AUTHORS] = partial(authors.encode, model)
+    if isinstance(reducer, AOT | AOTPaper) and family.model_type == LlavaOnevision.model_type:
+        vision = model.config.vision_config
+        if vision.image_size // vision.patch_size == AUTHORS_SIDE:
+            made[names.AUTHORS] = partial(authors.encode, model)
     return made
 
 
@@ -77,54 +78,45 @@ def spaced(video: VideoTokens, count: int) -> Reduction:
     return replace(select(video, index, weights=False), side=side)
 
 
-@dataclass(frozen=True, eq=False)
-class Stages:
-    """The stages after the tower for the prompts of one case.
+@torch.no_grad()
+def run(family: Family, inputs: Inputs, new_tokens: int, fold: Fold, way: Way) -> None:
+    """Run the stages after the tower: the first time to warm up and to observe them, then for one more time sample.
 
-    Attributes:
+    Args:
         family: family of the model.
         inputs: the prompts.
         new_tokens: number of tokens after the first.
+        fold: gives the reductions.
+        way: is filled in.
     """
+    model, is_first = family.model, not way.memory
 
-    family: Family
-    inputs: Inputs
-    new_tokens: int
+    def stage(name: str, work: Callable[[], Any]) -> Any:
+        if name not in COUNTED.get(way.name, STAGES):
+            return work()
+        if is_first:
+            result, way.memory[name], way.operations[name] = observed(work, model.device)
+        else:
+            result, spent = timed(work)
+            way.milliseconds.setdefault(name, []).append(spent)
+        return result
 
-    @torch.no_grad()
-    def run(self, fold: Fold, way: Way) -> None:
-        """Run a way: the first time to warm it up and measure its memory, then for one more time sample."""
-        model, device, is_first = self.family.model, self.family.model.device, not way.memory
+    def next_token(**settings: Any) -> torch.Tensor:
+        token: torch.Tensor = model(**settings, use_cache=True, logits_to_keep=1).logits[:, -1].argmax(-1, keepdim=True)
+        return token
 
-        def measure(stage: str, work: Callable[[], Any]) -> Any:
-            if stage not in COUNTED.get(way.name, names.FIRST_TOKEN):
-                return work()
-            if is_first:
-                peak, result = Peak(device), work()
-                way.memory[stage] = peak.above()
-            else:
-                result, spent = timed(work, device)
-                way.milliseconds.setdefault(stage, []).append(spent)
-            return result
-
-        reductions = measure(names.FOLD, fold)
-        spliced = measure(names.SPLICE, partial(self.family.splice, self.inputs, reductions))
-        output = measure(names.PREFILL, partial(model, **spliced, use_cache=True, logits_to_keep=1))
-        cache, token = cache_of(output), output.logits[:, -1].argmax(-1, keepdim=True)
-        way.tokens, way.cache_positions = tuple(map(len, reductions)), int(cache.get_seq_length())
-        way.cache_bytes = sum(each.nbytes for layer in cache.layers for each in (layer.keys, layer.values))
-        mask = spliced.get("attention_mask")
-        mask = torch.ones_like(spliced["input_ids"]) if mask is None else mask
-        # If the prompt has explicit positions, the next token continues them, as in generate.
-        places = spliced.get("position_ids")
-        settings: dict[str, Any] = {**cache_argument(model, cache), "use_cache": True, "logits_to_keep": 1}
-        watch = Stopwatch(device)
-        for _ in range(self.new_tokens):
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            if places is not None:
-                settings["position_ids"] = places = places[..., -1:] + 1
-            logits = model(input_ids=token, attention_mask=mask, **settings).logits
-            token = logits[:, -1].argmax(-1, keepdim=True)
-            watch.mark()
-        if not is_first:
-            way.milliseconds.setdefault(names.STEP, []).extend(watch.laps())
+    reductions = stage(names.FOLD, fold)
+    spliced = stage(names.SPLICE, partial(family.splice, inputs, reductions))
+    output = stage(names.PREFILL, partial(model, **spliced, use_cache=True, logits_to_keep=1))
+    cache = cache_of(output)
+    way.tokens, way.cache_positions = tuple(map(len, reductions)), int(cache.get_seq_length())
+    way.cache_bytes = sum(each.nbytes for layer in cache.layers for each in (layer.keys, layer.values))
+    mask = spliced.get("attention_mask")
+    mask = torch.ones_like(spliced["input_ids"]) if mask is None else mask
+    token, places = output.logits[:, -1].argmax(-1, keepdim=True), spliced.get("position_ids")
+    for _ in range(new_tokens):
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        settings = {"input_ids": token, "attention_mask": mask, **cache_argument(model, cache)}
+        if places is not None:  # the next token continues explicit positions, as in generate
+            settings["position_ids"] = places = places[..., -1:] + 1
+        token = stage(names.STEP, partial(next_token, **settings))
