@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.bench.speed_runs import from_json, measured, read, results
 from vidfold.bench.speed import markdown, overview, write
 from vidfold.bench.speed.report import difference, span, spread, work
-from vidfold.bench.speed.results import Group, Spread
+from vidfold.bench.speed.results import Spread
 
 CASE = measured()
 RECORDED = Path(__file__).parents[2] / "benchmarks" / "speed"
@@ -40,22 +40,30 @@ def test_spread_holds_its_median(samples):
     assert min(samples) <= found.low <= found.median <= found.high <= max(samples)
 
 
-def test_a_stalled_group_does_not_change_the_tower():
-    steady = [Group(2, {"plain": 2800.0, "tapped": 2810.0 + n}) for n in range(16)]
-    stalled = [*steady[:7], Group(2, {"plain": 10_000.0, "tapped": 2810.0}), *steady[8:]]
-    before, after = (dataclasses.replace(CASE, frames=32, groups=each) for each in (steady, stalled))
-    assert after.tower() == before.tower() == Spread(16 * 2800, 16 * 2800, 16 * 2800, 16)
-    assert after.added("tapped").is_told
+def with_towers(plain: list[float], tapped: list[float], **changes):
+    """The case with these samples of a frame."""
+    case = dataclasses.replace(measured(authors=False), **changes)
+    case.way("unfolded").milliseconds["tower"], case.way("folded").milliseconds["tower"] = plain, tapped
+    return case
+
+
+def test_a_stalled_sample_does_not_change_the_tower():
+    tapped = [1405.0 + n / 2 for n in range(16)]
+    before = with_towers([1400.0] * 16, tapped, frames=32)
+    after = with_towers([1400.0] * 7 + [5000.0] + [1400.0] * 8, tapped, frames=32)
+    assert after.tower() == before.tower() == Spread(32 * 1400, 32 * 1400, 32 * 1400, 16)
+    assert after.added(after.way("folded")).is_told
 
 
 def test_recorded_run_with_stalled_groups():
     (case,) = read(RECORDED / "first-token-32.json").cases
     assert case.tower().median == pytest.approx(45.2e3, rel=0.002)  # the sum of one pass is 65.9 s
-    assert not case.added("tapped").is_told
+    assert not case.added(case.way("folded")).is_told
 
 
-def test_saliency_is_paired_within_groups():
-    assert CASE.added("tapped") == Spread(150, 100, 200, 2)
+def test_saliency_is_paired():
+    assert CASE.added(CASE.way("folded")) == Spread(150, 100, 200, 2)
+    assert CASE.added(CASE.way("unfolded")) is CASE.added(CASE.way("oracle")) is None
 
 
 def test_first_token_is_the_sum_of_medians_and_of_bounds():
@@ -89,10 +97,10 @@ def test_table_of_times(monkeypatch):
     assert rows["times as fast"] == ["-", "1.77 (1.45–2.18)", "1.94 (1.63–2.32)", "0.76 (0.63–0.93)"]  # the first row
     assert rows["a further token"] == ["11.0 ms (10.0–12.0)"] * 4
     assert rows["cache"][0] == "849 positions, 784 kB"
-    assert rows["memory, tower"] == ["1.00 MB", "2.00 MB", "1.00 MB", "90.0 MB"]
-    assert rows["work, tower"] == ["3.60 TFLOP, 2.00 TFLOP/s"] * 4
+    assert rows["memory, tower"] == ["1.00 MB", "2.00 MB", "-", "90.0 MB"]
+    assert rows["work, tower"] == ["900 GFLOP, 2.00 TFLOP/s", "-", "-", "-"]
     assert rows["work, prefill"][0] == "4.00 GFLOP, 1.90 GFLOP/s"
-    assert rows["work, a further token"] == ["-"] * 4
+    assert rows["work, step"] == ["-"] * 4
 
 
 def test_sentences(monkeypatch):
@@ -101,8 +109,8 @@ def test_sentences(monkeypatch):
     for sentence in (
         "Prefill after aot-paper is 9.33 (8.00–11.00) times as fast as unfolded.",
         "First token with aot-paper above the oracle's: 197 ms (120–268), 9.8 % of its time.",
-        "Runs of the vision tower (frames of a video at a time: 2): plain 2, tapped 2, authors 2.",
-        "Runs of the stages after the tower: unfolded 3, aot-paper 10 % 3, oracle 3, authors' way 3.",
+        "Samples of the vision tower (2 frames of a video at a time): unfolded 2, aot-paper 10 % 2, authors' way 2.",
+        "Samples of the prefill: unfolded 3, aot-paper 10 % 3, oracle 3, authors' way 3.",
         "Reading 4 frames of a video: 50.0 ms (once), not counted above.",
         "random weights (speed does not depend on their values)",
         "bfloat16 on cpu: a machine, 2 threads",
@@ -111,28 +119,20 @@ def test_sentences(monkeypatch):
         assert sentence in text
 
 
-def test_partly_measured_tower_is_named(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")
-    text = overview(results(measured(authors=(2600.0, None))))
-    assert "frames of a video at a time: 2): plain 2, tapped 2, authors 1." in text
-    assert lines(text)["saliency"][3] == "not told from zero (3.20 s to 3.20 s)"  # one sample tells nothing
-
-
 def test_a_difference_that_can_be_zero_is_no_bare_number(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    noisy = [Group(2, {"plain": 1000.0, "tapped": 600.0}), Group(2, {"plain": 1000.0, "tapped": 1410.0})]
-    case = dataclasses.replace(CASE, groups=noisy, ways=CASE.ways[:3])
+    case = with_towers([500.0, 500.0], [300.0, 705.0])
     text = overview(results(case))
-    assert "authors' way" not in text
     rows = lines(text)
     assert rows["saliency"] == ["-", "not told from zero (-800 ms to 820 ms)", "-"]
     assert "First token with aot-paper above the oracle's: not told from zero (-780 ms to 888 ms)." in text
     assert case.first_token(case.way("folded")).median == 2000 + 10 + 30 + 1 + 225
+    one = with_towers([500.0], [800.0])  # one sample tells nothing
+    assert lines(overview(results(one)))["saliency"][1] == "not told from zero (1.20 s to 1.20 s)"
 
 
 def test_a_cost_below_zero_counts_as_zero():
-    quick = [Group(2, {"plain": 1000.0, "tapped": 600.0})] * 3
-    case = dataclasses.replace(CASE, groups=quick)
+    case = with_towers([500.0] * 3, [300.0] * 3)
     assert case.first_token(case.way("folded")) == Spread(2000 + 256, 2000 + 230, 2000 + 282.5, 3)
 
 
@@ -150,7 +150,7 @@ def test_markdown_has_the_same_rows():
 
 
 def test_read_inverts_write(tmp_path):
-    run = results(CASE, measured(authors=(2600.0, None)))
+    run = results(CASE, measured(authors=False))
     paths = write(run, tmp_path / "new")
     assert [path.name for path in paths] == ["speed.json", "speed.md"]
     assert read(paths[0]) == run

@@ -12,11 +12,10 @@ from tests.conftest import make_video
 from tests.models import internvl_model, qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
 from vidfold import AOT, Pooling, Random, models
-from vidfold.bench.speed import Plan, Results, Subject, measure, overview, turns, ways
+from vidfold.bench.speed import Plan, Results, Subject, measure, overview, ways
 from vidfold.bench.speed import run as speed_run
 from vidfold.bench.speed.memory import Peak, observed
-from vidfold.bench.speed.run import film
-from vidfold.bench.speed.turns import Turns, rotated
+from vidfold.bench.speed.run import film, rotated
 from vidfold.bench.speed.ways import parts, spaced
 from vidfold.reducers import FastV
 
@@ -34,24 +33,19 @@ def test_all_stages_of_all_ways_are_measured(run):
     (case,) = run.cases
     assert [way.name for way in case.ways] == WAYS
     assert [sorted(way.milliseconds) for way in case.ways] == [
-        ["prefill", "step"],
-        ["fold", "prefill", "splice", "step"],
+        ["prefill", "step", "tower"],
+        ["fold", "prefill", "splice", "step", "tower"],
         ["prefill", "splice", "step"],
-        ["fold", "prefill", "splice", "step"],
+        ["fold", "prefill", "splice", "step", "tower"],
     ]
     for way in case.ways:
         assert {stage: len(times) for stage, times in way.milliseconds.items()} == {
-            stage: 9 if stage == "step" else 3 for stage in way.milliseconds
+            stage: 9 if stage in ("step", "tower") else 3 for stage in way.milliseconds
         }
         assert all(time > 0 for times in way.milliseconds.values() for time in times)
+        assert way.milliseconds.keys() == way.memory.keys() == way.operations.keys()
         assert case.first_token(way).median > 0
     assert case.read_ms > 0
-
-
-def test_tower_groups_cover_all_frames(run):
-    (case,) = run.cases
-    assert [group.frames for group in case.groups] == [2] * 9
-    assert all(set(group.milliseconds) == {"plain", "tapped", "authors"} for group in case.groups)
 
 
 def test_tokens_and_cache(run):
@@ -78,14 +72,13 @@ def events(monkeypatch):
     def noting(module, name, told):
         original = getattr(module, name)
 
-        def noted(*arguments):
+        def noted(*arguments, **settings):
             seen.append(told(*arguments))
-            return original(*arguments)
+            return original(*arguments, **settings)
 
         monkeypatch.setattr(module, name, noted)
 
     noting(ways, "observed", lambda *_: "memory")
-    noting(turns, "observed", lambda *_: "memory")
     noting(ways, "timed", lambda *_: "time")
     noting(speed_run, "run", lambda *arguments: arguments[-1].name)
     return seen
@@ -94,7 +87,7 @@ def events(monkeypatch):
 def test_every_way_is_warmed_up_alike_before_any_sample_is_taken(events):
     measure(Plan(AOT.paper(), frames=(2,), new_tokens=1), subject(shared(depth=2)))
     before, after = events[: events.index("time")], events[events.index("time") :]
-    assert [each for each in before if each in WAYS][:4] == WAYS
+    assert [each for each in before if each in WAYS] == WAYS
     # Memory is returned to the system before no time sample.
     assert "memory" not in after
 
@@ -111,26 +104,23 @@ def test_three_samples_at_least_without_time():
     plan = Plan(AOT.paper(), frames=(8,), runs=5, new_tokens=1, minutes=1e-6)
     run = measure(plan, subject(shared(side=12, depth=2)))
     (case,) = run.cases
-    assert len(case.groups) == 3  # of eight in a pass
     assert all(len(way.milliseconds["prefill"]) == 3 for way in case.ways)
-    assert case.a_frame().count == case.added("tapped").count == 3
+    assert case.a_frame().count == case.added(case.way("folded")).count == 9  # three frames a turn
     told = " ".join(overview(run).split())
-    assert "Runs of the vision tower (frames of a video at a time: 1): plain 3, tapped 3." in told
+    assert "Samples of the vision tower (1 frames of a video at a time): unfolded 9, aot-paper 10 % 9." in told
 
 
 def test_authors_way_that_does_not_fit_into_the_time_is_left_out():
     run = measure(Plan(AOT(), frames=(2,), new_tokens=1, minutes=1e-6), subject(shared(depth=2)))
     (case,) = run.cases
     assert [way.name for way in case.ways] == WAYS[:3]
-    assert [set(group.milliseconds) for group in case.groups] == [{"plain"}] * 3
-    assert "authors" not in case.tower_memory
     told = " ".join(overview(run).split())
     assert "The authors' way is left out: three samples of every way take about" in told
 
 
 def test_one_group_a_pass_is_repeated():
     (case,) = measure(Plan(Random(), frames=(1,), new_tokens=1, minutes=1e-6), subject(shared(side=12))).cases
-    assert len(case.groups) == 3
+    assert case.a_frame().count == 3
 
 
 def test_methods_without_attention_have_no_saliency_cost():
@@ -138,8 +128,7 @@ def test_methods_without_attention_have_no_saliency_cost():
     run = measure(Plan(AOT(), frames=(2,), new_tokens=1), subject(model))
     (case,) = run.cases
     assert not AOT().needs
-    assert case.way("folded").tower == "plain"
-    assert set(case.tower_operations) == {"plain", "authors"}
+    assert "tower" not in case.way("folded").milliseconds
     assert case.way("authors").tokens[0] > 10  # folds by attention in the same run
     assert "authors' way" in overview(run)
     # The model is as it was.
@@ -174,7 +163,7 @@ def test_progress_says_what_is_expected(tiny):
         "2 frames, batch 1: warming up every way, about 0.0 minutes in all",
         "8 frames, batch 1: warming up every way, about 0.0 minutes in all",
     ]
-    assert told[1].startswith("3 ways in 3 to 4 turns: at least ")
+    assert told[1].startswith("3 ways in 3 to 4 turns of about ")
     assert told[2:5] == [f"turn {turn} of 4 is done" for turn in (1, 2, 3)]
 
 
@@ -195,32 +184,31 @@ def test_other_families_run_their_tower_at_once():
     run = measure(Plan(AOT.paper(retention=0.2), frames=(4,), new_tokens=2), qwen)
     (case,) = run.cases
     assert case.tokens == 2 * 24
-    assert [group.frames for group in case.groups] == [4] * 3
+    assert case.a_frame().count == 3
     assert [way.name for way in case.ways] == WAYS[:3]
     assert case.way("folded").tokens == (10,)
-    assert case.tower_operations["plain"] > 0
+    assert case.way("unfolded").operations["tower"] > 0
 
 
 def test_families_that_take_frames_for_pictures():
     model = internvl_model.build()
     intern = dataclasses.replace(subject(model), inputs=lambda frames, _: internvl_model.inputs(model))
     (case,) = measure(Plan(AOT(), frames=(2,), new_tokens=1), intern).cases
-    assert len(case.groups) == 3
+    assert case.a_frame().count == 3
     assert case.first_token(case.way("folded")).median > 0
 
 
-def test_authors_way_that_does_not_fit_into_memory_is_left_out():
-    def greedy(inputs):
+def test_authors_way_that_does_not_fit_into_memory_is_left_out(monkeypatch):
+    def greedy(*_):
         raise torch.OutOfMemoryError("too much")
 
-    ran = []
-    towers = {"plain": lambda inputs: None, "authors": greedy}
-    stages = {name: partial(ran.append, name) for name in ("unfolded", "authors")}
-    every = Turns(towers, [(2, {})], stages, CPU)
-    assert every.warm_up(end=1e9) == ["The authors' way is left out: it does not fit into the memory of cpu."]
-    assert (set(towers), set(every.memory), ran) == ({"plain"}, {"plain"}, ["unfolded"])
+    monkeypatch.setattr("vidfold.bench.authors.encode", greedy)
+    (case,) = measure(Plan(AOT(), frames=(2,), new_tokens=1), subject(shared(depth=2))).cases
+    assert case.notes == ["The authors' way is left out: it does not fit into the memory of cpu."]
+    assert [way.name for way in case.ways] == WAYS[:3]
+    monkeypatch.setattr("vidfold.bench.speed.ways.spaced", greedy)
     with pytest.raises(torch.OutOfMemoryError):
-        Turns({"plain": greedy}, [(2, {})], {}, CPU).warm_up(end=1e9)
+        measure(Plan(AOT(), frames=(2,), new_tokens=1), subject(shared(depth=2)))
 
 
 def test_oracle_keeps_side_features():

@@ -25,10 +25,11 @@ _LEGEND = (
     "hold the median in 75 % of cases with three samples and in 97 % with six. Every way is warmed up once, then all "
     "take turns. Vision tower: with projector and pooling, the median frame times the number of frames, from groups "
     "of frames that run in every way in direct succession. Saliency: time added by observing attention in the tower, "
-    "median of paired groups. Not told from zero: the interval holds zero. Prefill: up to the logits of the last "
+    "median of pairs. Not told from zero: the interval holds zero. Prefill: up to the logits of the last "
     "position. First token: sum of the medians and of the bounds above. Memory: peak of a stage above the level "
-    "before it, in the warm-up; for the tower, of the first group. Work: operations of matrix products as torch counts "
-    "them, two per multiply-add, all of the square of causal attention, and none of kernels in Triton.",
+    "before it, in the warm-up; for the tower, of one group. Work: operations of matrix products as torch counts "
+    "them, two per multiply-add, all of the square of causal attention, none of kernels in Triton; for the tower, of a "
+    "frame.",
 )
 
 
@@ -102,24 +103,23 @@ def _times(results: Results, case: Case) -> Rows:
     def memory(stage: str) -> tuple[str, ...]:
         return row(f"memory, {stage}", lambda way: amount(way.memory.get(stage), "B"))
 
+    def worked(stage: str) -> tuple[str, ...]:
+        return row(f"work, {stage}", lambda way: work(way.operations.get(stage), way.spread(stage)))
+
     return [
         ("", *_names(results, case)),
         row("visual tokens", lambda way: " to ".join(map(str, dict.fromkeys((min(way.tokens), max(way.tokens)))))),
         row("vision tower", lambda way: spread(case.tower())),
         row("  a frame", lambda way: spread(case.a_frame())),
-        row("saliency", lambda way: NONE if way.tower == names.PLAIN else difference(case.added(way.tower))),
+        row("saliency", lambda way: difference(added) if (added := case.added(way)) else NONE),
         *((stage, *(spread(way.spread(stage)) for way in case.ways)) for stage in names.FIRST_TOKEN),
         row("first token", lambda way: spread(case.first_token(way))),
         faster(case.first_token),
         row("a further token", lambda way: spread(step(way))),
         faster(step),
         row("cache", lambda way: f"{way.cache_positions} positions, {amount(way.cache_bytes, 'B')}"),
-        row("memory, tower", lambda way: amount(case.tower_memory.get(way.tower), "B")),
-        memory(names.FOLD),
-        memory(names.PREFILL),
-        row("work, tower", lambda way: work(case.tower_operations.get(names.PLAIN), case.tower())),
-        row("work, prefill", lambda way: work(way.operations.get(names.PREFILL), way.spread(names.PREFILL))),
-        row("work, a further token", lambda way: work(way.operations.get(names.STEP), step(way))),
+        *map(memory, (names.TOWER, names.FOLD, names.PREFILL)),
+        *map(worked, (names.TOWER, names.PREFILL, names.STEP)),
     ]
 
 
@@ -133,10 +133,12 @@ def _sentences(results: Results, case: Case) -> Iterator[str]:
     share = f", {100 * more.median / best:.1f} % of its time" if more.is_told else ""
     yield f"First token with {method} above the oracle's: {difference(more)}{share}."
     yield from case.notes
-    kinds = ", ".join(f"{kind} {case.a_frame(kind).count}" for kind in dict.fromkeys(way.tower for way in case.ways))
-    yield f"Runs of the vision tower (frames of a video at a time: {results.group or 'all'}): {kinds}."
-    runs = ", ".join(f"{name} {len(way.milliseconds[names.PREFILL])}" for name, way in called.items())
-    yield f"Runs of the stages after the tower: {runs}."
+    for told, stage in (
+        (f"vision tower ({results.group or 'all'} frames of a video at a time)", names.TOWER),
+        ("prefill", names.PREFILL),
+    ):
+        counts = (f"{name} {len(way.milliseconds[stage])}" for name, way in called.items() if stage in way.milliseconds)
+        yield f"Samples of the {told}: {', '.join(counts)}."
     yield f"Reading {case.frames} frames of {results.video}: {span(case.read_ms)} (once), not counted above."
 
 
@@ -174,7 +176,7 @@ def ratio(samples: Spread) -> str:
     return f"{samples.median:.2f} ({samples.low:.2f}–{samples.high:.2f})"
 
 
-def work(operations: int | None, time: Spread | None) -> str:
+def work(operations: float | None, time: Spread | None) -> str:
     """Operations, and the rate reached."""
     if operations is None or time is None:
         return NONE

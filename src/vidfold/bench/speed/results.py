@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-PLAIN, TAPPED, AUTHORS = "plain", "tapped", "authors"
-"""How the vision tower runs: untouched, observed as the method needs, or as the method's authors run it."""
-UNFOLDED, FOLDED, ORACLE = "unfolded", "folded", "oracle"
-"""Ways to a first token; the authors' is `AUTHORS` too."""
-FOLD, SPLICE, PREFILL, STEP = "fold", "splice", "prefill", "step"
-"""Stages after the tower; a step generates one further token."""
+UNFOLDED, FOLDED, ORACLE, AUTHORS = "unfolded", "folded", "oracle", "authors"
+"""Ways to a first token."""
+TOWER, FOLD, SPLICE, PREFILL, STEP = "tower", "fold", "splice", "prefill", "step"
+"""Stages; a sample of the tower is that of one frame, and a step generates one further token."""
 FIRST_TOKEN = (FOLD, SPLICE, PREFILL)
 """The stages after the tower and before the first token."""
 
@@ -64,37 +62,27 @@ class Spread:
         return self.low > 0 or self.high < 0
 
 
-@dataclass(frozen=True)
-class Group:
-    """Frames of all videos that ran through the tower in direct succession in several ways: way -> milliseconds."""
-
-    frames: int
-    milliseconds: dict[str, float]
-
-
 @dataclass
 class Way:
     """One way from pixels to a first token; its stages are filled in as they run.
 
     Attributes:
         name: "unfolded", "folded", "oracle" or "authors".
-        tower: how the vision tower runs.
         tokens: visual tokens that the language model reads, per video.
         cache_positions: length of the key-value cache after prefill.
         cache_bytes: memory of the cache.
-        milliseconds: stage -> samples, for the stages that this way has.
+        milliseconds: stage -> samples, for the stages that this way has; without a tower it shares the unfolded one's.
         memory: stage -> peak bytes above the level before.
         operations: stage -> operations of its matrix products.
     """
 
     name: str
-    tower: str
     tokens: tuple[int, ...] = ()
     cache_positions: int = 0
     cache_bytes: int = 0
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
-    operations: dict[str, int] = field(default_factory=dict)
+    operations: dict[str, float] = field(default_factory=dict)
 
     def spread(self, stage: str) -> Spread | None:
         """Spread of a stage's samples; None if this way does not have the stage."""
@@ -117,9 +105,6 @@ class Case:
         tokens: visual tokens of a video before folding.
         text: other tokens of a prompt.
         read_ms: milliseconds of decoding and sampling the video file, once.
-        groups: samples of the vision tower.
-        tower_memory: how the tower runs -> peak bytes above the level before, of one group.
-        tower_operations: how the tower runs -> operations of its matrix products over all frames.
         ways: the measured ways, the unfolded one first.
         notes: why other ways were not measured.
     """
@@ -129,9 +114,6 @@ class Case:
     tokens: int
     text: int
     read_ms: float
-    groups: list[Group]
-    tower_memory: dict[str, int]
-    tower_operations: dict[str, int]
     ways: list[Way]
     notes: list[str]
 
@@ -139,36 +121,35 @@ class Case:
         """The way with this name."""
         return next(way for way in self.ways if way.name == name)
 
-    def a_frame(self, kind: str = PLAIN) -> Spread:
-        """Milliseconds per frame of the tower that runs in this way, over groups."""
-        return Spread.of([group.milliseconds[kind] / group.frames for group in self._groups(kind)])
+    def a_frame(self) -> Spread:
+        """Milliseconds per frame of the untouched tower."""
+        return Spread.of(self.ways[0].milliseconds[TOWER])
 
     def tower(self) -> Spread:
         """Milliseconds of the untouched tower: the median frame times the number of frames.
 
-        Unlike a sum of samples, this does not change when another program stalls a single group.
+        Unlike a sum of samples, this does not change when another program stalls a single sample.
         """
         return self.a_frame().times(self.frames * self.batch)
 
-    def added(self, kind: str) -> Spread:
-        """Milliseconds that another way of running the tower adds over all frames, paired within each group."""
-        found = [(group.milliseconds[kind] - group.milliseconds[PLAIN]) / group.frames for group in self._groups(kind)]
-        return Spread.of(found).times(self.frames * self.batch)
+    def added(self, way: Way) -> Spread | None:
+        """Milliseconds that a way's own tower adds over all frames, in pairs of samples of the same frames."""
+        if way is self.ways[0] or TOWER not in way.milliseconds:
+            return None
+        pairs = zip(way.milliseconds[TOWER], self.ways[0].milliseconds[TOWER], strict=False)
+        return Spread.of([own - plain for own, plain in pairs]).times(self.frames * self.batch)
 
     def first_token(self, way: Way) -> Spread:
         """Milliseconds to the first token: the sum of its stages. Observing attention costs at least 0."""
-        total = self.tower()
-        if way.tower != PLAIN:
-            total += self.added(way.tower).positive()
-        return sum(filter(None, map(way.spread, FIRST_TOKEN)), total)
+        added = self.added(way)
+        stages = (added and added.positive(), *map(way.spread, FIRST_TOKEN))
+        return sum(filter(None, stages), self.tower())
 
     def above(self, way: Way, other: Way) -> Spread:
-        """Milliseconds to the first token of one way above another whose tower is plain, paired by group and turn."""
+        """Milliseconds to the first token of one way above another without a tower, paired by sample and turn."""
         later = Spread.of([mine - its for mine, its in zip(way.turns(), other.turns(), strict=False)])
-        return later if way.tower == PLAIN else later + self.added(way.tower)
-
-    def _groups(self, kind: str) -> list[Group]:
-        return [group for group in self.groups if kind in group.milliseconds]
+        added = self.added(way)
+        return later + added if added else later
 
 
 @dataclass(frozen=True)

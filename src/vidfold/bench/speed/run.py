@@ -6,7 +6,7 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,19 +22,22 @@ from vidfold.app.tables import described
 from vidfold.bench import random_models
 from vidfold.bench.provenance import provenance, weights_digest
 from vidfold.bench.speed.memory import Peak
-from vidfold.bench.speed.results import AUTHORS, FOLDED, PLAIN, TAPPED, Case, Results, Way
-from vidfold.bench.speed.turns import LEAST, Tell, Turns
-from vidfold.bench.speed.ways import folds, parts, run, towers
+from vidfold.bench.speed.results import AUTHORS, TOWER, Case, Results, Way
+from vidfold.bench.speed.ways import folds, parts, run, sampled, towers
 from vidfold.checks import Settings, check_count, check_positive, setting
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames, available, sample, write
 
-GROUP = 1
+GROUP, GROUPS = 1, 3
 """Frames of each video per call of the vision tower on a CPU: few, so that all ways of running the tower are measured
-under the same load of the machine."""
+under the same load of the machine; and calls in a turn, if there are so many."""
+LEAST = 3
+"""Least number of turns."""
 ATTENTION = frozenset({"shallow", "deep"})
 """Fields of `VideoTokens` with the received attention of one layer each."""
 QUESTION = "What happens in this video, from its beginning to its end, and who or what takes part in it?"
+Tell = Callable[[str], None]
+"""Called with a line of text: what comes next, and how long it is expected to take."""
 TEXT, DTYPE, SEED = 64, "bfloat16", 0
 """Of a model with random weights: text tokens per prompt, dtype and seed."""
 
@@ -55,9 +58,9 @@ class Plan(Settings):
         reducer: the method.
         frames: frames per video; one case for each number.
         batches: videos per call; one case for each number, with every number of frames.
-        runs: most turns of all ways, and most passes of the tower.
+        runs: most turns of all ways.
         new_tokens: decoding steps timed after each first token.
-        minutes: for everything; what does not fit is left out, except for three samples of every stage.
+        minutes: for everything; what does not fit is left out, except for three turns.
 
     Raises:
         ValueError: an invalid value, or a method inside the language model, which has no separate fold.
@@ -161,7 +164,7 @@ def measure(
 
 @torch.no_grad()
 def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end: float, tell: Tell) -> Case:
-    """Warm up all ways, then take samples of all in turns until the time ``end``."""
+    """Warm up all ways alike, then take samples of all in turns until the time ``end``, so that none runs alone."""
     model, family, needs = subject.model, models.family(subject.model), plan.reducer.needs
     minutes = max(0.0, end - time.monotonic()) / 60
     tell(f"{frames} frames, batch {batch}: warming up every way, about {minutes:.1f} minutes in all")
@@ -170,14 +173,40 @@ def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end
     groups, encoders = parts(inputs, frames, batch, _size(model)), towers(family, plan.reducer)
     videos = family.encode(inputs, needs | ATTENTION if AUTHORS in encoders else needs)
     reductions = folds(plan.reducer, videos, AUTHORS in encoders)
-    kinds = {FOLDED: TAPPED if needs else PLAIN, AUTHORS: AUTHORS}
-    ways = {name: Way(name, kinds.get(name, PLAIN)) for name in reductions}
-    stages = {
-        name: partial(run, family, inputs, plan.new_tokens, fold, ways[name]) for name, fold in reductions.items()
-    }
-    turns = Turns(encoders, groups, stages, model.device)
-    notes = turns.warm_up(end)
-    samples = turns.take(plan.runs, end, tell)
+    ways = {name: Way(name) for name in reductions}
+
+    upcoming, a_turn = itertools.cycle(groups), min(GROUPS, len(groups))
+
+    def turn(index: int, names: Sequence[str], *, warm: bool) -> float:
+        """Seconds of a turn: the towers on some groups of frames, in direct succession, then all other stages."""
+        start = time.monotonic()
+        for number, (count, part) in enumerate(itertools.islice(upcoming, a_turn), a_turn * index):
+            for name in rotated([name for name in names if name in encoders], number):
+                sampled(ways[name], TOWER, partial(encoders[name], part), model.device, warm=warm, share=count)
+        for name in rotated(names, index):
+            run(family, inputs, plan.new_tokens, reductions[name], ways[name], warm=warm)
+        return time.monotonic() - start
+
+    seconds, theirs, reason = turn(0, [name for name in ways if name != AUTHORS], warm=True), 0.0, ""
+    if AUTHORS in ways:
+        try:
+            theirs = turn(0, [AUTHORS], warm=True)
+        except torch.OutOfMemoryError:
+            reason = f"it does not fit into the memory of {model.device}"
+        left = max(0.0, end - time.monotonic())
+        if not reason and LEAST * (seconds + theirs) > left:
+            told = f"{LEAST * (seconds + theirs):.0f} s, and {left:.0f} s are left"
+            reason = f"three samples of every way take about {told}"
+    if reason:
+        del ways[AUTHORS]
+    else:
+        seconds += theirs
+    tell(f"{len(ways)} ways in {LEAST} to {plan.runs} turns of about {seconds:.0f} s")
+    for index in range(plan.runs):
+        if index >= LEAST and seconds > end - time.monotonic():
+            break
+        turn(index, list(ways), warm=False)
+        tell(f"turn {index + 1} of {plan.runs} is done")
     visual = videos[0].frames * videos[0].cells
     return Case(
         frames=frames,
@@ -185,12 +214,16 @@ def _case(plan: Plan, subject: Subject, file: Path, frames: int, batch: int, end
         tokens=visual,
         text=inputs["input_ids"].shape[1] - visual,
         read_ms=read_ms,
-        groups=samples,
-        tower_memory=turns.memory,
-        tower_operations={kind: count * frames * batch // groups[0][0] for kind, count in turns.operations.items()},
-        ways=[way for way in ways.values() if way.milliseconds],
-        notes=notes,
+        ways=list(ways.values()),
+        notes=[f"The authors' way is left out: {reason}."] if reason else [],
     )
+
+
+def rotated(ways: Sequence[str], turn: int) -> list[str]:
+    """The names in a different order each turn, so that none is always first or always after the same one."""
+    first, back = turn % len(ways), turn % 2
+    order = [*ways[first + back :], *ways[: first + back]]
+    return order[::-1] if back else order
 
 
 def film(path: Path, frames: int) -> str:

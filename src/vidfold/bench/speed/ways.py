@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -17,6 +17,8 @@ from vidfold.models.base import Inputs, accepted
 from vidfold.models.cache import cache_argument, cache_of
 from vidfold.reducers import AOT, AOTPaper, Identity, Reducer, select
 from vidfold.tokens import Reduction, VideoTokens
+
+T = TypeVar("T")
 
 PIXELS = "pixel_values_videos"
 AUTHORS_SIDE, ANCHORS, KEEP = 27, 126, 0.3
@@ -32,13 +34,13 @@ Fold = Callable[[], tuple[Reduction, ...]]
 
 
 def towers(family: Family, reducer: Reducer) -> dict[str, Encode]:
-    """The ways of running the vision tower; a method that needs no attention reads the untouched one."""
+    """Way -> its vision tower; the others share the untouched one, as a method does that needs no attention."""
     model, features = family.model, getattr(family.model, "get_video_features", None)
     # A family that takes frames for images has no such function.
     plain = (lambda inputs: features(**accepted(features, inputs))) if features else family.encode
-    made: dict[str, Encode] = {names.PLAIN: plain}
+    made: dict[str, Encode] = {names.UNFOLDED: plain}
     if reducer.needs:
-        made[names.TAPPED] = lambda inputs: family.encode(inputs, reducer.needs)
+        made[names.FOLDED] = lambda inputs: family.encode(inputs, reducer.needs)
     if isinstance(reducer, AOT | AOTPaper) and family.model_type == LlavaOnevision.model_type:
         vision = model.config.vision_config
         if vision.image_size // vision.patch_size == AUTHORS_SIDE:
@@ -78,9 +80,20 @@ def spaced(video: VideoTokens, count: int) -> Reduction:
     return replace(select(video, index, weights=False), side=side)
 
 
+def sampled(way: Way, stage: str, work: Callable[[], T], device: torch.device, *, warm: bool, share: int = 1) -> T:
+    """Run a stage of a way: with ``warm`` to observe it, else for a time sample, divided by ``share``."""
+    if not warm:
+        result, spent = timed(work)
+        way.milliseconds.setdefault(stage, []).append(spent / share)
+        return cast("T", result)
+    result, way.memory[stage], operations = observed(work, device)
+    way.operations[stage] = operations / share
+    return result
+
+
 @torch.no_grad()
-def run(family: Family, inputs: Inputs, new_tokens: int, fold: Fold, way: Way) -> None:
-    """Run the stages after the tower: the first time to warm up and to observe them, then for one more time sample.
+def run(family: Family, inputs: Inputs, new_tokens: int, fold: Fold, way: Way, *, warm: bool) -> None:
+    """Run the stages after the tower.
 
     Args:
         family: family of the model.
@@ -88,18 +101,13 @@ def run(family: Family, inputs: Inputs, new_tokens: int, fold: Fold, way: Way) -
         new_tokens: number of tokens after the first.
         fold: gives the reductions.
         way: is filled in.
+        warm: as in `sampled`.
     """
-    model, is_first = family.model, not way.memory
+    model = family.model
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
-        if name not in COUNTED.get(way.name, STAGES):
-            return work()
-        if is_first:
-            result, way.memory[name], way.operations[name] = observed(work, model.device)
-        else:
-            result, spent = timed(work)
-            way.milliseconds.setdefault(name, []).append(spent)
-        return result
+        is_counted = name in COUNTED.get(way.name, STAGES)
+        return sampled(way, name, work, model.device, warm=warm) if is_counted else work()
 
     def next_token(**settings: Any) -> torch.Tensor:
         token: torch.Tensor = model(**settings, use_cache=True, logits_to_keep=1).logits[:, -1].argmax(-1, keepdim=True)
