@@ -261,7 +261,7 @@ def test_operations_equal_a_count_by_hand():
     layer = 2 * rows * (4 * size**2 + 2 * size * config.intermediate_size) + 4 * rows**2 * size
     first = 2 * rows * config.num_channels * config.patch_size**2 * size
     projector = 2 * rows * out * (size + out)
-    _, _, operations = observed(partial(ways.towers(family, Random())["plain"], inputs), CPU)
+    _, _, operations = observed(partial(ways.towers(family, Random())["unfolded"], inputs), CPU)
     assert operations == 2 * (first + config.num_hidden_layers * layer + projector)
 
 

@@ -18,6 +18,7 @@ def printed(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.lab
 def test_published_tables_need_no_numpy():
     code = "import sys; sys.modules['numpy'] = None; from vidfold.cli import main; sys.exit(main(['tables', '1']))"
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)

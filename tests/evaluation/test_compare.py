@@ -301,7 +301,7 @@ def test_tidy_rows(tmp_path):
     assert len(by_status["compared"]) == 5
     assert len(by_status["compared"]) + len(by_status["missing"]) == len(load("1").numbers)
     first = by_status["compared"][0]
-    assert first["difference"] == pytest.approx(first["measured"] - first["value"])
+    assert first["difference"] == pytest.approx(first["measured"] - float(first["value"]))
     (left,) = by_status["unmatched"]
     assert (left["benchmark"], left["value"]) == ("mlvu_dev", None)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -15,6 +15,8 @@ from vidfold.folding import fold
 from vidfold.models.cache import cache_of
 from vidfold.reducers import Reducer
 from vidfold.video import Frames
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frame
     return dict(inputs.to(loaded.model.device, loaded.model.dtype))
 
 
-def timed(call: Callable[..., Any], **settings: Any) -> tuple[Any, float]:
+def timed(call: Callable[..., _T], **settings: Any) -> tuple[_T, float]:
     """The result of a call, and its milliseconds."""
     start = _now()
     result = call(**settings)

@@ -2,11 +2,10 @@
 
 import argparse
 import shlex
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfold.app.progress import say
 from vidfold.app.tables import table
 from vidfold.cli.options import Commands, command, pairs
 
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
         for job in planned:
             print(shlex.join(job.command) + (f"  # {job.row.note}" if job.row.note else ""))
         return
-    reproduce(planned, tell=_tell, watch=_watch)
+    reproduce(planned, tell=partial(print, flush=True))
 
 
 def _show(recipe: "Recipe") -> None:
@@ -101,14 +100,3 @@ def _tasks(given: list[str], recipe: "Recipe") -> dict[str, str]:
             raise ValueError(f"{recipe.name} has no benchmark {name!r}; it has: {', '.join(recipe.benchmarks)}")
         tasks[name] = task if equals else recipe.benchmarks.get(name, name)
     return tasks
-
-
-def _tell(line: str) -> None:
-    if sys.stderr.isatty():
-        say("\033[K")
-    print(line, flush=True)
-
-
-def _watch(row: str, samples: int) -> None:
-    if sys.stderr.isatty():
-        say(f"{row}: {samples} samples\033[K\r")

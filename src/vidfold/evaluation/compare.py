@@ -76,7 +76,7 @@ def compare(published: Published, measurements: Sequence[Measurement]) -> list[L
         raise ValueError(
             f"table {published.name!r} has no benchmark that can be read from results: {', '.join(BENCHMARKS)}"
         )
-    found: dict[Number, list[Measurement]] = {number: [] for row in there for number in row.values()}
+    found: dict[Number, list[Measurement | None]] = {number: [] for row in there for number in row.values()}
     unmatched = [each for each in measurements if each.reason]
     for members in _together([each for each in measurements if not each.reason]):
         run, measured = members[0].run, {each.benchmark: each for each in members}

@@ -19,13 +19,12 @@ _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r"^vidfold: (.*)|Error during evaluation: (.*?)(?:\. Please set .*)?$|^(\w*Error: .*)")
 
 
-def reproduce(jobs: Sequence[Job], tell: Callable[[str], None], watch: Callable[[str, int], None]) -> None:
+def reproduce(jobs: Sequence[Job], tell: Callable[[str], None]) -> None:
     """Run the jobs that are not done.
 
     Args:
         jobs: what to run.
         tell: called with a line at the beginning and at the end of every job.
-        watch: called with a row's id and its number of samples so far, every second.
 
     Raises:
         ValueError: a job that ended without results; the message is the last error it printed.
@@ -42,13 +41,13 @@ def reproduce(jobs: Sequence[Job], tell: Callable[[str], None], watch: Callable[
         if job.row.note:
             tell(f"{place}: {job.row.note}")
         begun = time.monotonic()
-        _run(job, watch)
+        _run(job)
         told = {"row": job.row.at, "published": job.row.published, "hash": job.hash, "command": job.command}
         write_object(done, told)
         tell(f"{place}: {time.monotonic() - begun:.0f} s, {_outcome(job.folder)}")
 
 
-def _run(job: Job, watch: Callable[[str, int], None]) -> None:
+def _run(job: Job) -> None:
     folder, command = job.folder, job.command
     folder.mkdir(parents=True, exist_ok=True)
     before = _latest(folder)
@@ -56,19 +55,7 @@ def _run(job: Job, watch: Callable[[str, int], None]) -> None:
     started = [sys.executable, "-m", _MODULES[command[0]], *command[1:]]
     with (folder / LOG).open("a+", encoding="utf-8", errors="replace") as log:
         begin = log.tell()
-        process = subprocess.Popen(started, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while (code := process.poll()) is None:
-                try:
-                    process.wait(1.0)
-                except subprocess.TimeoutExpired:
-                    watch(
-                        job.row.id, sum(path.read_bytes().count(b"\n") for path in folder.glob("samples.rank*.jsonl"))
-                    )
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
+        code = subprocess.run(started, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
         log.seek(begin)
         text = log.read()
     # lmms-eval exits with 0 after most errors: only new results show that it succeeded.
@@ -90,27 +77,13 @@ def _reason(text: str, code: int) -> str:
 
 
 def _outcome(folder: Path) -> str:
-    """Scores and tokens of a row in words."""
-    results, summary = _latest(folder), folder / SUMMARY
-    if results is None:
-        return f"results in {folder}"
-    said = [
-        f"{task} {value:.4g}"
-        for task, metrics in load_object(results, "results")["results"].items()
-        for metric, value in metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and _is_score(metric)
-    ]
-    if summary.is_file():  # it is elsewhere with an own folder for the record
-        told = load_object(summary, "tokens")
+    """Where the results are, and the tokens of a row."""
+    said = f"results in {folder}"
+    if (folder / SUMMARY).is_file():  # it is elsewhere with an own folder for the record
+        told = load_object(folder / SUMMARY, "tokens")
         tokens = told["tokens"]
-        if told["errors"]:
-            said.append(f"{told['errors']} samples skipped")
+        said += f", {told['errors']} samples skipped" if told["errors"] else ""
         if tokens["before"]:
             share = 100 * tokens["kept"]["mean"]
-            said.append(f"tokens {tokens['before']:.0f} -> {tokens['after']:.0f} ({share:.1f} %)")
-    return ", ".join(said)
-
-
-def _is_score(metric: str) -> bool:
-    """Whether a metric of lmms-eval's results is a score, not a standard error or a measure of stability."""
-    return "," in metric and not any(word in metric for word in ("stderr", "expected", "consensus", "internal"))
+            said += f", tokens {tokens['before']:.0f} -> {tokens['after']:.0f} ({share:.1f} %)"
+    return said

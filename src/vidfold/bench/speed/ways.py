@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 
@@ -85,7 +85,7 @@ def sampled(way: Way, stage: str, work: Callable[[], T], device: torch.device, *
     if not warm:
         result, spent = timed(work)
         way.milliseconds.setdefault(stage, []).append(spent / share)
-        return cast("T", result)
+        return result
     result, way.memory[stage], operations = observed(work, device)
     way.operations[stage] = operations / share
     return result
