@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from vidfold import AOT
@@ -116,6 +117,7 @@ def fixed(value):
     return tuple(map(fixed, value)) if isinstance(value, list | tuple) else value
 
 
+@examples(max_examples=40)
 @given(st.dictionaries(st.sampled_from(["pretrained", "layers", "keep"]), VALUES, min_size=1))
 def test_any_value_survives_model_args(arguments):
     read = split(written(arguments))
@@ -124,6 +126,7 @@ def test_any_value_survives_model_args(arguments):
     }
 
 
+@examples(max_examples=40)
 @given(st.dictionaries(st.sampled_from(["pretrained", "layers", "keep"]), VALUES, min_size=1))
 def test_lmms_eval_reads_any_value_too(arguments):
     utils = pytest.importorskip("lmms_eval.utils")

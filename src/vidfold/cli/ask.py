@@ -9,7 +9,7 @@ from vidfold.app.tables import described, duration, table
 from vidfold.cli.answers import side_by_side
 from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode
-from vidfold.cli.options import Commands, add_model, command, load_model, number, reducer
+from vidfold.cli.options import Commands, add_method, add_model, command, load_model, reducer
 
 if TYPE_CHECKING:
     from vidfold.app.asking import Answer
@@ -20,11 +20,9 @@ def add(commands: Commands) -> None:
     parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
     parser.add_argument("video", help="a video file, a folder or pattern of pictures, or an address")
     parser.add_argument("question", help="in quotes")
-    parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
-    parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
+    add_method(parser)
     parser.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
     parser.add_argument("--stream", type=int, metavar="N", help="video stream of the file (default: as FFmpeg chooses)")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
     parser.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
     add_model(parser)
     parser.add_argument("--compare", action="store_true", help="answer unfolded too, after a first answer to warm up")
@@ -40,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
 
     check_question(options.question)
     check_count("max_new_tokens", options.max_new_tokens)
-    method = reducer(options.method, options.retention, options.set)
+    method = reducer(options)
     wanted = usual_frames(options.model) if options.frames is None else options.frames
     frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():

@@ -82,18 +82,24 @@ def pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
     return found
 
 
-def reducer(method: str, retention: float | None, fields: Sequence[str]) -> "Reducer":
-    """The method of that name with fields given as FIELD=VALUE; ``retention`` None is the method's default.
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a method and its fields."""
+    parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
+    parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
+
+
+def reducer(options: argparse.Namespace) -> "Reducer":
+    """The method that the options of `add_method` name.
 
     Raises:
         ValueError: no such method or field, or a value that it refuses.
     """
     from vidfold.reducers import get
 
-    settings: dict[str, Any] = {name: literal(value) for name, value in pairs("--set", fields, "keep=0.5").items()}
-    if retention is not None:
-        settings["retention"] = retention
+    fields = {name: literal(value) for name, value in pairs("--set", options.set, "keep=0.5").items()}
+    settings: dict[str, Any] = fields | ({} if options.retention is None else {"retention": options.retention})
     try:
-        return get(method, **settings)
+        return get(options.method, **settings)
     except TypeError as error:
-        raise ValueError(f"{method} does not take {', '.join(fields)}: {error}") from error
+        raise ValueError(f"{options.method} does not take {', '.join(options.set)}: {error}") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vidfold.app.progress import say
 from vidfold.cli.console import announced_if_slow, quiet_libraries
-from vidfold.cli.options import Commands, add_model, command, load_model, number, reducer
+from vidfold.cli.options import Commands, add_method, add_model, command, load_model, reducer
 
 if TYPE_CHECKING:
     from vidfold.bench.speed import Subject
@@ -18,9 +18,7 @@ def add(commands: Commands) -> None:
     parser = command(
         commands, "speed", run, "Time every stage to a first token: unfolded, folded, by an oracle, the authors' way."
     )
-    parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
-    parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
+    add_method(parser)
     parser.add_argument(
         "--frames", type=int, nargs="+", help="of a video; several: one table each (default: 8 for tiny, else 32)"
     )
@@ -63,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"random weights are not quantised, got --quantization {options.quantization}")
     options.model = options.model or TINY
     plan = Plan(
-        reducer(options.method, options.retention, options.set),
+        reducer(options),
         frames=tuple(options.frames or [usual_frames(options.random_weights or options.model)]),
         batches=tuple(options.batch),
         runs=options.runs,
