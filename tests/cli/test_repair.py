@@ -43,6 +43,7 @@ def packages(tmp_path, monkeypatch):
     return install
 
 
+@pytest.mark.lab
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch is built for CUDA")
 def test_repair_makes_torchvision_load_until_a_matching_build_is_installed(packages, capsys):
     packages(BROKEN)

@@ -9,7 +9,7 @@ from vidfold.bench.writing import read_csv
 from vidfold.evaluation import published
 from vidfold.evaluation.compare import METHODS as PUBLISHED_AS
 from vidfold.evaluation.published import AVERAGE, file, load, names, rows, sources
-from vidfold.evaluation.tables import listing_text, published_text
+from vidfold.evaluation.tables import listing, published_text
 from vidfold.reducers import METHODS
 
 FOLDER = file("1").parent
@@ -137,7 +137,7 @@ def test_file_with_other_columns_raises(monkeypatch):
 
 def test_list_names_all(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    lines = listing_text().splitlines()
+    lines = listing().splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(names())]] == list(names())
 
 

@@ -98,8 +98,6 @@ def reducer(options: argparse.Namespace) -> "Reducer":
     from vidfold.reducers import get
 
     fields = {name: literal(value) for name, value in pairs("--set", options.set, "keep=0.5").items()}
-    settings: dict[str, Any] = fields | ({} if options.retention is None else {"retention": options.retention})
-    try:
-        return get(options.method, **settings)
-    except TypeError as error:
-        raise ValueError(f"{options.method} does not take {', '.join(options.set)}: {error}") from error
+    if options.retention is not None:
+        fields["retention"] = options.retention
+    return get(options.method, **fields)

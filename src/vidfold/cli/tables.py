@@ -3,7 +3,6 @@
 import argparse
 import csv
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 
 from vidfold.cli.options import Commands, command
 
@@ -21,27 +20,20 @@ def run(options: argparse.Namespace) -> None:
     from vidfold.evaluation import compare, published, results, tables
 
     if options.table is None:
-        if options.results is not None:
-            raise ValueError(f"--results needs the name of a table; there are: {', '.join(published.names())}")
-        if options.csv:
-            _print_csv(("table", "numbers", "title"), tables.listing())
-        else:
-            print(tables.listing_text())
+        if options.results is not None or options.csv:
+            raise ValueError(f"--results and --csv need the name of a table; there are: {', '.join(published.names())}")
+        print(tables.listing())
         return
     shown = published.load(options.table)
     if options.results is not None:
         lines = compare.compare(shown, results.read_results(options.results))
         if options.csv:
-            _print_csv(tables.COLUMNS, tables.comparison_rows(lines))
+            writer = csv.DictWriter(sys.stdout, tables.COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(tables.comparison_rows(lines))
         else:
             print(tables.comparison_text(shown, lines))
     elif options.csv:
         print(published.file(shown.name).read_text(encoding="utf-8"), end="")
     else:
         print(tables.published_text(shown))
-
-
-def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)

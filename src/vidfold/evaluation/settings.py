@@ -153,8 +153,4 @@ def _reducer(method: str, fields: Mapping[str, object]) -> Reducer | None:
         if fields:
             raise ValueError(f"method=none folds nothing and has no field {min(fields)!r}")
         return None
-    try:
-        return get(method, **fields)
-    except TypeError as error:
-        values = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-        raise ValueError(f"{method} does not take {values}: {error}") from error
+    return get(method, **fields)

@@ -28,14 +28,10 @@ _LEGEND = (
 )
 
 
-def listing() -> list[dict[str, Any]]:
-    """All tables: their name, title and number of numbers."""
-    return [{"table": each.name, "numbers": len(each.numbers), "title": each.title} for each in map(load, names())]
-
-
-def listing_text() -> str:
+def listing() -> str:
     """All tables, one per line."""
-    lines = [("table", "numbers", "what it holds"), *(tuple(map(str, each.values())) for each in listing())]
+    lines = [("table", "numbers", "what it holds")]
+    lines += [(each.name, str(len(each.numbers)), each.title) for each in map(load, names())]
     return f"{table(lines)}\n\n1 to 4 follow the paper of AOT, as far as its tables are known, beside other papers."
 
 

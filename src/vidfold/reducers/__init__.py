@@ -41,7 +41,11 @@ def get(name: str, **settings: object) -> Reducer:
     known = {field.name for field in fields(method)}
     if unknown := sorted(settings.keys() - known):
         raise ValueError(f"{name} has no field {unknown[0]!r}; it has: {', '.join(sorted(known)) or 'none'}")
-    return method(**settings)
+    try:
+        return method(**settings)
+    except TypeError as error:
+        given = ", ".join(f"{field}={value!r}" for field, value in settings.items())
+        raise ValueError(f"{name} does not take {given}: {error}") from error
 
 
 __all__ = [
