@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vidfold import AOT, Identity, Random
-from vidfold.app.asking import ask
+from vidfold.app.asking import ask, timed
 from vidfold.app.loading import VideoModel, load
 from vidfold.tiny import questions, render, seeds
 from vidfold.video import Frames, sample, write
@@ -106,3 +106,14 @@ def test_features_that_are_not_finite_are_named(frames):
         next(broken.model.base_model.multi_modal_projector.parameters())[0] = torch.nan
     with pytest.raises(ValueError, match=r"features must be finite, but \d+ of"):
         ask(broken, frames, QUESTION.text, AOT())
+
+
+def test_times_wait_for_every_gpu_in_use(monkeypatch):
+    waited: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: (0, 10, 20)[device])
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    result, milliseconds = timed(lambda: 7)
+    assert (result, waited) == (7, [1, 2, 1, 2])
+    assert milliseconds >= 0

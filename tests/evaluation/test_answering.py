@@ -111,7 +111,7 @@ def test_records_and_summary(tiny, asked, tmp_path):
     assert told["tokens"]["after"] == 29
     assert told["tokens"]["kept"] == {"mean": pytest.approx(29 / 288), "std": 0.0, "n": 6}
     assert set(told["seconds"]) == {"decode", "preprocess", "encode", "fold", "splice", "generate"}
-    assert told["sampling"] == {"frames": 8, "force_sample": True, "add_time_instruction": False}
+    assert told["sampling"] == {"frames": 8, "force_sample": True}
     assert (told["pretrained"], told["frames"], told["errors"]) == ("tiny", 8, 0)
     assert told["config_hash"] == run.settings.hash
     assert told["versions"]["torch"] == torch.__version__

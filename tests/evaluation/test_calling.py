@@ -8,7 +8,6 @@ import pytest
 from vidfold.evaluation.calling import Caller
 from vidfold.evaluation.frames import load
 from vidfold.evaluation.settings import Settings
-from vidfold.models.llava_video import time_instruction
 from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 
 TRAINED = (
@@ -69,9 +68,3 @@ def test_template_with_answers_elsewhere_raises(tiny, video):
     asking = Caller(tiny, None, "{{ messages | length }}<video>")
     with pytest.raises(ValueError, match="give template=qwen_1_5"):
         asking.batch([video], ["what is the scene?"], ["sea"])
-
-
-def test_times_are_printed_on_request(llava_video, video):
-    told = caller(llava_video, "own", add_time_instruction=True)
-    assert told._asked("what?", video) == f"{time_instruction(video.duration, video.timestamps.tolist())}\nwhat?"
-    assert caller(llava_video, "own")._asked("what?", video) == "what?"

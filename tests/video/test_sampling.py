@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidfold.video import available, sample, write
+from vidfold.video import Frames, available, sample, write
 
 FRAMES = 40
 
@@ -360,3 +360,10 @@ def test_write_rejects_bad_arguments(tmp_path, change, message):
     given["path"] = tmp_path / given["path"]
     with pytest.raises(ValueError, match=message):
         write(**given)
+
+
+def test_metadata_of_a_processor_gives_each_frame_its_own_time():
+    pixels = np.zeros((2, 4, 6, 3), np.uint8)
+    metadata = Frames(pixels, np.array([0.0, 0.25]), duration=2.0, fps=10.0, total=20, decoded=2).metadata
+    assert metadata.pop("frames_indices") == [0.0, 2.5]
+    assert metadata == {"total_num_frames": 20, "fps": 10.0, "duration": 2.0, "width": 6, "height": 4}

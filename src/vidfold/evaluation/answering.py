@@ -134,14 +134,13 @@ class Evaluator:
     def summary(self) -> dict[str, Any]:
         """The contents of `vidfold.evaluation.records.SUMMARY`; its means are those of `records.means`."""
         settings, model = self.settings, self.loaded.model
-        sampling = {"frames": settings.frames, "force_sample": not self._every_second}
         return {
             "method": settings.method,
             "retention": settings.retention,
             **means(list(self.records)),
             "pretrained": settings.pretrained,
             "frames": settings.frames,
-            "sampling": sampling | {"add_time_instruction": settings.add_time_instruction},
+            "sampling": {"frames": settings.frames, "force_sample": not self._every_second},
             "settings": {
                 "batch_size": settings.batch_size,
                 "dtype": str(model.dtype).removeprefix("torch."),

@@ -13,7 +13,6 @@ from vidfold import models
 from vidfold.app.asking import Call, called, inputs_of, timed
 from vidfold.app.loading import VideoModel
 from vidfold.evaluation.settings import Settings
-from vidfold.models.llava_video import time_instruction
 from vidfold.models.loading.published_processor import CHAT_TEMPLATE
 from vidfold.reducers import InnerReducer, Reducer
 from vidfold.video import Frames
@@ -44,13 +43,11 @@ class Caller:
         loaded: the model.
         reducer: folds its videos; None does not fold.
         template: of its prompts, in Jinja; None: the processor's own.
-        add_time_instruction: whether a sentence with the times of the frames comes first.
     """
 
     loaded: VideoModel
     reducer: Reducer | None
     template: str | None
-    add_time_instruction: bool = False
 
     @classmethod
     def of(cls, loaded: VideoModel, settings: Settings) -> "Caller":
@@ -66,7 +63,7 @@ class Caller:
             writes = family.model_type in LLAVA and _writes(loaded.processor.tokenizer)
             template = "qwen_1_5" if writes else "own"
         chosen = CHAT_TEMPLATE if template == "qwen_1_5" else None
-        return cls(loaded, settings.reducer, chosen, settings.add_time_instruction)
+        return cls(loaded, settings.reducer, chosen)
 
     def batch(
         self, videos: Sequence[Frames], texts: Sequence[str], answers: Sequence[str] | None = None
@@ -85,10 +82,7 @@ class Caller:
         Raises:
             ValueError: a chat template that does not write the answer behind the prompt.
         """
-        chats = [
-            [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": self._asked(text, video)}]}]
-            for video, text in zip(videos, texts, strict=True)
-        ]
+        chats = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}] for text in texts]
         prompts = [self.loaded.written(chat, self.template) for chat in chats]
         lengths = [0] * len(prompts)
         if answers is not None:
@@ -129,11 +123,6 @@ class Caller:
             loss = torch.nn.functional.cross_entropy(given, wanted)
             scores.append((loss.item(), bool((given.argmax(-1) == wanted).all())))
         return _said(scores, call, preprocess)
-
-    def _asked(self, text: str, video: Frames) -> str:
-        if not self.add_time_instruction:
-            return text
-        return f"{time_instruction(video.duration, video.timestamps.tolist())}\n{text}"
 
     def _more(self, prompt: str, whole: str) -> int:
         """How many tokens longer the whole is than its beginning, the prompt."""

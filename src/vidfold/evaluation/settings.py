@@ -39,8 +39,6 @@ class Settings(Checked):
         frames: of a video, at most.
         force_sample: True samples `frames` frames evenly; False takes one a second, but no more than `frames`. None is
             lmms-eval's default for the family: one a second for LLaVA-Video, evenly for all others.
-        add_time_instruction: whether a sentence with the times of the frames comes before the question. lmms-eval's
-            LLaVA-Video leaves it out, though the checkpoint was trained with it.
         template: of prompts: "qwen_1_5", as lmms-eval's LLaVA models use, "own", the processor's, or "auto": the first
             for LLaVA models on Qwen2, the second for all others.
         dtype: as in `vidfold.app.loading.load`.
@@ -59,7 +57,6 @@ class Settings(Checked):
     reducer: Reducer | None = None
     frames: int = setting(usual_frames(TINY), check_count)
     force_sample: bool | None = setting(None, check_choice, of=Flag, optional=True)
-    add_time_instruction: bool = setting(False, check_choice, of=Flag)
     template: Template = setting("auto", check_choice, of=Template)
     dtype: str | None = None
     attention: str | None = None
@@ -106,7 +103,7 @@ class Settings(Checked):
     @property
     def hash(self) -> str:
         """Identifies the configuration: all settings that can change an answer."""
-        asked = ("pretrained", "frames", "force_sample", "add_time_instruction", "template")
+        asked = ("pretrained", "frames", "force_sample", "template")
         loading = ("dtype", "attention", "quantization")
         return digest({"method": self.method} | {name: getattr(self, name) for name in (*asked, *loading)})
 
