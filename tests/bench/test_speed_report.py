@@ -109,7 +109,7 @@ def test_sentences(monkeypatch):
     for sentence in (
         "Prefill after aot-paper is 9.33 (8.00–11.00) times as fast as unfolded.",
         "First token with aot-paper above the oracle's: 197 ms (120–268), 9.8 % of its time.",
-        "Samples of the vision tower (2 frames of a video at a time): unfolded 2, aot-paper 10 % 2, authors' way 2.",
+        "Samples of the vision tower (frames of a video at a time: 2): unfolded 2, aot-paper 10 % 2, authors' way 2.",
         "Samples of the prefill: unfolded 3, aot-paper 10 % 3, oracle 3, authors' way 3.",
         "Reading 4 frames of a video: 50.0 ms (once), not counted above.",
         "random weights (speed does not depend on their values)",

@@ -107,7 +107,7 @@ def test_three_samples_at_least_without_time():
     assert all(len(way.milliseconds["prefill"]) == 3 for way in case.ways)
     assert case.a_frame().count == case.added(case.way("folded")).count == 9  # three frames a turn
     told = " ".join(overview(run).split())
-    assert "Samples of the vision tower (1 frames of a video at a time): unfolded 9, aot-paper 10 % 9." in told
+    assert "Samples of the vision tower (frames of a video at a time: 1): unfolded 9, aot-paper 10 % 9." in told
 
 
 def test_authors_way_that_does_not_fit_into_the_time_is_left_out():

@@ -134,7 +134,7 @@ def _sentences(results: Results, case: Case) -> Iterator[str]:
     yield f"First token with {method} above the oracle's: {difference(more)}{share}."
     yield from case.notes
     for told, stage in (
-        (f"vision tower ({results.group or 'all'} frames of a video at a time)", names.TOWER),
+        (f"vision tower (frames of a video at a time: {results.group or 'all'})", names.TOWER),
         ("prefill", names.PREFILL),
     ):
         counts = (f"{name} {len(way.milliseconds[stage])}" for name, way in called.items() if stage in way.milliseconds)
