@@ -88,7 +88,7 @@ def test_end_of_answer_is_not_a_position(tiny):
 
 
 def test_first_tokens_inside_equal_generate(small):
-    sample = Scenes(1, split="search", frames=4).sample(0, small)
+    sample = Scenes(1, split="search", frames=(4,)).sample(0, small)
     reference = Reference.of(small.model, sample.prompts, sample.encode(frozenset()))
     scores, share = reference.folded_inside(FastV(0.1), sample.video)
     assert share == pytest.approx((2 * 144 + 14) / (3 * 144))

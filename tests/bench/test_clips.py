@@ -10,7 +10,7 @@ from vidfold.video import write
 
 def test_names_tell_split_world_and_lengths():
     assert Scenes(64, split="search").name == "scenes 0-63 (search)"
-    scenes = Scenes(2, split="confirm", world="second", frames=16)
+    scenes = Scenes(2, split="confirm", world="second", frames=(16,))
     assert scenes.name == "scenes 0-1 (confirm, second world, 16 frames)"
     assert Scenes(3, split="search", frames=(4, 8)).name == "scenes 0-2 (search, 4 and 8 frames)"
 
@@ -27,7 +27,7 @@ def test_clips_have_the_lengths_in_turn(small):
 
 
 def test_scenes_have_all_questions_with_true_answers(small):
-    scenes = Scenes(1, split="search", world="second", frames=3)
+    scenes = Scenes(1, split="search", world="second", frames=(3,))
     sample = scenes.sample(0, small)
     (seed,) = seeds("search", 1, world="second")
     assert (sample.name, sample.draw) == (str(seed), seed)
@@ -62,7 +62,7 @@ def test_videos_have_one_question_without_an_answer(small, tmp_path):
     ("make", "message"),
     [
         (lambda: Scenes(0), "clips must be a whole number of at least 1, got 0"),
-        (lambda: Scenes(1, frames=0), "frames must be a whole number of at least 1, got 0"),
+        (lambda: Scenes(1, frames=(0,)), "frames must be a whole number of at least 1, got 0"),
         (lambda: Scenes(1, frames=()), r"frames must be at least one length, got \(\)"),
         (lambda: Scenes(1, split="train"), "split 'train': use clips that the model was not trained on"),
         (lambda: Scenes(1, split="test"), "split must be one of .*; got 'test'"),

@@ -215,7 +215,7 @@ def test_clips_seed_and_weights_identify_cells(small, tmp_path, monkeypatch):
     values = set()
     for clips, seed, weights in ((1, 0, "ours"), (2, 0, "ours"), (1, 1, "ours"), (1, 0, "others"), (1, 0, "ours")):
         monkeypatch.setattr(running, "weights_digest", lambda model, weights=weights: weights)
-        plan = quality_plan(chosen, [Scenes(clips, split="search", frames=4)], [small], seed=seed)
+        plan = quality_plan(chosen, [Scenes(clips, split="search", frames=(4,))], [small], seed=seed)
         values.add((clips, seed, run(plan, tmp_path).rows[1]["quantisation_error"]))
     assert len(read_csv(tmp_path / "quality.csv")[1]) == 8
     assert len(values) == 3
@@ -245,7 +245,7 @@ class Choosy(Random):
 def test_failed_cells_say_why_and_are_tried_again(small, tmp_path, monkeypatch):
     for method in (Headed, Choosy):
         monkeypatch.setitem(REGISTRY, method.name, method)
-    scenes = Scenes(2, split="search", frames=4)
+    scenes = Scenes(2, split="search", frames=(4,))
     plan = quality_plan(settings(["headed", "average", "choosy"], [0.1]), [scenes], [small])
     results = run(plan, tmp_path)
     assert [row["status"] for row in results.rows] == [
@@ -269,7 +269,7 @@ def test_failing_measure_is_told_for_its_fold(small, tmp_path):
             raise ValueError("no average")
         return [{"own": 1.0} for _ in folds]
 
-    plan = quality_plan(settings(["random", "average"], [0.1]), [Scenes(1, split="search", frames=4)], [small])
+    plan = quality_plan(settings(["random", "average"], [0.1]), [Scenes(1, split="search", frames=(4,))], [small])
     rows = run(dataclasses.replace(plan, measures=(choosy,)), tmp_path).rows
     assert [row["status"] for row in rows] == [MEASURED, MEASURED, "cannot run: no average"]
     (archive,) = (tmp_path / "clips").iterdir()
@@ -281,7 +281,7 @@ def test_videos_without_true_answers(tmp_path, small):
     for seed in map(int, SEARCH.clips[:2]):
         files.append(str(tmp_path / f"{seed}.mp4"))
         write(files[-1], render(seed).frames, fps=2, scale=2, hold=2)
-    sources = [Videos(tuple(files), "what is the first scene?", frames=4), Scenes(1, split="search", frames=4)]
+    sources = [Videos(tuple(files), "what is the first scene?", frames=4), Scenes(1, split="search", frames=(4,))]
     rows = run(quality_plan(settings(["random"], [0.1]), sources, [small]), tmp_path / "out").rows
     assert [row["questions"] for row in rows[:2]] == ["2", "2"]
     assert all(row["accuracy_mean"] == row["difference_mean"] == "" for row in rows[:2])
@@ -291,7 +291,7 @@ def test_videos_without_true_answers(tmp_path, small):
 
 
 def test_folders_that_cannot_be_used_are_named(small, tmp_path, monkeypatch):
-    plan = quality_plan(settings(["random"], [0.1]), [Scenes(1, split="search", frames=4)], [small])
+    plan = quality_plan(settings(["random"], [0.1]), [Scenes(1, split="search", frames=(4,))], [small])
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"cannot write to '.*file': "):
         run(plan, tmp_path / "file")

@@ -87,19 +87,19 @@ class Scenes:
         count: number of clips.
         split: "search" to choose settings, "confirm" to check a choice, "final" to report.
         world: "first" or "second".
-        frames: frames of every clip, or several lengths in turn.
+        frames: lengths of the clips, in turn.
     """
 
     count: int
     split: str = EVERYDAY
     world: str = WORLDS[0]
-    frames: int | tuple[int, ...] = FRAMES
+    frames: tuple[int, ...] = (FRAMES,)
 
     def __post_init__(self) -> None:
         check_count("clips", self.count)
-        if not self._lengths:
+        if not self.frames:
             raise ValueError("frames must be at least one length, got ()")
-        for length in self._lengths:
+        for length in self.frames:
             check_count("frames", length)
         if self.split == "train":
             raise ValueError("split 'train': use clips that the model was not trained on, such as split 'final'")
@@ -109,9 +109,9 @@ class Scenes:
     def name(self) -> str:
         """Such as "scenes 0-63 (search)" or "scenes 0-63 (search, second world, 8 and 32 frames)"."""
         facts = [self.split] + ([f"{self.world} world"] if self.world != WORLDS[0] else [])
-        *others, last = map(str, self._lengths)
+        *others, last = map(str, self.frames)
         lengths = f"{', '.join(others)} and {last}" if others else last
-        facts += [f"{lengths} frames"] if self._lengths != (FRAMES,) else []
+        facts += [f"{lengths} frames"] if self.frames != (FRAMES,) else []
         first = FIRST[self.split]
         return f"scenes {first}-{first + self.count - 1} ({', '.join(facts)})"
 
@@ -123,14 +123,10 @@ class Scenes:
     def sample(self, place: int, loaded: VideoModel) -> Sample:
         """Render a clip."""
         seed = self._seeds()[place]
-        clip = render(seed, self._lengths[place % len(self._lengths)])
+        clip = render(seed, self.frames[place % len(self.frames)])
         count = len(clip.frames)
         frames = Frames(clip.frames, np.arange(count) / SCENE_RATE, count / SCENE_RATE, SCENE_RATE, count, count)
         return Sample(str(seed), seed, loaded, frames, tuple(questions(clip)), clip)
-
-    @property
-    def _lengths(self) -> tuple[int, ...]:
-        return self.frames if isinstance(self.frames, tuple) else (self.frames,)
 
     def _seeds(self) -> range:
         return seeds(self.split, self.count, FIRST.get(self.split, 0), self.world)

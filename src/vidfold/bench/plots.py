@@ -102,7 +102,7 @@ def over_time(rows: Sequence[Row]) -> Any:
     for axes, share in zip(grid.flat, asked, strict=False):
         _level(axes, rows)
         for row in (row for row in folded if row["asked"] == share):
-            value, error = _percent(row)
+            value, error = merit(row)
             axes.errorbar(float(row["fold_ms"]), value, error, **styles[row["method"]], markersize=6, elinewidth=0.7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -150,7 +150,7 @@ def _curves(shown: Mapping[str, tuple[str, Sequence[Row]]], styles: Mapping[str,
         for name in dict.fromkeys([*styles, method]):
             own = sorted((row for row in rows if row["method"] == name), key=lambda row: float(row["layer_retention"]))
             kept, style = [float(row["layer_retention"]) for row in own], styles.get(name, _SHOWN)
-            values, errors = [[_percent(row)[part] for row in own] for part in (0, 1)]
+            values, errors = [[merit(row)[part] for row in own] for part in (0, 1)]
             if name != method:
                 axes.plot(kept, values, **style, linewidth=1, markersize=3, alpha=0.55)
             else:
@@ -164,7 +164,7 @@ def _curves(shown: Mapping[str, tuple[str, Sequence[Row]]], styles: Mapping[str,
 def _level(axes: Any, rows: Sequence[Row]) -> None:
     """Draw a horizontal line for the unfolded model, with its standard error as a band."""
     for row in (row for row in rows if row["method"] == FULL.method):
-        height, error = _percent(row)
+        height, error = merit(row)
         axes.axhspan(height - error, height + error, color="#000000", alpha=0.08, linewidth=0, zorder=0)
         axes.axhline(height, color=_INK, linewidth=0.9, zorder=1)
 
@@ -194,9 +194,3 @@ def _name_axes(figure: Any, across: str, rows: Sequence[Row], clips: str = "", b
     figure.supylabel("right answers, %" if answered else "same most likely token as unfolded, %", fontsize=9)
     clips = clips or f"model {rows[0]['model']}, {rows[0]['source']}"
     figure.supxlabel(f"{across}\n{clips}; bars: one standard error over clips{bars}", fontsize=9)
-
-
-def _percent(row: Row) -> tuple[float, float]:
-    """`merit` in %."""
-    value, error = merit(row)
-    return 100 * value, 100 * error

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -85,12 +86,9 @@ def _files(module: Path) -> list[Path]:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    facts = Path("/proc/cpuinfo")  # on Linux
+    named = re.search(r"model name\s*: (.*)", facts.read_text(encoding="utf-8") if facts.is_file() else "")
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def settings_of(reducer: Reducer) -> str:

@@ -82,7 +82,7 @@ def suite_plan(
     chosen = settings(names, sorted({*retentions}, reverse=True))
     if len(chosen) == 1:
         raise ValueError(f"a suite compares methods, got {list(methods)}; all tokens are always measured")
-    sources = [Scenes(clips, split=suite, world=world, frames=tuple(frames)) for world in SUITES[suite]]
+    sources = [Scenes(clips, split=suite, world=world, frames=frames) for world in SUITES[suite]]
     for name, read in EMBEDDED.items() if models is None else ():
         if not (folder := tiny.path(read)).joinpath("config.json").is_file():
             raise ValueError(f"the model {name!r}, which a suite also needs, has no weights in {str(folder)!r}")

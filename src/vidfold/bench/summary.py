@@ -59,12 +59,12 @@ def summary(found: Arrays, full: Arrays | None) -> Row:
 
 
 def merit(row: Row) -> tuple[float, float]:
-    """Accuracy of a measured row, or top-1 agreement if the true answers are not known, in [0, 1], and its error.
+    """Accuracy of a measured row, or top-1 agreement if the true answers are not known, and its standard error, in %.
 
-    Without a standard error it is 0.
+    The error is 0 if there is none.
     """
     name = "accuracy_mean" if row["accuracy_mean"] else "top1"
-    return float(row[name]), float(row[f"{name}_se"] or 0)
+    return 100 * float(row[name]), 100 * float(row[f"{name}_se"] or 0)
 
 
 def written(value: float) -> str:

@@ -2,12 +2,11 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 Row = dict[str, str]
 """One row of a CSV file: column -> text."""
@@ -76,35 +75,3 @@ def read_csv(path: str | Path) -> tuple[tuple[str, ...], list[Row]]:
     if any(None in row or None in row.values() for row in rows):
         raise ValueError(f"{str(path)!r} has rows that are longer or shorter than its head: move the file away")
     return columns, rows
-
-
-def append_lines(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Append records to a file with one JSON object a line.
-
-    Raises:
-        OSError: the file cannot be written; the message names it.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            if file.tell():  # an interruption may have cut the last line
-                file.seek(-1, os.SEEK_END)
-                file.write(b"\n" if file.read(1) != b"\n" else b"")
-            file.writelines(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-
-
-def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The records of `append_lines`; a line that an interruption cut is ignored."""
-    # str.splitlines would also split at U+2028, U+2029 and U+0085, which JSON may hold unchanged.
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict):
-            yield record

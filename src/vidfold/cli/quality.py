@@ -81,7 +81,7 @@ def _quality(options: argparse.Namespace) -> "Plan":
     chosen = settings(options.methods, options.retention or [0.25, 0.10])
     frames = TINY_FRAMES if options.frames is None else options.frames
     count = 64 if options.clips is None else options.clips
-    clips: Source = Scenes(count, split=options.split or EVERYDAY, world=options.world or "first", frames=frames)
+    clips: Source = Scenes(count, options.split or EVERYDAY, options.world or "first", (frames,))
     if options.videos:
         clips = Videos(tuple(options.videos), QUESTION if options.question is None else options.question, frames)
     return quality_plan(chosen, [clips], [load_model(options)], seed=options.seed or 0)

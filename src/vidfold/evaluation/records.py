@@ -1,12 +1,13 @@
 """Samples as lines of JSON: the answer, its tokens and its times. An interrupted run continues from them."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from vidfold.bench.writing import append_lines, read_lines, write_text
+from vidfold.bench.writing import write_text
 
 Record = dict[str, Any]
 """A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""
@@ -34,7 +35,14 @@ class Records:
     def reload(self) -> None:
         """Read the samples that all processes have written so far."""
         for path in sorted(self.folder.glob("samples.rank*.jsonl")) if self.folder else ():
-            self._done |= {line["key"]: line for line in read_lines(path) if line.get("config") == self.config}
+            # str.splitlines would also split at U+2028, U+2029 and U+0085, which JSON may hold unchanged.
+            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                if isinstance(record, dict) and record.get("config") == self.config:
+                    self._done[record["key"]] = record
 
     def get(self, key: str) -> Record | None:
         """The answered sample of a key, or None."""
@@ -46,10 +54,25 @@ class Records:
         records = [{"config": self.config} | record for record in records]
         self._done |= {record["key"]: record for record in records}
         if self.folder is not None:
-            append_lines(self.folder / f"samples.rank{self._rank}.jsonl", records)
+            _append(self.folder / f"samples.rank{self._rank}.jsonl", records)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._done.values())
+
+
+def _append(path: Path, records: Sequence[Record]) -> None:
+    """Append records to a file with one JSON object a line; an OSError names the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            if file.tell():  # an interruption may have cut the last line
+                file.seek(-1, os.SEEK_END)
+                file.write(b"\n" if file.read(1) != b"\n" else b"")
+            file.writelines(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 def means(records: Sequence[Record]) -> dict[str, Any]:
