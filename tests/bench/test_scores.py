@@ -123,6 +123,12 @@ def test_one_clip_has_no_error():
     assert accuracy(rare).error > 0
 
 
+def test_clips_that_agree_have_an_error_of_exactly_zero():
+    for clips, asked, right in ((7, 3, 1), (50, 7, 6), (33, 9, 2)):
+        every = np.full((clips, len(KINDS)), 1)
+        assert accuracy(counts(right * every, asked * every)).error == 0
+
+
 def test_same_difference_on_every_clip_is_significant():
     gap = constant(0.0) - constant(1.0)
     assert (gap.value, gap.error) == (-1, 0)

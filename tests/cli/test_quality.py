@@ -31,6 +31,13 @@ def test_table_and_files_and_a_second_run_that_measures_nothing(capsys, tmp_path
     assert read_csv(tmp_path / "quality.csv") == rows
 
 
+@pytest.fixture
+def one_format(monkeypatch):
+    """Pictures take most of the time of a short run."""
+    monkeypatch.setattr("vidfold.bench.plots.FORMATS", ("svg",))
+
+
+@pytest.mark.usefixtures("one_format")
 def test_stale_rows_are_named(capsys, tmp_path):
     assert run(tmp_path, "--frames", "2", "--clips", "1") == 0
     columns, rows = read_csv(tmp_path / "quality.csv")
@@ -41,6 +48,7 @@ def test_stale_rows_are_named(capsys, tmp_path):
     assert read_csv(tmp_path / "quality.csv")[1][2]["method_code"] == rows[2]["method_code"]
 
 
+@pytest.mark.usefixtures("one_format")
 def test_own_videos(capsys, tmp_path):
     clip = tmp_path / "clip.mp4"
     write(clip, render(seeds("search", 1)[0]).frames, fps=2, scale=2, hold=2)
@@ -50,6 +58,7 @@ def test_own_videos(capsys, tmp_path):
     assert {(row["accuracy_mean"], row["seed"]) for row in rows} == {("", "1")}
 
 
+@pytest.mark.usefixtures("one_format")
 def test_other_worlds_splits_and_lengths(capsys, tmp_path):
     assert run(tmp_path, "--world", "second", "--split", "confirm", "--frames", "4", "--clips", "1") == 0
     assert "tiny, scenes 0-0 (confirm, second world, 4 frames), 25 %" in capsys.readouterr().out
