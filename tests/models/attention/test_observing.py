@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from transformers import InternVLVisionConfig, Qwen2Config, Qwen2Model, Siglip2VisionConfig, Siglip2VisionModel
+from transformers import InternVLVisionConfig, Qwen2Config, Qwen2Model
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.internvl.modeling_internvl import InternVLVisionModel
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
@@ -228,55 +228,9 @@ def test_unregistered_attention_module_raises():
         pass
 
 
-def siglip2(attention):
-    torch.manual_seed(0)
-    config = Siglip2VisionConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_patches=16,
-        patch_size=4,
-        vision_use_head=False,
-    )
-    tower = Siglip2VisionModel._from_config(config, attn_implementation=attention).eval()
-    # A 3 x 4 image, and one of 2 x 3 with six patches of padding.
-    present = torch.arange(12) < torch.tensor([[12], [6]])
-    inputs = {
-        "pixel_values": torch.randn(2, 12, 48),
-        "pixel_attention_mask": present.long(),
-        "spatial_shapes": torch.tensor([[3, 4], [2, 3]]),
-    }
-    return tower, [layer.self_attn for layer in tower.encoder.layers], inputs
-
-
 def matrices_of(tower, inputs):
     with torch.no_grad():
         return tower(**inputs, output_attentions=True).attentions
-
-
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_mask_of_padding_towers(attention):
-    tower, modules, inputs = siglip2(attention)
-    sums = []
-    with torch.no_grad(), observe([(modules[1], lambda attended: sums.append(attended.received()))]):
-        tower(**inputs)
-    eager, _, _ = siglip2("eager")
-    expected = matrices_of(eager, inputs)[1].sum(2).mean(1)
-    assert (expected[1, 6:] == 0).all()
-    torch.testing.assert_close(sums[0], expected, rtol=1e-4, atol=1e-6)
-
-
-def test_flash_attention_padding_becomes_a_key_mask(monkeypatch):
-    _, modules, inputs = siglip2("sdpa")
-    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "flash_by_hand", lambda *_, **__: (_[3], None))
-    monkeypatch.setattr(modules[1].config, "_attn_implementation", "flash_by_hand")
-    seen = []
-    query = torch.randn(2, 12, 32)
-    with torch.no_grad(), observe([(modules[1], seen.append)]):
-        modules[1](query, attention_mask=inputs["pixel_attention_mask"])
-    assert (seen[0].received()[1, 6:] == 0).all()
-    torch.testing.assert_close(seen[0].received().sum(1), torch.full((2,), 12.0))
 
 
 @pytest.mark.parametrize("layer", [0, 1], ids=["windows", "frames"])
@@ -322,18 +276,6 @@ def language_model(attention):
     return Qwen2Model._from_config(config, attn_implementation=attention).eval()
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_grouped_heads_under_a_causal_mask(attention):
-    model = language_model(attention)
-    inputs = {"input_ids": torch.arange(18).view(2, 9), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
-    inputs["attention_mask"][1, 6:] = 0
-    sums = []
-    with torch.no_grad(), observe([(model.layers[1].self_attn, lambda attended: sums.append(attended.received()))]):
-        model(**inputs)
-    expected = matrices_of(language_model("eager"), inputs)[1].sum(2).mean(1)
-    torch.testing.assert_close(sums[0], expected, rtol=1e-4, atol=1e-6)
-
-
 def test_unknown_attention_settings_raise():
     model = language_model("sdpa")
     ids = torch.arange(9)[None]
@@ -343,9 +285,11 @@ def test_unknown_attention_settings_raise():
     module = attentions(tower_and_frames("sdpa", side=6)[0])[0]
     attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
     tensors = [torch.zeros(1, 2, 36, 16)] * 3
-    for extra in ({"softcap": 3.0}, {"position_bias": torch.zeros(1, 1, 36, 36)}):
+    for extra in ({"softcap": 3.0}, {"attention_mask": torch.ones(1, 1, 36, 36)}):
         with observe([(module, lambda _: None)]), pytest.raises(ValueError, match=next(iter(extra))):
-            ALL_ATTENTION_FUNCTIONS[module.config._attn_implementation](module, *tensors, None, **extra)
+            ALL_ATTENTION_FUNCTIONS[module.config._attn_implementation](
+                module, *tensors, **{"attention_mask": None} | extra
+            )
     assert attend is ALL_ATTENTION_FUNCTIONS["sdpa"]
 
 

@@ -47,16 +47,11 @@ def queries_and_keys(frames=3, heads=4, queries=50, keys=50, channels=8, dtype=t
     return tuple(2 * torch.randn(*shape, generator=generator).to(dtype) for shape in shapes)
 
 
-def by_matrix(query, key, scale=None, mask=None):
-    """The definition, in float64: every query head's matrix, rows without any place to attend to left out."""
+def by_matrix(query, key, scale=None):
+    """The definition, in float64: every query head's matrix."""
     key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
     scores = query.double() @ key.double().transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    elif mask is not None:
-        scores = scores + mask.double()
-    nothing = (scores == -torch.inf).all(-1, keepdim=True)
-    return scores.softmax(-1).masked_fill(nothing, 0).sum(2).mean(1)
+    return scores.softmax(-1).sum(2).mean(1)
 
 
 def by_window(query, key, lengths):
@@ -73,9 +68,7 @@ def assert_near(result, expected, rtol=1e-5):
 @pytest.mark.parametrize("shared", [4, 2, 1])
 def test_column_sums_for_any_block_size(block, shared):
     query, key = queries_and_keys(shared=shared)
-    mask = torch.rand(3, 1, 50, 50, generator=torch.Generator().manual_seed(1)) < 0.5
     assert_near(received(query, key, 0.3, block=block, backend="torch"), by_matrix(query, key, 0.3))
-    assert_near(received(query, key, mask=mask, block=block, backend="torch"), by_matrix(query, key, mask=mask))
 
 
 SHAPES = {
@@ -108,41 +101,6 @@ def test_computes_in_float32(computed, dtype):
     assert_near(computed(query, key.float()), by_matrix(query, key))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_near(computed(query, key), by_matrix(query, key))
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype"),
-    [
-        *((shape, torch.bool) for shape in [(2, 2, 9, 7), (1, 2, 9, 7), (2, 1, 9, 7), (2, 1, 1, 7), (9, 1), (7,), ()]),
-        *((shape, torch.float32) for shape in [(2, 2, 9, 7), (2, 1, 1, 7), ()]),
-        ((2, 1, 9, 7), torch.bfloat16),
-    ],
-)
-def test_masks(computed, shape, dtype):
-    query, key = queries_and_keys(frames=2, heads=2, queries=9, keys=7, shared=1)
-    random = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    mask = random > 0 if dtype == torch.bool else random.where(random > 0, -torch.inf).to(dtype)
-    assert_near(computed(query, key, mask=mask), by_matrix(query, key, mask=mask))
-
-
-@pytest.mark.parametrize("additive", [False, True])
-def test_fully_masked_queries_add_nothing(computed, additive):
-    query, key = queries_and_keys()
-    mask = torch.rand(3, 4, 50, 50, generator=torch.Generator().manual_seed(1)) < 0.5
-    mask[0, 1, 3:8] = mask[1] = False
-    if additive:
-        mask = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
-    result = computed(query, key, mask=mask)
-    assert_near(result, by_matrix(query, key, mask=mask))
-    torch.testing.assert_close(result.sum(1), torch.tensor([50 - 5 / 4, 0.0, 50.0]))
-
-
-def test_mask_row_of_the_lowest_number(computed):
-    query, key = queries_and_keys()
-    mask = torch.zeros(1, 1, 50, 50)
-    mask[..., 3, :] = torch.finfo(torch.float32).min
-    expected = ((query @ key.transpose(-1, -2)) * 8**-0.5 + mask).softmax(-1).sum(2).mean(1)
-    torch.testing.assert_close(computed(query, key, mask=mask), expected, rtol=1e-5, atol=0)
 
 
 LENGTHS = {
@@ -180,14 +138,13 @@ def test_large_scores_do_not_overflow(computed, scale):
 
 def test_layouts(computed):
     query, key = queries_and_keys(queries=40, keys=40, shared=2)
-    mask = torch.randn(3, 4, 40, 40) > 0
-    expected = by_matrix(query, key, mask=mask)
+    expected = by_matrix(query, key)
     by_token = (each.transpose(1, 2).contiguous().transpose(1, 2) for each in (query, key))
-    assert_near(computed(*by_token, mask=mask), expected)
+    assert_near(computed(*by_token), expected)
     by_channel = (each.transpose(2, 3).contiguous().transpose(2, 3) for each in (query, key))
-    assert_near(computed(*by_channel, mask=mask.transpose(2, 3).contiguous().transpose(2, 3)), expected)
+    assert_near(computed(*by_channel), expected)
     wide = torch.cat([query, key.repeat_interleave(2, 1)], 3)
-    assert_near(computed(wide[..., :8], wide[:, ::2, :, 8:], mask=mask), expected)
+    assert_near(computed(wide[..., :8], wide[:, ::2, :, 8:]), expected)
     assert_near(computed(query[:, :, ::3], key[:, :, 5:]), by_matrix(query[:, :, ::3], key[:, :, 5:]))
     assert_near(computed(query[:1].expand(3, -1, -1, -1), key), by_matrix(query[:1].expand(3, -1, -1, -1), key))
 
@@ -209,15 +166,6 @@ def test_nan_stays_within_its_frame(computed, value, place):
     assert_near(computed(*packed, lengths=[50] * 3).view(3, 50), result.double())
 
 
-def test_masked_keys_do_not_matter(computed):
-    query, key = queries_and_keys()
-    key[:, :, 7] = torch.nan
-    mask = torch.arange(50) != 7
-    result = computed(query, key, mask=mask)
-    assert (result[:, 7] == 0).all()
-    assert_near(result, by_matrix(query, key, mask=mask))
-
-
 def test_deterministic(computed):
     query, key = queries_and_keys(frames=2, heads=2, queries=70, keys=70)
     assert torch.equal(computed(query, key), computed(query, key))
@@ -236,12 +184,11 @@ def test_compiles_as_one_graph(backend):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_nothing_larger_than_the_block_is_allocated(dtype):
     many = queries_and_keys(frames=16, queries=200, keys=200, dtype=dtype, shared=2)
-    mask = torch.ones(16, 1, 200, 200, dtype=torch.bool)
     packed = queries_and_keys(frames=1, queries=3000, keys=3000, dtype=dtype)
     lengths = [200, 100] * 10
     few = queries_and_keys(frames=300, queries=1, keys=200, dtype=dtype)
     with Largest() as largest:
-        for query, key, settings in ((*many, {}), (*many, {"mask": mask}), (*packed, {"lengths": lengths}), (*few, {})):
+        for query, key, settings in ((*many, {}), (*packed, {"lengths": lengths}), (*few, {})):
             largest.elements = 0
             received(query, key, **settings, block=15_000, backend="torch")
             # Both buffers are allocated at once; the result is no extra.
@@ -261,10 +208,6 @@ FIT = (2, 4, 5, 8), (2, 4, 5, 8)
         (((2, 4, 5), (2, 4, 5)), {}, r"\(2, 4, 5\)"),
         (FIT, {"block": 0}, "got 0"),
         (FIT, {"backend": "cuda"}, "'cuda'"),
-        (FIT, {"mask": torch.ones(3, 1, 1, 5) > 0}, r"\(3, 1, 1, 5\)"),
-        (FIT, {"mask": torch.ones(1, 2, 4, 5, 5) > 0}, r"\(1, 2, 4, 5, 5\)"),
-        (FIT, {"mask": torch.ones(5, dtype=torch.int64)}, "torch.int64"),
-        (FIT, {"mask": torch.ones(5, device="meta")}, "cpu, cpu, meta"),
         (FIT, {"lengths": [5]}, "one frame"),
         (((1, 4, 5, 8), (1, 4, 6, 8)), {"lengths": [5]}, r"\(1, 4, 6, 8\)"),
         (((1, 4, 5, 8),) * 2, {"lengths": [2, 2]}, r"5 tokens, got \[2, 2\]"),
@@ -272,7 +215,6 @@ FIT = (2, 4, 5, 8), (2, 4, 5, 8)
         (((1, 4, 5, 8),) * 2, {"lengths": torch.tensor([7, -2])}, r"got \[7, -2\]"),
         (((1, 4, 5, 8),) * 2, {"lengths": torch.tensor([5.0])}, "torch.float32"),
         (((1, 4, 5, 8),) * 2, {"lengths": torch.tensor([[5]])}, r"\(1, 1\)"),
-        (((1, 4, 5, 8),) * 2, {"lengths": [5], "mask": torch.ones(5) > 0}, "not both"),
     ],
 )
 def test_bad_input_raises(shapes, settings, quoted):
@@ -284,7 +226,7 @@ def test_integers_and_two_devices_raise():
     query, key = map(torch.zeros, FIT)
     with pytest.raises(ValueError, match=r"torch.int64"):
         received(query.long(), key)
-    with pytest.raises(ValueError, match="cpu, meta"):
+    with pytest.raises(ValueError, match="cpu and meta"):
         received(query, key.to("meta"))
 
 
@@ -300,4 +242,4 @@ def test_wrong_lengths_on_a_device_give_nan():
     query, key = (each.to(device) for each in queries_and_keys(frames=1))
     for lengths in ([20, 20], [20, 40]):
         wrong = torch.tensor(lengths, device=device, dtype=torch.int64)
-        assert kernels.column_sums(query, key, 1.0, None, wrong).isnan().all()
+        assert kernels.column_sums(query, key, 1.0, wrong).isnan().all()

@@ -31,18 +31,17 @@ class Attended:
     query: Tensor
     key: Tensor
     scale: float
-    mask: Tensor | None = None
     lengths: Tensor | None = None
 
     def received(self) -> Tensor:
         """Attention each key receives, (F, N) float32; see `vidfold.models.attention.received.received`."""
-        return received(self.query, self.key, self.scale, mask=self.mask, lengths=self.lengths)
+        return received(self.query, self.key, self.scale, lengths=self.lengths)
 
 
 Observer = Callable[[Attended], None]
 """Called before every call of an observed module's attention function, without gradients."""
 
-BEYOND = ("position_bias", "softcap", "s_aux", "sliding_window", "cache")
+BEYOND = ("attention_mask", "position_bias", "softcap", "s_aux", "sliding_window", "cache")
 """Arguments of attention functions that change the weights and that `Attended` does not hold."""
 
 SHALLOW_LAYER, DEEP_LAYER = 5, -2
@@ -67,7 +66,7 @@ def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
 
     Raises:
         ValueError: a module that does not use the attention registry of transformers; later, in a call, weights that
-            depend on more than `Attended` holds: a causal order without a mask, or one of `BEYOND`.
+            depend on more than `Attended` holds: a causal order, or one of `BEYOND`.
     """
     with ExitStack() as stack:
         # In one order for all threads: two that want the same modules cannot wait for each other.
@@ -118,7 +117,7 @@ def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
         _: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> Any:
         with torch.no_grad():
-            observer(_attended(former, name, query, key, attention_mask, settings))
+            observer(_attended(former, name, query, key, {"attention_mask": attention_mask} | settings))
         return attend(former, query, key, value, attention_mask, **settings)
 
     # The former name stays part of the new one: towers look for "flash" in it.
@@ -133,28 +132,21 @@ def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
         del ALL_ATTENTION_FUNCTIONS[observed]
 
 
-def _attended(
-    module: Any, implementation: str, query: Tensor, key: Tensor, mask: Tensor | None, settings: Mapping[str, Any]
-) -> Attended:
-    flash = "flash" in implementation
+def _attended(module: Any, implementation: str, query: Tensor, key: Tensor, settings: Mapping[str, Any]) -> Attended:
     beyond = [name for name in BEYOND if settings.get(name) is not None]
-    # Eager functions apply the mask only; without a mask the others are causal if the module is.
+    # Eager functions are causal by a mask only; the others are if the module is.
     causal = settings.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
-    if causal and implementation != "eager" and (mask is None or flash):
+    if causal and implementation != "eager":
         beyond.append("is_causal")
-    if beyond or not (mask is None or isinstance(mask, Tensor)):
-        what = " and ".join(beyond) or f"a mask of type {type(mask).__name__}"
+    if beyond:
         raise ValueError(
-            f"{type(module).__name__} attends with {what}, which received attention does not support: observe a vision "
-            "tower that attends in both directions, or load the model with attn_implementation='sdpa'"
+            f"{type(module).__name__} attends with {' and '.join(beyond)}, which received attention does not support: "
+            "observe a vision tower that attends in both directions, or load the model with attn_implementation='sdpa'"
         )
-    if mask is not None and mask.ndim == 2:
-        # Flash functions take a padding mask, (F, N) with ones at tokens.
-        mask = mask[:, None, None, :].bool()
-    scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if flash else None
+    scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if "flash" in implementation else None
     return Attended(
-        query, key, query.shape[-1] ** -0.5 if scale is None else scale, mask, None if ends is None else ends.diff()
+        query, key, query.shape[-1] ** -0.5 if scale is None else scale, None if ends is None else ends.diff()
     )
 
 

@@ -28,7 +28,6 @@ def received(
     key: Tensor,
     scale: float | None = None,
     *,
-    mask: Tensor | None = None,
     lengths: Sequence[int] | Tensor | None = None,
     block: int | None = None,
     backend: Backend | None = None,
@@ -47,56 +46,48 @@ def received(
         key: (F, K, N, E) on the same device; K divides H, and query head h attends to key head h // (H / K), as
             transformers orders grouped heads.
         scale: of the products; None is ``E ** -0.5``.
-        mask: None, boolean (True where a query may attend) or float (added to the scaled products), broadcastable to
-            (F, H, M, N). A query that may attend to nothing (a row of False or -inf) gives nothing. A row of the lowest
-            finite number is an ordinary row, as in the layer itself.
         lengths: of windows that follow one another in a single row, F = 1 and M = N: tokens attend within their own
-            window. Not together with a mask. ``"triton"`` does not read them back from a GPU: its result is NaN if they
-            do not sum to N.
+            window. ``"triton"`` does not read them back from a GPU: its result is NaN if they do not sum to N.
         block: scores in memory at a time for ``"torch"``; None is `CPU_BLOCK` or `DEVICE_BLOCK`.
         backend: ``"torch"``, ``"triton"`` (fused, on a GPU or in Triton's interpreter) or None: Triton for tensors on a
             GPU if it is installed, else torch.
 
     Returns:
-        (F, N) float32 without gradient. Every row sums to M, minus 1/H for every query and head that may attend to
-        nothing. NaN in a frame (or window) gives NaN in that frame (or window) only.
+        (F, N) float32 without gradient. Every row sums to M. NaN in a frame (or window) gives NaN in that frame (or
+        window) only.
 
     Raises:
-        ValueError: shapes or devices that do not fit together, a mask that does not broadcast or is of integers,
-            lengths that do not sum to N, an unknown backend or one that cannot run here.
+        ValueError: shapes or devices that do not fit together, lengths that do not sum to N, an unknown backend or one
+            that cannot run here.
     """
     if backend is None:
         backend = "triton" if query.is_cuda and HAS_TRITON else "torch"
-    _check(query, key, mask, lengths, readable=backend == "torch")
-    frames, heads, queries, channels = query.shape
-    scale = channels**-0.5 if scale is None else scale
+    _check(query, key, lengths, readable=backend == "torch")
+    scale = query.shape[3] ** -0.5 if scale is None else scale
     if block is None:
         block = CPU_BLOCK if query.device.type == "cpu" else DEVICE_BLOCK
     if block < 1:
         raise ValueError(f"block must be at least 1 score, got {block}")
-    if mask is not None:
-        mask = mask.expand(frames, heads, queries, key.shape[2])
     if backend == "triton":
         if not HAS_TRITON:
             raise ValueError("backend='triton' needs triton, which is not installed here: pip install triton")
         from vidfold.models.attention.kernels import column_sums
 
         windows = None if lengths is None else torch.as_tensor(lengths, device=query.device)
-        return column_sums(query, key, scale, mask, windows)
+        return column_sums(query, key, scale, windows)
     if backend != "torch":
         raise ValueError(f"backend must be 'torch', 'triton' or None, got {backend!r}")
     with torch.autocast(query.device.type, enabled=False):
         if lengths is None:
-            return _in_blocks(query, key, scale, mask, block)
+            return _in_blocks(query, key, scale, block)
         return _in_windows(query, key, scale, lengths, block)
 
 
-def _in_blocks(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, block: int) -> Tensor:
+def _in_blocks(query: Tensor, key: Tensor, scale: float, block: int) -> Tensor:
     frames, heads, queries, channels = query.shape
     shared, keys = key.shape[1:3]
     groups = heads // shared
     query = query.view(frames, shared, groups, queries, channels)
-    mask = None if mask is None else mask.view(frames, shared, groups, queries, keys)
     # As many whole maps as fit the block, else a part of one.
     rows = max(1, block // max(1, keys))
     maps = max(1, block // (max(groups * queries, channels) * max(keys, channels)))
@@ -107,19 +98,12 @@ def _in_blocks(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, bl
     for these, those in itertools.product(_parts(frames, f), _parts(shared, h)):
         columns = key[these, those].float().flatten(0, 1).transpose(1, 2)
         for group, part in itertools.product(_parts(groups, g), _parts(queries, m)):
-            at = these, those, group, part
-            tile = query[at]
+            tile = query[these, those, group, part]
             shape = (*tile.shape[:4], keys)
             scores, weights = (each[: tile.shape[:4].numel() * keys].view(shape) for each in buffers)
             products = scores.view(len(columns), -1, keys)
             products.baddbmm_(tile.float().flatten(2, 3).flatten(0, 1), columns, beta=0, alpha=scale)
-            if mask is not None and mask.dtype == torch.bool:
-                scores.masked_fill_(~mask[at], -torch.inf)
-            elif mask is not None:
-                scores += mask[at]
             torch.softmax(scores, -1, out=weights)
-            if mask is not None:
-                weights.masked_fill_(scores.amax(-1, keepdim=True) == -torch.inf, 0)
             total[these] += weights.flatten(1, 3).sum(1)
     return total.div_(heads)
 
@@ -135,7 +119,7 @@ def _in_windows(query: Tensor, key: Tensor, scale: float, lengths: Sequence[int]
         rows, columns = (
             each[0, :, first:last].view(-1, count, length, each.shape[3]).transpose(0, 1) for each in (query, key)
         )
-        total[0, first:last] = _in_blocks(rows, columns, scale, None, block).flatten()
+        total[0, first:last] = _in_blocks(rows, columns, scale, block).flatten()
         first = last
     return total
 
@@ -144,9 +128,7 @@ def _parts(length: int, step: int) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, length, step))
 
 
-def _check(
-    query: Tensor, key: Tensor, mask: Tensor | None, lengths: Sequence[int] | Tensor | None, *, readable: bool
-) -> None:
+def _check(query: Tensor, key: Tensor, lengths: Sequence[int] | Tensor | None, *, readable: bool) -> None:
     fit = query.ndim == key.ndim == 4 and (query.shape[0], query.shape[3]) == (key.shape[0], key.shape[3])
     if not fit or not key.shape[1] or query.shape[1] % key.shape[1]:
         raise ValueError(
@@ -155,24 +137,12 @@ def _check(
         )
     if not query.is_floating_point() or not key.is_floating_point():
         raise ValueError(f"queries and keys must be of a float dtype, got {query.dtype} and {key.dtype}")
-    if query.device != key.device or (mask is not None and mask.device != query.device):
-        devices = [str(each.device) for each in (query, key, mask) if each is not None]
-        raise ValueError(f"queries, keys and mask must be on one device, got {', '.join(devices)}")
-    frames, heads, queries, _ = query.shape
-    keys = key.shape[2]
-    if mask is not None:
-        full = frames, heads, queries, keys
-        if mask.ndim > 4 or any(
-            size not in (1, most) for size, most in zip(mask.shape[::-1], full[::-1], strict=False)
-        ):
-            raise ValueError(f"a mask must broadcast to {full}, got one of shape {tuple(mask.shape)}")
-        if mask.dtype != torch.bool and not mask.is_floating_point():
-            raise ValueError(f"a mask must be boolean (True may attend) or additive of a float dtype, got {mask.dtype}")
+    if query.device != key.device:
+        raise ValueError(f"queries and keys must be on one device, got {query.device} and {key.device}")
     if lengths is None:
         return
-    if mask is not None:
-        raise ValueError("give a mask or lengths of windows, not both")
-    if frames != 1 or queries != keys:
+    keys = key.shape[2]
+    if len(query) != 1 or query.shape[2] != keys:
         raise ValueError(
             "windows are packed in one frame of as many queries as keys, "
             f"got {tuple(query.shape)} and {tuple(key.shape)}"
