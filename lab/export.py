@@ -8,9 +8,9 @@ from torch import Tensor
 
 from lab.asking import ask
 from lab.packing import asked, pack
+from lab.processing import processor
 from lab.scoring import answer
 from vidfold.models import load
-from vidfold.tiny.language import processor
 from vidfold.tiny.scenes import SIZE, render, seeds
 
 if TYPE_CHECKING:

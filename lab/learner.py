@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from lab.architecture import TinyConfig, build
 from lab.attention import use_chunked_attention
 from lab.losses import FrameReader, PatchReader, PlaceReader, WordAlignment
 from lab.packing import ASK, NAMED_SLOTS, NAMES, Batch, by_kind, pool, project, read, see
 from lab.recipe import Stage, learning_rate
 from vidfold.tiny.language import END, VOCABULARY
-from vidfold.tiny.model import TinyConfig, build
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, distributed
 from torch.multiprocessing.spawn import start_processes
 
+from lab.architecture import SHIPPED, TinyConfig
 from lab.export import export
 from lab.learner import Learner
 from lab.packing import pack
 from lab.recipe import RECIPE, TWIN, Stage
 from lab.scoring import accuracy
-from vidfold.tiny.model import SHIPPED, TinyConfig
 from vidfold.tiny.worlds import WORLDS
 
 CHECKPOINT = "checkpoint.pt"

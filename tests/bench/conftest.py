@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from lab.architecture import TinyConfig, build
+from lab.processing import processor
 from vidfold.app.loading import VideoModel, load
 from vidfold.bench.clips import Scenes
 from vidfold.bench.quality import quality_plan, settings, suite_plan
 from vidfold.bench.run import run
-from vidfold.tiny.language import processor
-from vidfold.tiny.model import TinyConfig, build
 
 METHODS = ("random", "aot-reference", "fastv")
 RETENTIONS = (0.25, 0.10)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from lab.architecture import TinyConfig, build
 from lab.attention import chunked_attention, use_chunked_attention
 from lab.packing import pack, see
-from vidfold.tiny.model import TinyConfig, build
 
 
 @pytest.mark.parametrize("length", [7, 300])

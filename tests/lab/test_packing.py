@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from lab.architecture import TinyConfig, build
 from lab.asking import ask
 from lab.packing import (
     ASK,
@@ -20,9 +21,9 @@ from lab.packing import (
     read,
     see,
 )
+from lab.processing import processor
 from lab.scoring import answer
-from vidfold.tiny.language import END, VOCABULARY, processor
-from vidfold.tiny.model import TinyConfig, build
+from vidfold.tiny.language import END, VOCABULARY
 from vidfold.tiny.questions import questions
 from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SIZE, render, seeds
 from vidfold.tiny.worlds import WORLDS

@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
+from lab.architecture import SHIPPED
 from lab.probe import leak, main, salience
 from lab.scoring import accuracy
 from vidfold.models import LlavaOnevision
 from vidfold.tiny import path, questions, render, seeds
-from vidfold.tiny.model import SHIPPED
 from vidfold.tiny.worlds import WORLDS
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.architecture import TinyConfig
 from lab.learner import Learner, select
 from lab.packing import ASK, Batch, pack
 from lab.recipe import RECIPE, TWIN, Stage, learning_rate
 from lab.train import CHECKPOINT, MODEL, Run, train
 from vidfold.tiny.language import VOCABULARY
-from vidfold.tiny.model import TinyConfig
 from vidfold.tiny.scenes import RANGES, SECOND_WORLD, world_of
 
 pytestmark = pytest.mark.lab

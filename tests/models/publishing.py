@@ -11,8 +11,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast, SiglipVisionModel
 
+from lab.processing import CHAT_TEMPLATE
 from tests.models import builders
-from vidfold.tiny.language import CHAT_TEMPLATE, END, IMAGE, PAD, SPECIAL, START, UNKNOWN, VIDEO, WORDS
+from vidfold.tiny.language import END, IMAGE, PAD, SPECIAL, START, UNKNOWN, VIDEO, WORDS
 
 LLAVA_VIDEO = {"mm_spatial_pool_mode": "average", "mm_newline_position": "grid", "mm_spatial_pool_stride": 2}
 LLAVA_ONEVISION = {"mm_spatial_pool_mode": "bilinear", "mm_newline_position": "one_token"}

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from transformers import AutoProcessor
 
-from vidfold.tiny.language import END, IMAGE, START, UNKNOWN, VIDEO, VOCABULARY, encode, processor, tokenizer
+from lab.processing import processor, tokenizer
+from vidfold.tiny.language import END, IMAGE, START, UNKNOWN, VIDEO, VOCABULARY, encode
 from vidfold.tiny.questions import ANSWERS, questions
 from vidfold.tiny.scenes import FRAMES, SIZE, render, seeds
 from vidfold.tiny.worlds import WORLDS

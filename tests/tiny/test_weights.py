@@ -3,12 +3,12 @@ import json
 import pytest
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
+from lab.architecture import SHIPPED
 from lab.asking import ask
 from lab.export import generation_agreement
 from lab.scoring import accuracy
 from vidfold.tiny import path, questions, render, seeds
 from vidfold.tiny.language import VOCABULARY
-from vidfold.tiny.model import SHIPPED
 from vidfold.tiny.questions import KINDS
 from vidfold.tiny.worlds import WORLDS
 
