@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidfold.tiny.language import END, IMAGE, PAD, VIDEO, VOCABULARY
-from vidfold.tiny.scenes import SIZE
+from vidfold.tiny.textures import SIZE
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration

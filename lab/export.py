@@ -11,7 +11,8 @@ from lab.packing import asked, pack
 from lab.processing import processor
 from lab.scoring import answer
 from vidfold.models import load
-from vidfold.tiny.scenes import SIZE, render, seeds
+from vidfold.tiny.scenes import render, seeds
+from vidfold.tiny.textures import SIZE
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lab.packing import LABELS
 from vidfold.tiny.language import VOCABULARY
-from vidfold.tiny.scenes import SHAPES
+from vidfold.tiny.worlds import SHAPES
 
 
 class PatchReader(nn.Module):

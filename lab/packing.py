@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lab.questions import ANSWERS, every_question
 from vidfold.tiny.language import PREFIX, TURN, VOCABULARY, encode
-from vidfold.tiny.questions import ANSWERS, ENDS, TEMPLATES, Question, questions
-from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SHAPES, SIZE, Clip, render
+from vidfold.tiny.questions import ENDS, TEMPLATES, Question
+from vidfold.tiny.scenes import FRAMES, Clip, render
+from vidfold.tiny.textures import SIZE
+from vidfold.tiny.worlds import COLORS, SCENES, SHAPES
 
 if TYPE_CHECKING:
     from transformers import LlavaOnevisionForConditionalGeneration
@@ -92,7 +95,7 @@ def pack(seeds: Sequence[int], grid: int, frames: int = FRAMES) -> Batch:
 def asked(clip: Clip) -> list[Question | None]:
     """The question in each slot of ``PLAN``, or None if the clip has no more of its kind."""
     of_kind: dict[str, list[Question]] = {kind: [] for kind in TEMPLATES}
-    for question in questions(clip, unlearned=True):
+    for question in every_question(clip):
         of_kind[question.kind].append(question)
     rng = np.random.default_rng((clip.seed, 1))
     shuffled = {kind: [found[place] for place in rng.permutation(len(found))] for kind, found in of_kind.items()}

@@ -19,8 +19,8 @@ from vidfold.models import LlavaOnevision, load
 from vidfold.reducers import select
 from vidfold.tiny.model import path
 from vidfold.tiny.questions import KINDS, questions
-from vidfold.tiny.scenes import FRAMES, SCENES, Clip, render, seeds
-from vidfold.tiny.worlds import WORLDS
+from vidfold.tiny.scenes import FRAMES, Clip, render, seeds
+from vidfold.tiny.worlds import SCENES, WORLDS
 
 _THINGS = [number for number, label in enumerate(LABELS) if label not in SCENES]
 _DOT = LABELS.index("tiny")

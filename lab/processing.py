@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from vidfold.tiny.language import END, IMAGE, PAD, START, UNKNOWN, VIDEO, VOCABULARY
-from vidfold.tiny.scenes import SIZE
+from vidfold.tiny.textures import SIZE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

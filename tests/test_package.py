@@ -10,7 +10,7 @@ import vidfold
 from tests.conftest import make_video
 from vidfold import Reduction, VideoTokens
 from vidfold.reducers import base
-from vidfold.tiny import scenes
+from vidfold.tiny import worlds
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +42,7 @@ def test_readme_examples_run(tmp_path, monkeypatch, capsys):
     for block in python_blocks("README.md"):
         exec(compile(block, "README.md", "exec"), namespace)
     answer, report = capsys.readouterr().out.strip().splitlines()
-    assert answer in scenes.COLORS
+    assert answer in worlds.COLORS
     assert report.startswith("tokens 288 -> 29")
 
 

@@ -9,8 +9,8 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from lab.questions import ANSWERS
 from vidfold.tiny import questions, render, seeds
-from vidfold.tiny.questions import ANSWERS
 from vidfold.video import write
 
 FOLDER = Path("out/world")

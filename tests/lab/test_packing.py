@@ -22,11 +22,12 @@ from lab.packing import (
     see,
 )
 from lab.processing import processor
+from lab.questions import every_question
 from lab.scoring import answer
 from vidfold.tiny.language import END, VOCABULARY
-from vidfold.tiny.questions import questions
-from vidfold.tiny.scenes import COLORS, FRAMES, SCENES, SIZE, render, seeds
-from vidfold.tiny.worlds import WORLDS
+from vidfold.tiny.scenes import FRAMES, render, seeds
+from vidfold.tiny.textures import SIZE
+from vidfold.tiny.worlds import COLORS, SCENES, WORLDS
 
 SIZES = TinyConfig(patch=8, vision_width=32, vision_layers=2, vision_heads=2, width=48, layers=3, heads=3)
 WORDS = list(VOCABULARY)
@@ -55,7 +56,7 @@ def test_slots_follow_the_plan():
         assert all(question is None or question.kind == kind for question, kind in zip(slots, PLAN, strict=True))
         told = [question for question in slots if question is not None]
         assert len(set(told)) == len(told)
-        known = questions(clip, unlearned=True)
+        known = every_question(clip)
         assert set(told) <= set(known)
         for kind in set(PLAN):
             there = sum(question.kind == kind for question in known)

@@ -3,9 +3,10 @@ import pytest
 from transformers import AutoProcessor
 
 from lab.processing import processor, tokenizer
+from lab.questions import ANSWERS, every_question
 from vidfold.tiny.language import END, IMAGE, START, UNKNOWN, VIDEO, VOCABULARY, encode
-from vidfold.tiny.questions import ANSWERS, questions
-from vidfold.tiny.scenes import FRAMES, SIZE, render, seeds
+from vidfold.tiny.scenes import FRAMES, render, seeds
+from vidfold.tiny.textures import SIZE
 from vidfold.tiny.worlds import WORLDS
 
 CHAT = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What is the first scene?"}]}]
@@ -13,7 +14,7 @@ CHAT = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text":
 
 def texts():
     members = (seed for world in WORLDS for seed in seeds("train", 20, world=world))
-    return {question.text for seed in members for question in questions(render(seed, 16), unlearned=True)}
+    return {question.text for seed in members for question in every_question(render(seed, 16))}
 
 
 def test_vocabulary_covers_all_questions_and_answers():

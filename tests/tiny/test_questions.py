@@ -5,11 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from lab.questions import ANSWERS, every_question
 from vidfold.tiny.casting import cast
-from vidfold.tiny.questions import ANSWERS, GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, UNLEARNED, WAYS, questions
-from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE, Clip, render, seeds
-from vidfold.tiny.textures import TEXTURES
-from vidfold.tiny.worlds import LOOKS, WORLDS
+from vidfold.tiny.questions import GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, WAYS, questions
+from vidfold.tiny.scenes import Clip, render, seeds
+from vidfold.tiny.textures import SIZE, TEXTURES
+from vidfold.tiny.worlds import COLORS, LOOKS, SCENES, SHAPES, WORLDS
 
 CASES = [(world, frames) for world in WORLDS for frames in (2, 8, 16, 32)]
 
@@ -28,13 +29,13 @@ def answers(world, frames):
     for seed in seeds("search", 300, world=world):
         content = cast(np.random.default_rng(seed), LOOKS[world], frames, TEXTURES)
         clip = Clip(seed, content.shots, content.objects, content.dots, frames=None, labels=None)
-        for question in questions(clip, unlearned=True):
+        for question in every_question(clip):
             found[question.kind].append((question.text, question.answer))
     return found
 
 
 def of_kind(clip, kind):
-    asked = questions(clip, unlearned=kind in UNLEARNED)
+    asked = every_question(clip)
     return {question.text: question.answer for question in asked if question.kind == kind}
 
 
@@ -205,16 +206,16 @@ def test_wording_does_not_reveal_the_answer(world):
         assert max(following.values()) < 0.4 * following.total()
 
 
-def test_unlearned_kinds_are_asked_only_on_request(clips):
+def test_motion_is_asked_only_in_training(clips):
     for clip in clips:
-        everything = questions(clip, unlearned=True)
-        assert questions(clip) == tuple(question for question in everything if question.kind not in UNLEARNED)
+        everything = every_question(clip)
+        assert questions(clip) == tuple(question for question in everything if question.kind != "moves")
         places = [list(TEMPLATES).index(question.kind) for question in everything]
         assert places == sorted(places)
 
 
 def test_every_kind_has_a_group_and_its_answers():
-    assert set(GROUPS) == set(KINDS) == set(TEMPLATES) - set(UNLEARNED)
+    assert set(GROUPS) == set(KINDS) == set(TEMPLATES) - {"moves"}
     assert set(ANSWERS) == set(TEMPLATES)
     assert set(GROUPS.values()) == {"gist", "detail", "place", "time", "counting"}
     assert ANSWERS["shape"] == SHAPES

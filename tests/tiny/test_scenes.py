@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vidfold.tiny.casting import MAX_DOTS, MAX_OBJECTS, MAX_SHOTS, SHORTEST_SHOT
-from vidfold.tiny.scenes import FRAMES, RANGES, SECOND_WORLD, SIZE, render, seeds, split_of, world_of
-from vidfold.tiny.textures import MARGIN, TEXTURES, bank
+from vidfold.tiny.scenes import FRAMES, RANGES, SECOND_WORLD, render, seeds, split_of, world_of
+from vidfold.tiny.textures import MARGIN, SIZE, TEXTURES, bank
 from vidfold.tiny.worlds import COLORS, LOOKS, SCENES, SHAPES, WORLDS
 
 CASES = [(world, frames) for world in WORLDS for frames in (FRAMES, 16, 32)]

@@ -1,7 +1,7 @@
 """The tiny model's language: a closed vocabulary of whole words."""
 
 from vidfold.tiny.questions import ENDS, NUMBERS, PLACES, TEMPLATES, WAYS
-from vidfold.tiny.scenes import COLORS, SCENES, SHAPES
+from vidfold.tiny.worlds import COLORS, SCENES, SHAPES
 
 SPECIAL = ("<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 PAD, UNKNOWN, START, END, IMAGE, VIDEO = SPECIAL

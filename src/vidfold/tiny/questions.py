@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidfold.tiny.casting import Appearance, Object
-from vidfold.tiny.scenes import COLORS, SCENES, SHAPES, SIZE, Clip
+from vidfold.tiny.casting import Object
+from vidfold.tiny.scenes import Clip
+from vidfold.tiny.textures import SIZE
 
 TEMPLATES = {
     "scene": "what is the {end} scene?",
@@ -20,11 +21,8 @@ TEMPLATES = {
     "last": "which big color appears last?",
     "count": "how many big objects are there?",
 }
-"""Wording of every kind of question."""
+"""Wording of every kind of question. Only training asks "moves", since the shipped model does not learn it."""
 
-UNLEARNED = ("moves",)
-"""Kinds that only training asks, since the shipped model does not learn them."""
-KINDS = tuple(kind for kind in TEMPLATES if kind not in UNLEARNED)
 GROUPS = {
     "scene": "gist",
     "next": "time",
@@ -36,27 +34,14 @@ GROUPS = {
     "last": "time",
     "count": "counting",
 }
+KINDS = tuple(GROUPS)
+"""Kinds that `questions` asks."""
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 PLACES = ("northwest", "northeast", "southwest", "southeast")
 WAYS = ("left", "right", "up", "down", "nowhere")
 ENDS = ("first", "last")
-ANSWERS = {
-    "scene": SCENES,
-    "next": SCENES,
-    "tiny": COLORS,
-    "shape": SHAPES,
-    "behind": SCENES,
-    "where": PLACES,
-    "moves": WAYS,
-    "order": COLORS,
-    "last": COLORS,
-    "count": NUMBERS[2:],
-}
-"""Possible answers of every kind."""
 
 _CLEAR_OF_MIDDLE = 4  # least pixels between the centre of an object and the middle of the frame, for "where"
-_MOVED, _STOOD = 16, 3  # at least this many pixels on screen to count as moving, at most this many as still
-_SEEN = 3  # least frames that show an object, for "moves"
 _LATER = 2  # least frames between two first appearances, for "order" and "last"
 
 
@@ -69,16 +54,12 @@ class Question:
     answer: str
 
 
-def questions(clip: Clip, *, unlearned: bool = False) -> tuple[Question, ...]:
-    """All questions with one clear answer, in the order of ``TEMPLATES``; every clip has at least scene and count.
-
-    ``unlearned`` adds the kinds in ``UNLEARNED``.
-    """
+def questions(clip: Clip) -> tuple[Question, ...]:
+    """All questions with one clear answer, in the order of ``KINDS``; every clip has at least scene and count."""
     asked = (_scenes(clip), _dots(clip), _objects(clip), _order(clip))
-    found = [question for part in asked for question in part if unlearned or question.kind in KINDS]
+    found = [question for part in asked for question in part]
     found.append(Question("count", TEMPLATES["count"], NUMBERS[len(clip.objects)]))
-    kinds = tuple(TEMPLATES)
-    return tuple(sorted(found, key=lambda question: kinds.index(question.kind)))
+    return tuple(sorted(found, key=lambda question: KINDS.index(question.kind)))
 
 
 def _put(kind: str, answer: str, **words: str) -> Question:
@@ -105,7 +86,7 @@ def _dots(clip: Clip) -> list[Question]:
 
 
 def _objects(clip: Clip) -> list[Question]:
-    """Shape of every object; scene, place and motion if they are clear."""
+    """Shape of every object; scene and place if they are clear."""
     found = []
     for thing in clip.objects:
         color = thing.color
@@ -115,8 +96,6 @@ def _objects(clip: Clip) -> list[Question]:
             found.append(_put("behind", scenes.pop(), color=color))
         if (place := _place(thing)) is not None:
             found.append(_put("where", place, color=color))
-        if len(thing.appearances) == 1 and (way := _way(thing.appearances[0])) is not None:
-            found.append(_put("moves", way, color=color))
     return found
 
 
@@ -127,20 +106,6 @@ def _place(thing: Object) -> str | None:
         return None
     x, y = centers[0] > 0
     return PLACES[2 * int(y) + int(x)]
-
-
-def _way(appearance: Appearance) -> str | None:
-    """Direction of motion on screen, or "nowhere"; None if it is unclear."""
-    x, y = (appearance.track[-1] - appearance.track[0]).tolist()
-    if len(appearance.track) < _SEEN:
-        return None
-    if max(abs(x), abs(y)) <= _STOOD:
-        return "nowhere"
-    if max(abs(x), abs(y)) < _MOVED or max(abs(x), abs(y)) < 2.5 * min(abs(x), abs(y)):
-        return None
-    if abs(x) > abs(y):
-        return "right" if x > 0 else "left"
-    return "down" if y > 0 else "up"
 
 
 def _order(clip: Clip) -> list[Question]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vidfold.tiny.casting import Cast, Object, Shot, cast
 from vidfold.tiny.textures import NOISE_FRAMES, SIZE, TEXTURES, Bank, bank
-from vidfold.tiny.worlds import COLORS, LOOKS, SCENES, SHAPES, WORLDS, FloatArray, Look
+from vidfold.tiny.worlds import COLORS, LOOKS, WORLDS, FloatArray, Look
 
 FRAMES = 8
 """Default number of frames of a clip."""
@@ -125,20 +125,3 @@ def _background(rng: np.random.Generator, content: Cast, backgrounds: Bank, fram
         for frame, (x, y) in enumerate(shot.corner, start=shot.first):
             canvas[frame] += ground[y : y + SIZE, x : x + SIZE]
     return canvas
-
-
-__all__ = [
-    "COLORS",
-    "FRAMES",
-    "RANGES",
-    "SCENES",
-    "SECOND_WORLD",
-    "SHAPES",
-    "SIZE",
-    "Clip",
-    "Object",
-    "render",
-    "seeds",
-    "split_of",
-    "world_of",
-]
