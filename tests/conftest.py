@@ -1,5 +1,6 @@
 """Shared by all tests: golden files and small videos."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -20,6 +21,13 @@ if not torch.cuda.is_available():
 # A busy machine is slow, not wrong.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -112,7 +112,9 @@ def test_a_compiled_model_is_folded_and_folding_is_not_compiled():
 
     torch._dynamo.reset()
     model.compile(backend=backend)
-    assert logits(model, inputs).shape[1] == inputs["input_ids"].shape[1]
+    text = builders.batch([builders.prompt(model, videos=0)])
+    assert logits(model, text).shape[1] == text["input_ids"].shape[1]
+    assert traced
     traced.clear()
     with fold(model, METHOD):
         torch.testing.assert_close(logits(model, inputs), expected, rtol=0, atol=1e-4)

@@ -20,7 +20,7 @@ VOCABULARY = 64
 def llava_onevision(
     side: int = 27,
     patch: int = 14,
-    depth: int = 7,
+    depth: int = 4,
     attention: str = "sdpa",
     seed: int = 0,
     layers: int = 2,

@@ -35,7 +35,7 @@ def build(dtype: torch.dtype = torch.float32, attention: str = "sdpa", text: str
     vision = InternVLVisionConfig(
         hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=7,
+        num_hidden_layers=4,
         num_attention_heads=2,
         image_size=SIDE * PATCH,
         patch_size=PATCH,

@@ -23,7 +23,7 @@ def build(dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Any:
         "intermediate_size": 48,
         "out_hidden_size": 32,
         "window_size": 16,
-        "fullatt_block_indexes": [1, 4],
+        "fullatt_block_indexes": [0, 2],
         "tokens_per_second": 2,
     }
     text = qwen.TEXT

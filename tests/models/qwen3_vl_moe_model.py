@@ -23,7 +23,7 @@ def build(dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Any:
         "intermediate_size": 48,
         "out_hidden_size": 32,
         "num_position_embeddings": 36,
-        "deepstack_visual_indexes": [1, 3],
+        "deepstack_visual_indexes": [1, 2],
     }
     text = qwen.TEXT | {"head_dim": 8, "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
     config = Qwen3VLMoeConfig(vision_config=vision, text_config=text, **qwen.TOKENS)

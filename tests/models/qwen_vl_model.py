@@ -18,7 +18,7 @@ GRIDS = ((12, 8), (8, 12), (10, 10))
 """Patches of the videos and images of a prompt, in turn; two by two are merged."""
 
 VISION: dict[str, Any] = {
-    "depth": 5,
+    "depth": 4,
     "num_heads": 2,
     "patch_size": PATCH,
     "spatial_merge_size": MERGE,
@@ -28,7 +28,7 @@ TEXT: dict[str, Any] = {
     "vocab_size": builders.VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 4096,

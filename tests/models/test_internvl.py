@@ -105,14 +105,14 @@ def test_keys_are_averaged_over_the_patches_of_a_token():
 
 def test_feature_layer_of_the_config_is_used():
     model = built()
-    inputs = prompt(tiny.video(2)) | {"vision_feature_layer": -3}
+    inputs = prompt(tiny.video(2)) | {"vision_feature_layer": -2}
     (video,) = models.encode(model, inputs, ALL)
     with torch.no_grad():
         stock = model.model.get_image_features(
-            inputs["pixel_values"], vision_feature_layer=-3, return_dict=True
+            inputs["pixel_values"], vision_feature_layer=-2, return_dict=True
         ).pooler_output
     torch.testing.assert_close(video.features, stock, rtol=0, atol=1e-6)
-    assert InternVL(model).observed_layers(inputs) == {"shallow": 1, "deep": 3}
+    assert InternVL(model).observed_layers(inputs) == {"shallow": 1, "deep": 1}
 
 
 def test_pixels_without_a_prompt_are_one_video():

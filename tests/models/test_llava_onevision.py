@@ -38,7 +38,7 @@ def test_attention_and_keys_come_from_the_chosen_layers():
     with torch.no_grad():
         matrices = eager(pixels.flatten(0, 1), output_attentions=True).attentions
     hook.remove()
-    for name, layer in (("shallow", 5), ("deep", -2)):
+    for name, layer in (("shallow", 1), ("deep", -2)):
         result = torch.cat([getattr(video, name) for video in videos])
         assert result.dtype == torch.float32
         torch.testing.assert_close(result.double(), matrices[layer].double().sum(2).mean(1), rtol=1e-5, atol=0)
@@ -49,10 +49,11 @@ def test_attention_and_keys_come_from_the_chosen_layers():
 def test_layers_are_fields():
     model = builders.shared()
     pixels = {"pixel_values_videos": builders.pixels(model)}
-    chosen = LlavaOnevision(model, shallow_layer=-2, deep_layer=5)
+    chosen = LlavaOnevision(model, shallow_layer=-2, deep_layer=1)
     (default,), (swapped,) = models.encode(model, pixels, ALL), chosen.encode(pixels, ALL)
-    assert torch.equal(default.deep, default.shallow)  # index 5 and -2 are one layer in a tower of 7
     assert torch.equal(swapped.shallow, default.deep)
+    assert torch.equal(swapped.deep, default.shallow)
+    assert not torch.equal(default.deep, default.shallow)
     (other,) = LlavaOnevision(model, deep_layer=-1).encode(pixels, ALL)
     assert not torch.equal(other.deep, default.deep)
 
@@ -86,12 +87,12 @@ def test_layers_missing_in_the_tower_raise(layers):
 
 def test_feature_layer_of_the_config_is_used():
     model = builders.shared(6, 8)
-    inputs = {"pixel_values_videos": builders.pixels(model), "vision_feature_layer": -3}
+    inputs = {"pixel_values_videos": builders.pixels(model), "vision_feature_layer": -2}
     (video,) = models.encode(model, inputs, ALL)
     with torch.no_grad():
         stock = model.model.get_video_features(**inputs, return_dict=True).pooler_output
     torch.testing.assert_close(video.pooled().flatten(0, 1), stock[0, :-1])
-    assert LlavaOnevision(model).observed_layers(inputs) == {"shallow": 1, "deep": 3}
+    assert LlavaOnevision(model).observed_layers(inputs) == {"shallow": 1, "deep": 1}
 
 
 def test_no_attention_matrix_is_allocated():

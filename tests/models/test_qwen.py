@@ -259,7 +259,7 @@ def test_dropping_inside_the_language_model(case, model):
     inputs = case.inputs(model, prompts=(3, 8), frames=((3,), (2,)))
     with fold(model, FastV(retention=0.3, layer=2)) as folded:
         together = model.generate(**inputs, **GREEDY)
-        assert folded.last.layers == (120, 120, 36, 36)
+        assert folded.last.layers == (120, 120, 36)
         for number, frames in enumerate((3, 2)):
             alone = case.inputs(model, prompts=((3, 8)[number],), frames=((frames,),))
             assert torch.equal(model.generate(**alone, **GREEDY)[0, -5:], together[number, -5:])
@@ -270,11 +270,11 @@ def test_dropping_inside_the_language_model(case, model):
 
 def test_default_layers(built):
     family = Qwen2_5VL(built["qwen2_5_vl"])
-    assert family.observed_layers() == {"shallow": 1, "deep": 4}
-    assert Qwen2VL(built["qwen2_vl"]).observed_layers() == {"shallow": 1, "deep": 3}
-    assert Qwen2_5VL(built["qwen2_5_vl"], shallow_layer=-1, deep_layer=1).observed_layers() == {"shallow": 4, "deep": 1}
-    with pytest.raises(ValueError, match=r"shallow_layer 2 attends in windows.*\[1, 4\]"):
-        Qwen2_5VL(built["qwen2_5_vl"], shallow_layer=2)
+    assert family.observed_layers() == {"shallow": 0, "deep": 2}
+    assert Qwen2VL(built["qwen2_vl"]).observed_layers() == {"shallow": 1, "deep": 2}
+    assert Qwen2_5VL(built["qwen2_5_vl"], shallow_layer=-2, deep_layer=0).observed_layers() == {"shallow": 2, "deep": 0}
+    with pytest.raises(ValueError, match=r"shallow_layer 1 attends in windows.*\[0, 2\]"):
+        Qwen2_5VL(built["qwen2_5_vl"], shallow_layer=1)
     with pytest.raises(ValueError, match=r"deep_layer.*7"):
         Qwen2VL(built["qwen2_vl"], deep_layer=7)
 

@@ -99,6 +99,8 @@ def outcome(call: Callable[[], Tensor]) -> Tensor | None:
 def test_what_is_taken_gives_the_same_and_what_is_refused_is_refused(case, model, rows, form):
     inputs = rows(case, model)
     given = {name: value for name, value in (inputs | FORMS[form](inputs)).items() if value is not None}
+    if form != "as it is" and [*map(id, given.values())] == [*map(id, inputs.values())]:
+        return  # the family has no such argument
     two_tokens = greedy(case) | {"max_new_tokens": 2, "min_new_tokens": 2}
     calls = (lambda: model(**given).logits, lambda: model.generate(**given, **two_tokens))
     with torch.no_grad():

@@ -189,7 +189,7 @@ def test_fake_tensors(backend, span):
 def test_compiled_as_one_graph(backend, settings):
     problem = three()
     problem.cost[1] = 1.0
-    settings = {"span": 2.0, "iterations": 4, "backend": backend} | settings
+    settings = {"span": 2.0, "iterations": 2, "backend": backend} | settings
     expected = solve(problem, **settings)
     device = "cuda" if backend == "triton" and torch.cuda.is_available() else "cpu"
     compiled = torch.compile(
