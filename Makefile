@@ -31,11 +31,11 @@ demo: setup
 
 test: setup
 	@echo "== test: the suite without the training of models, which 'make test-lab' tests (minutes on two cores)"
-	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 && echo "== test: green in $$(($$(date +%s) - start)) s"
+	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 --dist worksteal && echo "== test: green in $$(($$(date +%s) - start)) s"
 
 test-lab: setup
 	@echo "== test-lab: the tests that train models or start several processes (minutes on two cores)"
-	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 -m lab && echo "== test-lab: green in $$(($$(date +%s) - start)) s"
+	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 --dist worksteal -m lab && echo "== test-lab: green in $$(($$(date +%s) - start)) s"
 
 test-matrix: setup
 	@echo "== test-matrix: oldest, pinned and newest dependencies on every Python that is here (under an hour on two cores)"

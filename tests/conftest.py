@@ -1,5 +1,6 @@
 """Shared by all tests: golden files and small videos."""
 
+import functools
 import gc
 import json
 import os
@@ -32,8 +33,9 @@ def pytest_collection_finish() -> None:
 GOLDENS = Path(__file__).parent / "goldens"
 
 
+@functools.cache
 def load_golden(name: str) -> dict:
-    """Arrays of a golden file as tensors; JSON strings decoded."""
+    """Arrays of a golden file as tensors, the same for all tests; JSON strings decoded."""
     with np.load(GOLDENS / f"{name}.npz") as file:
         return {
             key: json.loads(str(file[key])) if file[key].dtype.kind == "U" else torch.from_numpy(file[key])

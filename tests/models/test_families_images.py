@@ -82,7 +82,7 @@ def test_images_folded_too(case, model, frames, images):
         stock = model(**inputs).logits
         with fold(model, Identity(), images=True):
             torch.testing.assert_close(model(**inputs).logits, stock, rtol=0, atol=1e-4)
-        for method in (AOT(retention=0.3), AOT.paper(retention=0.3), Random(retention=0.3)):
+        for method in (AOT(retention=0.3), AOT.paper(retention=0.3)):
             with fold(model, method, images=True) as folded:
                 output = model.generate(**inputs, **greedy(case), num_beams=2, return_dict_in_generate=True)
             # A family may read an image in two grids.

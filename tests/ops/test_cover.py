@@ -65,7 +65,7 @@ def in_double(cost, weight, count):
     return torch.tensor(chosen), float(weight @ nearest)
 
 
-@pytest.mark.parametrize(("count", "kept"), [(100, 20), (500, 125), (2000, 400)])
+@pytest.mark.parametrize(("count", "kept"), [(100, 20), (500, 125), (1200, 240)])
 def test_rounding_does_not_choose(count, kept):
     cost, weight = clip(count)
     order, gain = facility(cost, weight, torch.ones_like(weight, dtype=torch.bool), kept)
@@ -78,11 +78,11 @@ def test_rounding_does_not_choose(count, kept):
 
 
 def test_a_little_noise_changes_few_choices():
-    cost, weight = clip(2000)
+    cost, weight = clip(1200)
     everyone = torch.ones_like(weight, dtype=torch.bool)
     noise = 1e-7 * torch.randn(cost.shape, generator=torch.Generator().manual_seed(1))
-    order, _ = facility(cost, weight, everyone, 400)
-    near, _ = facility((cost + noise).clamp_min(0), weight, everyone, 400)
+    order, _ = facility(cost, weight, everyone, 240)
+    near, _ = facility((cost + noise).clamp_min(0), weight, everyone, 240)
     assert (order == near).float().mean() >= 0.98
 
 

@@ -115,7 +115,7 @@ def test_equals_plain_loops(frames, settings):
     torch.testing.assert_close(reduction.tokens, tokens, atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     cells=st.integers(1, 12),

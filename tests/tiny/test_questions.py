@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lab.questions import ANSWERS, every_question
+from tests.tiny.clips import some
 from vidfold.tiny.casting import cast
 from vidfold.tiny.questions import GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, WAYS, questions
-from vidfold.tiny.scenes import Clip, render, seeds
+from vidfold.tiny.scenes import Clip, seeds
 from vidfold.tiny.textures import SIZE, TEXTURES
 from vidfold.tiny.worlds import COLORS, LOOKS, SCENES, SHAPES, WORLDS
 
@@ -18,8 +19,7 @@ CASES = [(world, frames) for world in WORLDS for frames in (2, 8, 16, 32)]
 @pytest.fixture(scope="module", params=CASES, ids="{0[0]}-{0[1]}".format)
 def clips(request):
     """Clips of one world and one length."""
-    world, frames = request.param
-    return [render(seed, frames) for seed in seeds("search", 20, world=world)]
+    return some(*request.param)
 
 
 @cache

@@ -1,11 +1,11 @@
 import hashlib
 from collections import Counter
-from functools import cache
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
+from tests.tiny.clips import some
 from vidfold.tiny.casting import MAX_DOTS, MAX_OBJECTS, MAX_SHOTS, SHORTEST_SHOT
 from vidfold.tiny.scenes import FRAMES, RANGES, SECOND_WORLD, render, seeds, split_of, world_of
 from vidfold.tiny.textures import MARGIN, SIZE, TEXTURES, bank
@@ -18,11 +18,6 @@ CASES = [(world, frames) for world in WORLDS for frames in (FRAMES, 16, 32)]
 def clips(request):
     """Clips of one world and one length."""
     return some(*request.param)
-
-
-@cache
-def some(world, frames):
-    return [render(seed, frames) for seed in seeds("search", 20, world=world)]
 
 
 def things(clip):

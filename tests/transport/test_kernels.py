@@ -19,6 +19,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 SIZES = [(1, 1), (1, 9), (9, 1), (1, 1000), (1000, 1), (28, 28), (40, 41), (64, 17), (197, 40)]
 
 
+def batch(size: tuple[int, int]) -> int:
+    """Two problems, but one where the interpreter takes long."""
+    return 1 if size == (197, 40) else 2
+
+
 def assert_equal(problem: Problem, relative: float = 1e-5, **settings) -> None:
     """Both backends give the same iterations, error and plan, even in its smallest entries."""
     expected, got = (solve(problem, backend=backend, **settings) for backend in ("torch", "triton"))
@@ -31,7 +36,7 @@ def assert_equal(problem: Problem, relative: float = 1e-5, **settings) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("relaxation", "tolerance"), [(None, 1e-4), (1.0, 1e-2), (1.4, 1e-4)])
 def test_scalings(size, relaxation, tolerance):
-    problem = problems.random(2, *size, epsilon=0.1, seed=sum(size))
+    problem = problems.random(batch(size), *size, epsilon=0.1, seed=sum(size))
     assert_equal(problem, span=1.6, relaxation=relaxation, tolerance=tolerance)
 
 
@@ -39,7 +44,7 @@ def test_scalings(size, relaxation, tolerance):
 @pytest.mark.parametrize("relaxation", [None, 1.4])
 def test_log_domain(size, relaxation):
     # Exponents of up to 80 are rounded to 4e-6, so the smallest entries may differ by that much.
-    problem = problems.random(2, *size, epsilon=0.02, seed=sum(size))
+    problem = problems.random(batch(size), *size, epsilon=0.02, seed=sum(size))
     assert_equal(problem, relative=3e-5, span=1e6, iterations=10, relaxation=relaxation)
 
 

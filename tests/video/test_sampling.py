@@ -79,13 +79,13 @@ def everything(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), np.array([frame.time for frame in frames])
 
 
-@pytest.mark.parametrize("gop", [1, 7, 12, 250])
+@pytest.mark.parametrize("gop", [1, 7, 250])
 @pytest.mark.parametrize("bframes", ["0", "3"])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_equals_decoding_everything(tmp_path, gop, bframes, suffix):
     path = film(tmp_path / f"clip{suffix}", gop=gop, bf=bframes)
     pixels, times = everything(path)
-    for wanted in (1, 2, 5, 8, 20, FRAMES):
+    for wanted in (1, 2, 5, 20, FRAMES):
         result = sample(path, wanted)
         index = np.arange(wanted) * (FRAMES - 1) // max(wanted - 1, 1)
         np.testing.assert_array_equal(result.pixels, pixels[index])

@@ -41,7 +41,7 @@ def computed(request):
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
-def queries_and_keys(frames=3, heads=4, queries=50, keys=50, channels=8, dtype=torch.float32, shared=None, seed=0):
+def queries_and_keys(frames=3, heads=2, queries=50, keys=50, channels=8, dtype=torch.float32, shared=None, seed=0):
     generator = torch.Generator().manual_seed(seed)
     shapes = (frames, heads, queries, channels), (frames, shared or heads, keys, channels)
     return tuple(2 * torch.randn(*shape, generator=generator).to(dtype) for shape in shapes)
@@ -67,19 +67,19 @@ def assert_near(result, expected, rtol=1e-5):
 @pytest.mark.parametrize("block", [None, 1, 49, 2500, 7000, 10**9])
 @pytest.mark.parametrize("shared", [4, 2, 1])
 def test_column_sums_for_any_block_size(block, shared):
-    query, key = queries_and_keys(shared=shared)
+    query, key = queries_and_keys(heads=4, shared=shared)
     assert_near(received(query, key, 0.3, block=block, backend="torch"), by_matrix(query, key, 0.3))
 
 
 SHAPES = {
     "one token": {"queries": 1, "keys": 1},
     "one head": {"heads": 1},
-    "odd sizes": {"queries": 67, "keys": 67, "channels": 7},
+    "odd sizes": {"frames": 2, "queries": 67, "keys": 67, "channels": 7},
     "channels of SigLIP": {"queries": 20, "keys": 20, "channels": 72},
     "many channels": {"frames": 1, "heads": 1, "channels": 300},
     "fewer queries": {"queries": 7},
-    "fewer keys": {"queries": 70, "keys": 3},
-    "shared keys": {"heads": 6, "shared": 2, "queries": 33},
+    "fewer keys": {"frames": 2, "queries": 70, "keys": 3},
+    "shared keys": {"frames": 2, "heads": 4, "shared": 2, "queries": 33},
     "one key head": {"heads": 3, "shared": 1},
     "no frames": {"frames": 0},
     "no queries": {"queries": 0},
@@ -137,7 +137,7 @@ def test_large_scores_do_not_overflow(computed, scale):
 
 
 def test_layouts(computed):
-    query, key = queries_and_keys(queries=40, keys=40, shared=2)
+    query, key = queries_and_keys(queries=40, keys=40, shared=1)
     expected = by_matrix(query, key)
     by_token = (each.transpose(1, 2).contiguous().transpose(1, 2) for each in (query, key))
     assert_near(computed(*by_token), expected)
@@ -157,8 +157,8 @@ def test_no_gradient(computed):
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("place", ["query", "key"])
 def test_nan_stays_within_its_frame(computed, value, place):
-    query, key = queries_and_keys(shared=2)
-    {"query": query, "key": key}[place][1, 1, 2, 3] = value
+    query, key = queries_and_keys(shared=1)
+    {"query": query, "key": key}[place][1, -1, 2, 3] = value
     result = computed(query, key)
     assert result[1].isnan().all()
     assert_near(result[::2], by_matrix(query, key)[::2])
@@ -183,10 +183,10 @@ def test_compiles_as_one_graph(backend):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_nothing_larger_than_the_block_is_allocated(dtype):
-    many = queries_and_keys(frames=16, queries=200, keys=200, dtype=dtype, shared=2)
-    packed = queries_and_keys(frames=1, queries=3000, keys=3000, dtype=dtype)
+    many = queries_and_keys(frames=16, heads=4, queries=200, keys=200, dtype=dtype, shared=2)
+    packed = queries_and_keys(frames=1, heads=4, queries=3000, keys=3000, dtype=dtype)
     lengths = [200, 100] * 10
-    few = queries_and_keys(frames=300, queries=1, keys=200, dtype=dtype)
+    few = queries_and_keys(frames=300, heads=4, queries=1, keys=200, dtype=dtype)
     with Largest() as largest:
         for query, key, settings in ((*many, {}), (*packed, {"lengths": lengths}), (*few, {})):
             largest.elements = 0
