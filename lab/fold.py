@@ -4,7 +4,7 @@
     .venv/bin/python -m lab.fold --methods aot simplecluster holitom flashvid [--limit 60]
 
 Input: a synthetic video with cuts, frames of 27x27 patches. Only the fold runs: attention and keys are given. The
-authors' way is that of AOT's authors, `vidfold.bench.authors`: loops over frames, a broadcast cosine, a host sync for
+authors' way is that of AOT's authors, `lab.authors`: loops over frames, a broadcast cosine, a host sync for
 each decision. Its second row has the cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
 same tokens as both; all other methods keep the given retention. All run in turns. The floor is the least work of
 'aot-reference': reading the features once, and the product of all patches with the anchors. The authors' way runs at
@@ -29,10 +29,10 @@ from pathlib import Path
 
 import torch
 
+from lab.authors import Authors
 from vidfold import Pooling, Reduction, VideoTokens, __version__
 from vidfold.app.asking import timed
 from vidfold.app.tables import amount, duration, table
-from vidfold.bench.authors import Authors
 from vidfold.bench.plots import distinct, panels
 from vidfold.bench.speed.memory import Peak
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get

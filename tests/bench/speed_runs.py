@@ -4,7 +4,7 @@ import json
 from itertools import chain
 from pathlib import Path
 
-from vidfold.bench import random_models
+from vidfold.app import random_models
 from vidfold.bench.speed import Results, Subject
 from vidfold.bench.speed.results import Case, Way
 

@@ -12,6 +12,7 @@ from lab.asking import prompts
 from tests.bench import invented
 from tests.bench.conftest import CLIPS, METHODS, RETENTIONS
 from vidfold import models
+from vidfold.app.writing import read_csv
 from vidfold.bench import run as running
 from vidfold.bench import settings as settings_of_bench
 from vidfold.bench.clips import Scenes, Videos
@@ -20,7 +21,6 @@ from vidfold.bench.results import MEASURED
 from vidfold.bench.run import COLUMNS, run
 from vidfold.bench.scores import accuracy, answered
 from vidfold.bench.settings import FULL, Setting
-from vidfold.bench.writing import read_csv
 from vidfold.reducers import METHODS as REGISTRY
 from vidfold.reducers import Random
 from vidfold.tiny import questions, render

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidfold.bench.writing import read_csv, write_csv
+from vidfold.app.writing import read_csv, write_csv
 from vidfold.cli import main
 from vidfold.tiny import render, seeds
 from vidfold.video import write

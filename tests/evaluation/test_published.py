@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from vidfold.bench.writing import read_csv
+from vidfold.app.writing import read_csv
 from vidfold.evaluation import published
 from vidfold.evaluation.compare import METHODS as PUBLISHED_AS
 from vidfold.evaluation.published import AVERAGE, file, load, names, rows, sources

@@ -468,6 +468,4 @@ def test_unsupported_calls_raise(model):
         square = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
         with pytest.raises(ValueError, match=r"FastV.* needs an attention_mask of \(batch, length\)"):
             model(**inputs | {"attention_mask": square})
-        with pytest.raises(ValueError, match=r"FastV.* inside the language model"):
-            folded.fold_inputs(inputs)
         assert model.generate(**inputs, **GREEDY).shape[1] == inputs["input_ids"].shape[1] + 5

@@ -181,7 +181,7 @@ def test_positions_equal_those_of_the_cells(case, model):
     inputs = one_row(case, model, 1)
     ((_, columns),) = case.visual(model, inputs)
     with fold(model, AOT(retention=0.3)) as folded:
-        spliced = folded.fold_inputs(inputs)
+        spliced = folded.fold(folded.family.prepared(inputs)).inputs
     (reduction,) = folded.last.reductions
     index = (reduction.frames * (len(columns) // shapes(case)[1][0]) + reduction.cells).sort().values
     full, short = case.positions(model, inputs)["position_ids"], spliced["position_ids"]

@@ -59,7 +59,7 @@ class Chosen:
 
 def spliced(model, inputs, reducer):
     with fold(model, reducer) as folded:
-        return folded.fold_inputs(inputs)
+        return folded.fold(folded.family.prepared(inputs)).inputs
 
 
 def words(logits):
@@ -169,7 +169,7 @@ def test_decoding_a_padded_batch_by_hand(case, model):
     inputs = case.inputs(model, prompts=(6, 9), frames=((3,), (2,)))
     with torch.no_grad(), fold(model, Random(retention=0.3)) as folded:
         generated = model.generate(**inputs, **GREEDY)[:, -5:]
-        call = folded.fold_inputs(inputs)
+        call = folded.fold(folded.family.prepared(inputs)).inputs
         mask = call["attention_mask"]
         output = model(**call)
         tokens = [words(output.logits)]

@@ -128,7 +128,8 @@ def _answered(model: Any, prompts: Inputs, everything: Reduction, max_new_tokens
     spliced = models.splice(model, prompts, [everything] * questions)
     length = spliced["input_ids"].shape[1]
     new = model.generate(**spliced, max_new_tokens=max_new_tokens, do_sample=False)[:, length:]
-    ended = torch.isin(new, _ends(model, new)).cumsum(1) > 0
+    ends = model.generation_config.eos_token_id
+    ended = torch.isin(new, new.new_tensor([] if ends is None else ends)).cumsum(1) > 0
     ended[:, 0] = False
     given = {"attention_mask": torch.ones_like(prompts["input_ids"])} | dict(prompts)
     behind = {"input_ids": new, "attention_mask": (~ended).long(), "labels": new.masked_fill(ended, _IGNORED)}
@@ -150,9 +151,3 @@ def _forced(model: Any, inputs: Inputs, reduction: Reduction) -> Tensor:
     marked = spliced.pop("labels")[:, -longest:] != _IGNORED
     logits: Tensor = model(**spliced).logits[:, -longest - 1 : -1]
     return logits[marked].float().log_softmax(-1)
-
-
-def _ends(model: Any, like: Tensor) -> Tensor:
-    """Token ids that end an answer."""
-    ends: int | Sequence[int] | None = model.generation_config.eos_token_id
-    return like.new_tensor([] if ends is None else ends)

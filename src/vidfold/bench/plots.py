@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from vidfold import extras
-from vidfold.bench.numbers import percent
+from vidfold.app.tables import percent
+from vidfold.app.writing import Row, replacing
 from vidfold.bench.results import MEASURED, Results
 from vidfold.bench.settings import FULL
 from vidfold.bench.summary import merit
-from vidfold.bench.writing import Row, replacing
 from vidfold.reducers import AOT, Random
 
 FORMATS = ("svg", "png")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from vidfold import extras, tiny
 from vidfold.app.loading import EMBEDDED, VideoModel, load
+from vidfold.app.writing import write_text
 from vidfold.bench import agreement, features, plots, reading, report
 from vidfold.bench.clips import Scenes, Source
 from vidfold.bench.results import Bench, Plan
 from vidfold.bench.run import CLIPS, Tell, Watch, run
 from vidfold.bench.settings import FULL, Setting, outside_methods
-from vidfold.bench.writing import write_text
 from vidfold.checks import check_count
 from vidfold.reducers import METHODS
 from vidfold.reducers.inner import InnerReducer

@@ -5,13 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from vidfold.app.tables import table
-from vidfold.bench.numbers import markdown_table, percent, plus_minus
+from vidfold.app.tables import markdown_table, percent, plus_minus, table
+from vidfold.app.writing import Row
 from vidfold.bench.results import MEASURED, Key, Results
 from vidfold.bench.scores import LEVEL, MARGIN, Estimate
 from vidfold.bench.settings import FULL, Setting, exact_methods
 from vidfold.bench.summary import merit
-from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
 
 KINDS_AT = 0.10

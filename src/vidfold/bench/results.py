@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vidfold.app.loading import VideoModel
+from vidfold.app.writing import Row
 from vidfold.bench.clips import Sample, Source
 from vidfold.bench.scores import Arrays, Estimate, accuracy, answered, marks, other_clips, same_clips
 from vidfold.bench.settings import FULL, Fold, Setting
-from vidfold.bench.writing import Row
 from vidfold.tokens import VideoTokens
 
 Values = Mapping[str, float]

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 from vidfold import models
+from vidfold.app.tables import percent
+from vidfold.app.writing import Row, read_csv, write_csv
 from vidfold.bench.clips import Sample
-from vidfold.bench.numbers import percent
 from vidfold.bench.provenance import provenance, settings_of, weights_digest
 from vidfold.bench.records import Outcomes
 from vidfold.bench.results import MEASURED, Bench, Cell, Measure, Plan, Results, Values
 from vidfold.bench.settings import FULL, Fold, Setting
 from vidfold.bench.summary import COLUMNS as NUMBERS
 from vidfold.bench.summary import summary, written
-from vidfold.bench.writing import Row, read_csv, write_csv
 from vidfold.tokens import VideoTokens
 
 Watch = Callable[[int, int], None]

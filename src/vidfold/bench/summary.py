@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from vidfold.app.writing import Row
 from vidfold.bench.scores import Arrays, accuracy, answered
-from vidfold.bench.writing import Row
 from vidfold.tiny.questions import KINDS
 
 MEANS = ("quantisation_error", "coverage", "transport", "divergence", "top1")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vidfold.bench.numbers import percent
+from vidfold.app.tables import percent
 from vidfold.evaluation.published import AVERAGE, Number, Published, first, rows
 from vidfold.evaluation.results import BENCHMARKS, Measurement, Run
 from vidfold.evaluation.settings import UNFOLDED

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from vidfold.bench.writing import write_text
+from vidfold.app.writing import write_text
 
 Record = dict[str, Any]
 """A recorded sample, identified by ``key`` and ``config``; ``error`` is None if it was answered."""

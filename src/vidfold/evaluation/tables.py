@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vidfold.app.tables import table
-from vidfold.bench.numbers import percent, plus_minus
+from vidfold.app.tables import percent, plus_minus, table
 from vidfold.evaluation.compare import Line
 from vidfold.evaluation.published import Number, Published, first, load, names, rows, sources
 from vidfold.evaluation.results import Measurement, Run

@@ -5,9 +5,8 @@ from typing import Any
 from vidfold import models
 from vidfold.folding.folder import Fold, Folder
 from vidfold.folding.methods import Wrapped
-from vidfold.folding.running import forward, generate, tell
+from vidfold.folding.running import forward, generate
 from vidfold.models import Family
-from vidfold.models.base import Inputs
 from vidfold.models.builds import unwrapped
 from vidfold.models.inner.dropper import Dropper
 from vidfold.reducers.inner import InnerReducer
@@ -53,21 +52,6 @@ class Folded(Folder):
     def __exit__(self, *error: object) -> None:
         self._entered = False
         self.remove()
-
-    def fold_inputs(self, inputs: Inputs) -> dict[str, Any]:
-        """Fold the videos of a call: keyword arguments for the model's own ``generate`` or ``forward``.
-
-        Raises:
-            ValueError: inputs that do not fit together, a reducer that does not return a `Reduction`, or one that
-                works inside the language model.
-        """
-        if self.drops:
-            raise ValueError(f"{self.reducer!r} folds inside the language model: call generate or the model itself")
-        inputs = self.family.prepared(inputs)
-        self.folds(inputs)
-        call = self.fold(inputs)
-        tell(call, 3)
-        return call.inputs
 
 
 def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: bool = False) -> Folded:

@@ -27,17 +27,13 @@ class Peak:
     def __init__(self, device: torch.device) -> None:
         if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
             trim(0)
-        self._peak: Callable[[], int]
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.source, self._before = "torch.cuda.max_memory_allocated", torch.cuda.memory_allocated(device)
             self._peak = partial(torch.cuda.max_memory_allocated, device)
-        elif _reset():
-            self.source, self._before = "peak resident set (VmHWM)", _status("VmRSS")
-            self._peak = partial(_status, "VmHWM")
         else:
-            self.source = "largest resident set of the process so far (ru_maxrss): shows only new maxima"
-            self._before, self._peak = _maximum(), _maximum
+            name = "VmHWM" if _reset() else "VmRSS"  # VmRSS: the peak cannot be had
+            self.source, self._before, self._peak = f"resident set ({name})", _status("VmRSS"), partial(_status, name)
 
     def above(self) -> int:
         """Peak bytes minus the bytes in use before."""
@@ -71,13 +67,7 @@ def _reset() -> bool:
 
 
 def _status(name: str) -> int:
-    text = (_PROCESS / "status").read_text(encoding="ascii", errors="replace")
+    facts = _PROCESS / "status"  # on Linux
+    text = facts.read_text(encoding="ascii", errors="replace") if facts.is_file() else ""
     found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return 1024 * int(found[1]) if found else 0
-
-
-def _maximum() -> int:
-    import resource  # not on Windows
-
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else 1024 * largest

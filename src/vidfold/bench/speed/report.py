@@ -5,11 +5,10 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vidfold.app.tables import ROUNDS_UP, amount, digits, table
-from vidfold.bench.numbers import markdown_table, percent
+from vidfold.app.tables import ROUNDS_UP, amount, digits, markdown_table, percent, table
+from vidfold.app.writing import write_text
 from vidfold.bench.speed import results as names
 from vidfold.bench.speed.results import Case, Results, Spread, Way
-from vidfold.bench.writing import write_text
 
 NONE = "-"
 Rows = list[tuple[str, ...]]
@@ -18,9 +17,9 @@ Rows = list[tuple[str, ...]]
 _LEGEND = (
     "Unfolded: the untouched model. Oracle: the same number of tokens, evenly spaced, chosen at no cost and without "
     "observing attention; a lower bound for every method that keeps as many tokens.",
-    "Authors' way: the cost of the program of AOT's authors at their setting for 10 % (126 anchors, keep 0.3), "
-    "reimplemented in vidfold.bench: the tower with eager attention, attention matrices of all layers kept, frames "
-    "folded one by one in float32.",
+    "Authors' way: as the program of AOT's authors at their setting for 10 % (126 anchors, keep 0.3): the tower with "
+    "eager attention, attention matrices of all layers kept, then AOT.reference in float32. Their fold takes longer "
+    "(lab.fold).",
     "Times are medians with their 95 % interval; with fewer than nine samples, the fastest and the slowest, which "
     "hold the median in 75 % of cases with three samples and in 97 % with six. Every way is warmed up once, then all "
     "take turns. Vision tower: with projector and pooling, the median frame times the number of frames, from groups "

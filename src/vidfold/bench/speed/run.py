@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from vidfold import models
+from vidfold.app import random_models
 from vidfold.app.asking import processed, timed
 from vidfold.app.loading import VideoModel
 from vidfold.app.tables import described
-from vidfold.bench import random_models
 from vidfold.bench.provenance import provenance, weights_digest
 from vidfold.bench.speed.memory import Peak
 from vidfold.bench.speed.results import AUTHORS, TOWER, Case, Results, Way

@@ -62,7 +62,7 @@ def parts(inputs: Inputs, frames: int, batch: int, size: int | None) -> list[tup
 
 def folds(reducer: Reducer, videos: Sequence[VideoTokens], with_authors: bool) -> dict[str, Fold]:
     """The reductions of every way; the method runs once to get the oracle's number of tokens."""
-    counts, theirs = [len(reducer(video)) for video in videos], authors.Authors(ANCHORS, KEEP)
+    counts, theirs = [len(reducer(video)) for video in videos], AOT.reference(ANCHORS, KEEP)
     made: dict[str, Fold] = {
         names.UNFOLDED: lambda: tuple(map(Identity(), videos)),
         names.FOLDED: lambda: tuple(map(reducer, videos)),

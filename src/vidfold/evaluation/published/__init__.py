@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vidfold.bench.writing import read_csv
+from vidfold.app.writing import read_csv
 from vidfold.checks import check_known
 
 AVERAGE = "average"

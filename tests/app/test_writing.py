@@ -5,8 +5,8 @@ import errno
 import numpy as np
 import pytest
 
-from vidfold.bench import writing
-from vidfold.bench.writing import read_csv, replacing, write_csv, write_text
+from vidfold.app import writing
+from vidfold.app.writing import read_csv, replacing, write_csv, write_text
 
 ROWS = [{"name": "a", "value": "1"}, {"name": 'b, "c"', "value": "x\ny"}]
 

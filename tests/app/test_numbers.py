@@ -2,7 +2,7 @@
 
 import math
 
-from vidfold.bench.numbers import markdown_table, percent, plus_minus
+from vidfold.app.tables import markdown_table, percent, plus_minus
 
 
 def test_markdown_tables_escape_bars():

@@ -6,7 +6,7 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 
 from tests.models import qwen2_vl_model
 from vidfold import AOT, fold
-from vidfold.bench.random_models import _BLOCK, MODELS, _repeat, build, from_config, inputs
+from vidfold.app.random_models import MODELS, build, from_config, inputs
 
 PAD, IMAGE, VIDEO = 0, 3, 4
 
@@ -114,14 +114,6 @@ def test_seed_determines_weights():
     state_before = torch.get_rng_state()
     small()
     assert torch.equal(torch.get_rng_state(), state_before)
-
-
-def test_rows_of_a_large_weight_differ():
-    block, weight = torch.randn(101), torch.empty(50, 7)
-    _repeat(block, weight)
-    assert torch.equal(weight.flatten(), block.repeat(4)[:350])
-    assert len(weight.unique(dim=0)) == 50
-    assert all(_BLOCK % divisor for divisor in range(2, 1025))  # a prime
 
 
 @pytest.mark.parametrize(("dtype", "attention"), [("float32", "eager"), ("bfloat16", "sdpa")])

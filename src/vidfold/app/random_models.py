@@ -17,9 +17,6 @@ from vidfold.checks import check_count
 from vidfold.models import LlavaOnevision
 from vidfold.tokens import Pooling
 
-_BLOCK = 1_048_573
-"""How many random numbers are drawn; weights repeat them. A prime, so that rows of a matrix differ."""
-
 
 def _config(width: int, inner: int, layers: int, heads: int, shared: int, words: int, tied: bool) -> Any:
     """Config of the checkpoints that transformers loads: 26 layers of SigLIP SO400M, and a Qwen2."""
@@ -63,8 +60,7 @@ def from_config(
     """A model with random weights, in evaluation mode.
 
     Matrices and embeddings are normal with variance 1 / fan-in, norms 1 and biases 0, so that outputs are finite at
-    any depth. Only a million numbers are drawn; each weight repeats them from a different offset, so that filling seven
-    billion is limited by memory bandwidth only. Generation never stops early: there is no end-of-text token.
+    any depth. Generation never stops early: there is no end-of-text token.
 
     Args:
         config: config of a model that transformers loads as ``AutoModelForImageTextToText``.
@@ -95,24 +91,17 @@ def from_config(
 @torch.no_grad()
 def _fill(model: nn.Module, device: str, seed: int) -> None:
     """Replace empty parameters by random ones."""
-    generator = torch.Generator().manual_seed(seed)
-    block = torch.randn(_BLOCK, generator=generator).to(device)
-    for module in model.modules():
-        for name, empty in list(module.named_parameters(recurse=False)):
-            value = torch.empty_like(empty, device=device)
-            if empty.ndim == 1 and name in ("weight", "bias"):
-                value.fill_(float(name == "weight"))
-            else:
-                fan_in = empty[0].numel() if empty.ndim > 1 else empty.numel()
-                offset = int(torch.randint(_BLOCK, (), generator=generator))
-                _repeat((block.roll(offset) * fan_in**-0.5).to(empty.dtype), value)
-            setattr(module, name, nn.Parameter(value))
-
-
-def _repeat(block: Tensor, value: Tensor) -> None:
-    """Fill a tensor row by row with repetitions of the block."""
-    for piece in torch.split(value.view(-1), len(block)):
-        piece.copy_(block[: len(piece)])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in model.modules():
+            for name, empty in list(module.named_parameters(recurse=False)):
+                value = torch.empty_like(empty, device=device)
+                if empty.ndim == 1 and name in ("weight", "bias"):
+                    value.fill_(float(name == "weight"))
+                else:
+                    fan_in = empty[0].numel() if empty.ndim > 1 else empty.numel()
+                    value.normal_(0, fan_in**-0.5)
+                setattr(module, name, nn.Parameter(value))
 
 
 def inputs(model: Any, frames: int, batch: int = 1, text: int = 64, seed: int = 0) -> dict[str, Tensor]:
