@@ -63,7 +63,7 @@ CASES = {
 }
 """``config.model_type`` -> builder."""
 
-STEPS = 4
+STEPS = 3
 FULL = {"return_dict_in_generate": True, "output_logits": True}
 WORDS = (3, 8)
 """Words of the two prompts of a batch."""
