@@ -43,3 +43,8 @@ def test_amount(given, text):
 def test_description_shows_changed_settings():
     assert described(Random()) == "random(retention=0.1)"
     assert described(Random(0.25, seed=3)) == "random(retention=0.25, seed=3)"
+
+
+def test_names_are_not_broken_at_hyphens(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "aot-paper" in table([("a b c d e f g h i j k l m n o aot-paper", "other")])

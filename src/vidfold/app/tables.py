@@ -26,13 +26,21 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         widths[widths.index(max(widths))] -= 1
     lines: list[str] = []
     for row in rows:
-        wrapped = [textwrap.wrap(cell, width) if cell else [""] for cell, width in zip(row, widths, strict=True)]
+        pairs = zip(row, widths, strict=True)
+        wrapped = [textwrap.wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in pairs]
         aligned = (
             [f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)]
             for cells in zip_longest(*wrapped, fillvalue="")
         )
         lines += ["  ".join(cells).rstrip() for cells in aligned]
     return "\n".join(lines)
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Lines within the width of the terminal, indented where one goes on; names are not broken at hyphens."""
+    width, _ = shutil.get_terminal_size((120, 24))
+    wrapper = textwrap.TextWrapper(width, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n".join(map(wrapper.fill, text.splitlines()))
 
 
 def duration(milliseconds: float) -> str:
@@ -50,8 +58,7 @@ def amount(value: float | None, unit: str) -> str:
 
 def digits(value: float) -> str:
     """A number with three digits and no exponent."""
-    size = abs(value)
-    return f"{value:.{0 if size >= 99.95 else 1 if size >= 9.995 else 2}f}"
+    return f"{value:.{0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2}f}"
 
 
 def markdown_table(rows: Iterable[Sequence[str]]) -> str:

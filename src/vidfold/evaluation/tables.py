@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-import shutil
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vidfold.app.tables import percent, plus_minus, table
+from vidfold.app.tables import percent, plus_minus, table, wrapped
 from vidfold.evaluation.compare import Line
 from vidfold.evaluation.published import Number, Published, first, load, names, rows, sources
 from vidfold.evaluation.results import Measurement, Run
@@ -58,7 +56,7 @@ def published_text(published: Published) -> str:
         cells = [values.get(name, "") for name in columns]
         lines.append([*settings, percent(head.retention, 4), head.method, *cells, head.source, remarked])
     noted = table([(place, note) for note, place in notes.items()]) if notes else ""
-    return _page(title, table(lines), _sources(numbers), noted, _wrapped(*published.remarks))
+    return _page(title, table(lines), _sources(numbers), noted, wrapped("\n".join(published.remarks)))
 
 
 def comparison_text(published: Published, lines: Sequence[Line]) -> str:
@@ -73,7 +71,7 @@ def comparison_text(published: Published, lines: Sequence[Line]) -> str:
             run = (percent(measured.kept), measured.run.config_hash)
             shown.append((*told, _value(measured), apart, *run, number.source))
         runs = _configurations(measured.run for _, measured in pairs)
-        blocks += [table(shown), _wrapped(_LEGEND), _sources(number for number, _ in pairs), runs]
+        blocks += [table(shown), wrapped(_LEGEND), _sources(number for number, _ in pairs), runs]
     else:
         blocks.append("No measurement belongs to a row of this table.")
     begun = {(number.method, number.retention, number.source) for number, _ in pairs}
@@ -87,7 +85,7 @@ def comparison_text(published: Published, lines: Sequence[Line]) -> str:
         head = ("measured, without a published number", "value", "why", "files")
         others = [(each.benchmark, _value(each), each.reason, ", ".join(each.files)) for each in unmatched]
         blocks.append(table([head, *others]))
-    return _page(*blocks, _wrapped(*published.remarks))
+    return _page(*blocks, wrapped("\n".join(published.remarks)))
 
 
 def comparison_rows(lines: Iterable[Line]) -> list[dict[str, Any]]:
@@ -128,12 +126,6 @@ def _sources(numbers: Iterable[Number]) -> str:
     known = sources()
     used = [known[name] for name in dict.fromkeys(each.source for each in numbers)]
     return table([(source["name"], f"{source['kind']}: {source['reference']}") for source in used])
-
-
-def _wrapped(*paragraphs: str) -> str:
-    """Paragraphs within the width of the terminal."""
-    width = shutil.get_terminal_size((120, 24)).columns
-    return "\n".join(textwrap.fill(each, width) for each in paragraphs)
 
 
 def _page(*blocks: str) -> str:

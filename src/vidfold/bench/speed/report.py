@@ -1,11 +1,9 @@
 """A run as text, for a terminal and in Markdown, and its two files."""
 
-import shutil
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vidfold.app.tables import ROUNDS_UP, amount, digits, markdown_table, percent, table
+from vidfold.app.tables import ROUNDS_UP, amount, digits, markdown_table, percent, table, wrapped
 from vidfold.app.writing import write_text
 from vidfold.bench.speed import results as names
 from vidfold.bench.speed.results import Case, Results, Spread, Way
@@ -34,12 +32,7 @@ _LEGEND = (
 
 def overview(results: Results) -> str:
     """Everything for a terminal."""
-    width = shutil.get_terminal_size((120, 24)).columns
-
-    def filled(text: str) -> str:
-        return "\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in text.splitlines())
-
-    return "\n\n".join(table(part) if isinstance(part, list) else filled(part) for part in _parts(results))
+    return "\n\n".join(table(part) if isinstance(part, list) else wrapped(part, "  ") for part in _parts(results))
 
 
 def markdown(results: Results) -> str:
