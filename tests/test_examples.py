@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidfold import AOT, Identity, fold
+import vidfold
+from vidfold import AOT, Identity, fold, models
 from vidfold.app.asking import ask
 from vidfold.app.loading import VideoModel
 from vidfold.models import FAMILIES
@@ -70,3 +71,41 @@ def test_asking_each_family(each_family, name):
     assert full.tokens_after == full.tokens_before == folded.tokens_before
     assert folded.tokens_after == int(folded.tokens_before * 0.1 + 0.5)
     assert folded.cache_positions < full.cache_positions
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_reading_each_family(each_family, name):
+    """Real processors and their templates: read once or in one go, a conversation, and a stream."""
+    case = each_family.FAMILIES[name](each_family.byte_tokenizer())
+    case.processor.chat_template = CHAT.replace("VIDEO", case.video)
+    model, count = case.model.eval(), each_family.FRAMES
+    times = np.linspace(0, each_family.SECONDS, count, endpoint=False)
+    pixels = each_family.clip().permute(0, 2, 3, 1).contiguous().numpy()
+    frames = Frames(pixels, times, each_family.SECONDS, count / each_family.SECONDS, count, count)
+    loaded, fold_ = VideoModel(name, model, case.processor, 0.0), AOT(retention=0.1)
+    video = vidfold.read(model, case.processor, frames, fold_)
+    questions = ["What moves?", "And where does it go?"]
+    assert video.ask(questions, max_new_tokens=3) == [
+        ask(loaded, frames, each, fold_, max_new_tokens=3).text for each in questions
+    ]
+    talk = video.chat()
+    for each in questions:
+        talk.ask(each, max_new_tokens=3)
+    assert talk.turns[0][1] == video.ask(questions[0], max_new_tokens=3)
+    with fold(model, fold_) as folded:
+        if models.family(model).text_between_frames:
+            with pytest.raises(ValueError, match="text between frames"):
+                folded.stream(case.processor)
+            return
+        stream = folded.stream(case.processor, max_tokens=180, recent=2, block=4)
+    stream.push(np.concatenate([pixels, pixels]))
+    assert stream.state().tokens <= 180
+    assert stream.ask(questions[0], max_new_tokens=3) == stream.video().ask(questions, max_new_tokens=3)[0]
+
+
+CHAT = (
+    "{% for message in messages %}[{{ message['role'] }}]{% for part in message['content'] %}"
+    "{% if part['type'] == 'video' %}VIDEO\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}<end>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+"""Turns that end by the token that ends answers."""

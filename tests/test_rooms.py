@@ -16,7 +16,7 @@ FLOORS = (
     {"clips", "drops", "linear", "newlines", "ops", "segments"},
     {"reducers"},
     {"models"},
-    {"folding"},
+    {"folding", "reading"},
     {"tiny", "app"},
     {"bench", "evaluation"},
     {"cli"},

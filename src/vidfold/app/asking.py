@@ -13,6 +13,7 @@ from vidfold.app.loading import VideoModel
 from vidfold.checks import check_count
 from vidfold.folding import fold
 from vidfold.models.cache import cache_of
+from vidfold.reading.processing import processed as through
 from vidfold.reducers import Reducer
 from vidfold.video import Frames
 
@@ -166,19 +167,7 @@ def inputs_of(loaded: VideoModel, prompts: Sequence[str], videos: Sequence[Frame
     Raises:
         ValueError: a processor that fails; the message names the model and the reason.
     """
-    try:
-        inputs = loaded.processor(
-            text=list(prompts),
-            videos=[video.pixels for video in videos],
-            video_metadata=[video.metadata for video in videos],
-            do_sample_frames=False,
-            padding=True,
-            return_tensors="pt",
-            **settings,
-        )
-    except Exception as error:  # its settings come with the checkpoint, unchecked
-        raise ValueError(f"the processor of model {loaded.name!r} fails: {type(error).__name__}: {error}") from error
-    return dict(inputs.to(loaded.model.device, loaded.model.dtype))
+    return through(loaded.model, loaded.processor, prompts, videos, name=loaded.name, **settings)
 
 
 def timed(call: Callable[..., _T], **settings: Any) -> tuple[_T, float]:

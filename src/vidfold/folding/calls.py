@@ -26,7 +26,7 @@ def generated_mask(inputs: Inputs, default: Any) -> Tensor:
     ``generation_config``.
     """
     ids: Tensor = inputs["input_ids"]
-    pad, ends = _setting(inputs, default, "pad_token_id"), _setting(inputs, default, "eos_token_id")
+    pad, ends = setting(inputs, default, "pad_token_id"), setting(inputs, default, "eos_token_id")
     if pad is None or pad in torch.as_tensor([] if ends is None else ends).flatten().tolist():
         return torch.ones_like(ids, dtype=torch.int64)
     return ids.ne(pad).long()
@@ -45,7 +45,7 @@ def lengths(inputs: Inputs, default: Any, dropped: int) -> dict[str, Any]:
     """
     config, found = inputs.get("generation_config"), dict[str, Any]()
     for name, instead in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-        length, new = _setting(inputs, default, name), _setting(inputs, default, instead)
+        length, new = setting(inputs, default, name), setting(inputs, default, instead)
         if length is not None and new is None:
             found[name] = max(0, length - dropped)
     if config is None or not found:
@@ -56,8 +56,11 @@ def lengths(inputs: Inputs, default: Any, dropped: int) -> dict[str, Any]:
     return found | {"generation_config": config}
 
 
-def _setting(inputs: Inputs, default: Any, name: str) -> Any:
-    """A setting of ``generate``: the call's own, else that of its ``generation_config``, else the model's."""
+def setting(inputs: Inputs, default: Any, name: str) -> Any:
+    """A setting of ``generate``: the call's own, else that of its ``generation_config``, else the model's.
+
+    ``default`` is the model's ``generation_config``.
+    """
     sources = [inputs, vars(inputs.get("generation_config") or default), vars(default)]
     return next((source[name] for source in sources if source.get(name) is not None), None)
 

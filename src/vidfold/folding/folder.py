@@ -42,12 +42,14 @@ class Call:
         prompt: what was folded; None in a call that passes through.
         run: what is dropped inside the language model, if anything.
         warnings: what to tell the caller.
+        report: of the fold; None in a call that passes through.
     """
 
     inputs: dict[str, Any]
     prompt: Prompt | None = None
     run: Run | None = None
     warnings: tuple[str, ...] = ()
+    report: Report | None = None
 
 
 class Folder:
@@ -139,11 +141,12 @@ class Folder:
         clock.mark()
         sizes = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
         kept = tuple(map(without_gradients, folded + shown))
-        self.last = Report(kept, *sizes, closing=family.closing, clock=clock, layers=layers, images=len(shown))
+        report = Report(kept, *sizes, closing=family.closing, clock=clock, layers=layers, images=len(shown))
+        self.last = report
         kept_all = all(len(each) >= each.full and each.retention >= 1 for each in reductions)
         if kept_all and not (run and run.limits) and getattr(self.reducer, "retention", 1.0) < 1.0:
-            warnings.append(f"{self.reducer!r} kept all of {self.last.before} tokens: nothing was folded")
-        return Call(spliced, Prompt.of(inputs, spliced), run, tuple(warnings))
+            warnings.append(f"{self.reducer!r} kept all of {report.before} tokens: nothing was folded")
+        return Call(spliced, Prompt.of(inputs, spliced), run, tuple(warnings), report)
 
     def _reduced(self, videos: Sequence[VideoTokens]) -> tuple[list[Reduction], list[str]]:
         """The videos reduced, with gradients where they have some, and what to warn of."""

@@ -1,14 +1,22 @@
 """Fold a model: its own ``generate`` and ``forward`` read every video in fewer tokens."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import torch
 
 from vidfold import models
 from vidfold.folding.folder import Fold, Folder
 from vidfold.folding.methods import Wrapped
-from vidfold.folding.running import forward, generate
+from vidfold.folding.running import forward, generate, tell
 from vidfold.models import Family
 from vidfold.models.builds import unwrapped
 from vidfold.models.inner.dropper import Dropper
+from vidfold.reading.limits import Limits
+from vidfold.reading.prompts import single
+from vidfold.reading.stream import Stream
+from vidfold.reading.video import FoldedVideo
+from vidfold.reading.wording import Wording
 from vidfold.reducers.inner import InnerReducer
 
 
@@ -52,6 +60,72 @@ class Folded(Folder):
     def __exit__(self, *error: object) -> None:
         self._entered = False
         self.remove()
+
+    @torch.no_grad()
+    def read(
+        self,
+        processor: Any = None,
+        *,
+        times: Sequence[float] | None = None,
+        duration: float | None = None,
+        **inputs: Any,
+    ) -> FoldedVideo:
+        """Read a prompt up to its question: encode, fold and prefill it once, to ask any number of questions.
+
+        Answers are those of folding the whole prompt in one call. What is returned needs this fold no more.
+
+        Args:
+            processor: words the questions; without it they are token ids, for `FoldedVideo.generate`.
+            times: seconds of the frames; models that are told them need them.
+            duration: of the video in seconds, likewise.
+            inputs: of the processor: one prompt that ends where questions begin (`Wording.opening`), and its video.
+
+        Raises:
+            ValueError: no video, several prompts, a prompt with a question although a processor is given, a method that
+                works inside the language model and so needs the question, or inputs that do not fit together.
+        """
+        if self.drops:
+            raise ValueError(
+                f"{self.reducer!r} ranks tokens by the question, so nothing can be read before there is one: use a "
+                "method that works before the language model"
+            )
+        wording = None if processor is None else Wording(processor)
+        given = single(self.family, inputs, wording)
+        if not self.family.has_video(given):
+            raise ValueError(f"inputs carry no video to read; they have: {', '.join(sorted(inputs)) or 'nothing'}")
+        self.folds(given)
+        call = self.fold(given)
+        tell(call, 4)
+        assert call.report is not None
+        return FoldedVideo.of(
+            self.family,
+            given,
+            call.inputs,
+            call.report.reductions[: len(call.report.reductions) - call.report.images],
+            method=repr(self.reducer),
+            times=None if times is None else tuple(map(float, times)),
+            duration=duration,
+            wording=wording,
+        )
+
+    def stream(self, processor: Any, *, max_tokens: int = 4096, recent: int = 4, block: int = 4) -> Stream:
+        """A video that goes on, in memory that does not grow.
+
+        Recent frames stay whole, older ones are folded, and again as they age; see `vidfold.reading.Stream`. What is
+        returned needs this fold no more.
+
+        Args:
+            processor: of the model; it makes inputs of frames and words the questions.
+            max_tokens: visual tokens that the language model reads at most, newlines not counted.
+            recent: frames that stay whole.
+            block: frames that are encoded and folded together.
+
+        Raises:
+            ValueError: a family whose prompts have text between frames, a method without an exact retention, or counts
+                below 1.
+        """
+        limits = Limits(max_tokens=max_tokens, recent=recent, block=block)
+        return Stream(self.family, self.reducer, Wording(processor), limits)
 
 
 def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: bool = False) -> Folded:

@@ -48,6 +48,8 @@ class Family(ABC):
     """Optional fields of `VideoTokens` that it can fill; these three are taken from its tower's attention."""
     saliency: ClassVar[str] = "none"
     """How it takes `VideoTokens.shallow` and ``deep`` from the attention of their layers, in a few words."""
+    text_between_frames: ClassVar[bool] = False
+    """Whether prompts have text, such as times, between the frames of a video."""
     closing: ClassVar[int] = 0
     """Tokens of the model's own that end every video (a newline); they are kept and no budget counts them."""
     pixels: ClassVar[frozenset[str]]
@@ -190,6 +192,10 @@ class Family(ABC):
         """
         given = inputs.get("position_ids")
         return {} if given is None else {"position_ids": prompt.closed_up(given, kept)}
+
+    def following(self, inputs: Inputs) -> Tensor | None:
+        """The position that follows a prompt (B, L), (B, 1) int64; None where positions count its tokens one by one."""
+        return None
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """Shortened per-token inputs as the model wants them."""

@@ -41,3 +41,16 @@ def check_build(model: Any, kind: str, *names: str) -> None:
         raise ValueError(
             f"{type(model).__name__} takes no mm_encoder_outputs, as every {kind} of transformers does: load that one"
         )
+
+
+def state_of(model: Any) -> int:
+    """A number that tells whether a model's weights were changed, replaced or moved, without reading them.
+
+    It misses changes past PyTorch's own count, by ``parameter.data``.
+    """
+    return hash(
+        tuple(
+            (each.device.type, 0 if each.is_meta else each.data_ptr(), 0 if each.is_inference() else each._version)
+            for each in model.parameters()
+        )
+    )

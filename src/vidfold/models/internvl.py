@@ -36,6 +36,7 @@ class InternVL(Family):
     model_type: ClassVar[str] = "internvl"
     reads: ClassVar[tuple[str, ...]] = ("get_image_features", "pixel_shuffle", "vision_tower", "multi_modal_projector")
     saliency: ClassVar[str] = "mean, CLS asks too"
+    text_between_frames: ClassVar[bool] = True
     pixels: ClassVar[frozenset[str]] = frozenset({"pixel_values", "visuals"})
     said: ClassVar[frozenset[str]] = frozenset({"video_frames"})
 

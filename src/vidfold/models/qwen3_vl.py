@@ -22,6 +22,7 @@ class Qwen3VL(QwenVL):
     """
 
     model_type: ClassVar[str] = "qwen3_vl"
+    text_between_frames: ClassVar[bool] = True
 
     @property
     def side_levels(self) -> int:

@@ -135,6 +135,10 @@ class QwenVL(Family):
         """``position_ids`` of the full prompt (see `mrope.number`), unless the inputs bring their own."""
         return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self.base, inputs)}
 
+    def following(self, inputs: Inputs) -> Tensor:
+        """The position that follows a full prompt (B, L), (B, 1) int64; see `mrope.number`."""
+        return mrope.number(self.base, inputs)[4, :, -1:]
+
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """``position_ids`` (4, B, M) as the model takes them.
 
