@@ -1,15 +1,17 @@
-"""``vidfold ask``: a question about a video file."""
+"""``vidfold ask``: questions about a video file, or one that was read before."""
 
 import argparse
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from vidfold.app.tables import described, duration, table
 from vidfold.cli.answers import side_by_side
 from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode
-from vidfold.cli.options import Commands, add_method, add_model, command, load_model, reducer
+from vidfold.cli.options import FILES, WATCH, Commands, add_model, add_video, command, load_model, reducer
+from vidfold.cli.videos import frames_for, saved, video_of
 
 if TYPE_CHECKING:
     from vidfold.app.asking import Answer
@@ -18,46 +20,81 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
-    parser.add_argument("video", help="a video file, a folder or pattern of pictures, or an address")
-    parser.add_argument("question", help="in quotes")
-    add_method(parser)
-    parser.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
-    parser.add_argument("--stream", type=int, metavar="N", help="video stream of the file (default: as FFmpeg chooses)")
+    add_video(parser, f"{FILES}, or a file of 'vidfold read'")
+    parser.add_argument("question", nargs="+", help="in quotes; several are asked of what was read once")
     parser.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
     add_model(parser)
+    parser.set_defaults(model=None)
     parser.add_argument("--compare", action="store_true", help="answer unfolded too, after a first answer to warm up")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Answer the question; print the answer with tokens, cache and times."""
-    from vidfold.app.asking import ask, check_question
-    from vidfold.app.loading import usual_frames
+    """Answer the questions; print the answers with tokens, cache and times."""
+    from vidfold.app.asking import check_question
     from vidfold.checks import check_count
-    from vidfold.models import family
 
-    check_question(options.question)
+    for question in options.question:
+        check_question(question)
     check_count("max_new_tokens", options.max_new_tokens)
+    if len(options.question) == 1 and not saved(options.video) and options.stream != WATCH:
+        _once(options, options.question[0])
+        return
+    if options.compare:
+        raise ValueError("--compare takes one question about a video file")
+    _of_one_reading(options)
+
+
+def _of_one_reading(options: argparse.Namespace) -> None:
+    """Answers about a video that is read once, or was before."""
+    with quiet_libraries():
+        video, facts = video_of(options)
+        with announced_if_slow("answering"):
+            start = time.perf_counter()
+            answers = video.ask(options.question, max_new_tokens=options.max_new_tokens)
+            spent = 1000 * (time.perf_counter() - start)
+    if options.json:
+        pairs = [{"question": each, "text": text} for each, text in zip(options.question, answers, strict=True)]
+        report: dict[str, Any] = {
+            "video": options.video,
+            "method": video.method,
+            "timestamps": video.times,
+            "tokens_before": video.before,
+            "tokens_after": video.tokens,
+            "cache_bytes": video.prefix.nbytes,
+            "answers": pairs,
+            "milliseconds": spent,
+        }
+        print(json.dumps(report, indent=2))
+        return
+    rows = [("question", "answer"), *zip(options.question, answers, strict=True)]
+    print(table([*facts, ("answered in", duration(spent))]), table(rows), sep="\n\n")
+
+
+def _once(options: argparse.Namespace, question: str) -> None:
+    """The answer to one question, with all of its costs."""
+    from vidfold.app.asking import ask
+    from vidfold.app.loading import usual_frames
+
     method = reducer(options)
-    wanted = usual_frames(options.model) if options.frames is None else options.frames
+    wanted = usual_frames(options.model or "tiny") if options.frames is None else options.frames
     frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():
         loaded = load_model(options)
-        # Decoded before loading, so that a bad video fails early. Some models want fewer frames.
-        shown = family(loaded.model).shown_frames(frames.duration, len(frames))
-        if shown != len(frames):
-            frames, decoding = decode(options.video, shown, options.stream)
+        # Decoded before loading, so that a bad video fails early.
+        frames, again = frames_for(options, loaded, frames)
+        decoding = decoding if again is None else again
         answers: dict[str, Answer] = {}
         with announced_if_slow("answering"):
             if options.compare:
-                ask(loaded, frames, options.question, method, max_new_tokens=1)
-                answers["unfolded"] = ask(loaded, frames, options.question, max_new_tokens=options.max_new_tokens)
-            answers["folded"] = ask(loaded, frames, options.question, method, max_new_tokens=options.max_new_tokens)
+                ask(loaded, frames, question, method, max_new_tokens=1)
+                answers["unfolded"] = ask(loaded, frames, question, max_new_tokens=options.max_new_tokens)
+            answers["folded"] = ask(loaded, frames, question, method, max_new_tokens=options.max_new_tokens)
     if options.json:
         report = {
             "video": options.video,
-            "question": options.question,
-            "model": options.model,
+            "question": question,
+            "model": loaded.name,
             "method": {"name": method.name} | dataclasses.asdict(method),
             "frames": len(frames),
             "timestamps": frames.timestamps.tolist(),
@@ -71,9 +108,9 @@ def run(options: argparse.Namespace) -> None:
     facts = [
         ("video", f"{options.video}, {frames.duration:.1f} s, {len(frames)} frames of {width} x {height}"),
         *[("note", note) for note in frames.notes],
-        ("model", f"{options.model} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
+        ("model", f"{loaded.name} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
         ("method", described(method)),
-        ("question", options.question),
+        ("question", question),
     ]
     print(table(facts), side_by_side(answers, decoding), sep="\n\n")
     folded = answers["folded"]

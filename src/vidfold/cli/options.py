@@ -16,6 +16,11 @@ Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
 TINY_FRAMES = 8
 """Frames of a video for the embedded model."""
+FILES = "a video file, a folder or pattern of pictures, or an address"
+"""What a video may be."""
+
+WATCH = "watch"
+"""What ``--stream`` is without a number."""
 
 
 def command(
@@ -61,9 +66,10 @@ def load_model(options: argparse.Namespace) -> "VideoModel":
     """The model that the options of `add_model` name."""
     from vidfold.app.loading import load
 
-    with announced_if_slow(f"loading {options.model}"):
+    name = options.model or "tiny"
+    with announced_if_slow(f"loading {name}"):
         return load(
-            options.model,
+            name,
             device=options.device,
             dtype=options.dtype,
             attention=options.attn,
@@ -87,6 +93,38 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
     parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
+
+
+def _stream(text: str) -> int | str:
+    """A number of a video stream, or `WATCH`, as the type of an option."""
+    if text == WATCH:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+
+
+def add_video(parser: argparse.ArgumentParser, kinds: str) -> None:
+    """Add the options that choose a video and how it is folded; ``kinds`` says what a video may be."""
+    parser.add_argument("video", help=kinds)
+    add_method(parser)
+    parser.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
+    parser.add_argument(
+        "--stream",
+        nargs="?",
+        type=_stream,
+        const=WATCH,
+        metavar="N",
+        help="with N: video stream of the file (default: as FFmpeg chooses); alone: read the file as a stream, in "
+        "bounded memory, however long it is",
+    )
+    parser.add_argument(
+        "--fps", type=float, default=1.0, help="frames a second of a file read as a stream (default: 1)"
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=4096, help="visual tokens of a file read as a stream, at most (default: 4096)"
+    )
 
 
 def reducer(options: argparse.Namespace) -> "Reducer":

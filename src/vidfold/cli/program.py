@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vidfold import extras
-from vidfold.cli import ask, demo, methods, models, quality, repair, reproduce, scene, speed, tables
+from vidfold.cli import ask, chat, demo, methods, models, quality, read, repair, reproduce, scene, speed, tables
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
-COMMANDS = (ask, scene, methods, models, reproduce, tables, demo, repair)
+COMMANDS = (ask, read, chat, scene, methods, models, reproduce, tables, demo, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
 BENCHES = (quality, speed)
 """Those of ``vidfold bench``."""

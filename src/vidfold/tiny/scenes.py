@@ -88,12 +88,19 @@ def render(seed: int, frames: int = FRAMES) -> Clip:
     look, backgrounds = LOOKS[world_of(seed)], bank(world_of(seed), list(RANGES).index(split))
     rng = np.random.default_rng(seed)
     content = cast(rng, look, frames, TEXTURES)
+    shown, labels = filmed(rng, content, look, backgrounds, frames)
+    return Clip(seed, content.shots, content.objects, content.dots, shown, labels)
+
+
+def filmed(
+    rng: np.random.Generator, content: Cast, look: Look, backgrounds: Bank, frames: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Frames (F, 96, 96, 3) and labels (F, 96, 96) of what happens, as those of a `Clip`."""
     canvas = _background(rng, content, backgrounds, frames)
     labels = np.zeros((frames, SIZE, SIZE), np.uint8)
     for label, thing in enumerate((*content.objects, *content.dots), start=1):
         _draw(canvas, labels, thing, label, look, shade=1.0 if thing.shape == "dot" else rng.uniform(0.9, 1.1))
-    shown = np.clip(canvas, 0, 255).astype(np.uint8)
-    return Clip(seed, content.shots, content.objects, content.dots, shown, labels)
+    return np.clip(canvas, 0, 255).astype(np.uint8), labels
 
 
 def _draw(canvas: FloatArray, labels: NDArray[np.uint8], thing: Object, label: int, look: Look, shade: float) -> None:

@@ -102,7 +102,7 @@ def sample(
 def available(path: str | PathLike[str], frames: int, *, stream: int | None = None) -> int:
     """``frames``, or the number of frames in the video if that is less; errors as in `sample`."""
     check_count("frames", frames)
-    with _opened(path, stream) as video:
+    with opened(path, stream) as video:
         return min(frames, video.index.total)
 
 
@@ -117,7 +117,7 @@ def read(
 
     ``choose`` gives ascending positions of frames, from 0 to ``index.total - 1``, (F,) int64.
     """
-    with _opened(path, stream) as video:
+    with opened(path, stream) as video:
         try:
             return _taken(video, choose(video.index), progress)
         except Differs:
@@ -141,7 +141,8 @@ def even_positions(index: Index, frames: int) -> Positions:
     return positions
 
 
-def _opened(path: str | PathLike[str], stream: int | None) -> Decoder | Pictures:
+def opened(path: str | PathLike[str], stream: int | None) -> Decoder | Pictures:
+    """What reads a video; see `sample`."""
     source = Source(fspath(path), stream)
     if (local := source.path) is not None:
         pictures = files_of(local, source.quoted)
