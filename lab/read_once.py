@@ -17,7 +17,7 @@ import torch
 
 from vidfold import AOT, fold
 from vidfold.app.tables import amount, duration, table
-from vidfold.bench import random_models
+from vidfold.app import random_models
 
 
 def milliseconds(call: Callable[[], Any]) -> float:
