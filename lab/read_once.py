@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from vidfold import AOT, fold
-from vidfold.app.tables import amount, duration, table
 from vidfold.app import random_models
+from vidfold.app.tables import amount, duration, table
 
 
 def milliseconds(call: Callable[[], Any]) -> float:
