@@ -53,16 +53,16 @@ def test_chat(capsys, read, monkeypatch):
 def test_a_file_is_watched_and_goes_on_where_it_was_interrupted(capsys, clip, tmp_path, monkeypatch):
     from vidfold.reading import Stream
 
-    arguments = ["ask", clip, WORDS[0], "--stream", "--fps", "6", "--max-tokens", "400"]
+    arguments = ["ask", clip, WORDS[0], "--stream", "--fps", "3", "--max-tokens", "400"]
     monkeypatch.chdir(tmp_path)
     assert main([*arguments, "--json"]) == 0
     whole = json.loads(capsys.readouterr().out)
-    assert len(whole["timestamps"]) <= 24
+    assert len(whole["timestamps"]) <= 12
     assert whole["tokens_after"] <= 400
     push, pushed = Stream.push, []
 
     def interrupted(stream, frames, times):
-        if len(pushed) == 13:
+        if len(pushed) == 9:
             raise KeyboardInterrupt
         pushed.append(times)
         push(stream, frames, times)
@@ -73,13 +73,13 @@ def test_a_file_is_watched_and_goes_on_where_it_was_interrupted(capsys, clip, tm
     captured = capsys.readouterr()
     assert "kept what was read in clip.mp4.watched" in captured.err
     assert [each.name for each in tmp_path.iterdir()] == ["clip.mp4.watched"]
-    assert "keeps another file or rate" in refused(capsys, *arguments[:-3], "5", *arguments[-2:])
+    assert "keeps another file or rate" in refused(capsys, *arguments[:-3], "2", *arguments[-2:])
     pushed.clear()
     monkeypatch.setattr(Stream, "push", lambda *given: pushed.append(given[2]) or push(*given))
     assert main([*arguments, "--json"]) == 0
     captured = capsys.readouterr()
-    assert "going on from clip.mp4.watched after 1.8" in captured.err
-    assert len(pushed) == 24 - 12
+    assert "going on from clip.mp4.watched after 2.3" in captured.err
+    assert len(pushed) == 12 - 8
     again = json.loads(captured.out)
     assert (again["timestamps"], again["answers"]) == (whole["timestamps"], whole["answers"])
     assert list(tmp_path.iterdir()) == []

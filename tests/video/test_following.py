@@ -16,7 +16,7 @@ def path(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("fps", [1, 2, 6, 24, 1000])
+@pytest.mark.parametrize("fps", [2, 1000])
 def test_frames_at_a_rate(path, fps):
     moments = list(follow(path, fps))
     assert len(moments) == min(4 * fps, 96)
