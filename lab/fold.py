@@ -1,18 +1,19 @@
-"""Time and memory of the fold, for any methods, and how they grow with the number of frames.
+"""Time and memory of the fold, for any methods, and how they grow with the number of frames, or of cells a frame.
 
     .venv/bin/python -m lab.fold [--frames 8 32 128 512] [--channels 3584]
     .venv/bin/python -m lab.fold --methods aot simplecluster holitom flashvid [--limit 60]
+    .venv/bin/python -m lab.fold --methods aot simplecluster --frames 32 --cells 196 400 729 1024
 
-Input: a synthetic video with cuts, frames of 27x27 patches. Only the fold runs: attention and keys are given. The
-authors' way is that of AOT's authors, `lab.authors`: loops over frames, a broadcast cosine, a host sync for
-each decision. Its second row has the cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
+Input: a synthetic video with cuts, frames of 27x27 patches that are pooled to 14x14, or of as many cells as --cells
+says, which are not pooled. Only the fold runs: attention and keys are given. The authors' way is that of AOT's authors,
+`lab.authors`: loops over frames, a broadcast cosine, a host sync for each decision. Its second row has the cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
 same tokens as both; all other methods keep the given retention. All run in turns. The floor is the least work of
 'aot-reference': reading the features once, and the product of all patches with the anchors. The authors' way runs at
 most three times, and once from 128 frames on, since it takes minutes: about twenty in total for the frames above.
 
 Methods with quadratic time would take minutes too. So all but the authors' way stop repeating on a video after --limit
 seconds, and skip a video that is expected to take longer. The expected time grows with the power of the last two
-videos, limited to 1 to 2; after one video the power is 2.
+videos in their number of tokens, limited to 1 to 2; after one video the power is 2.
 """
 
 import argparse
@@ -20,20 +21,18 @@ import dataclasses
 import json
 import math
 import platform
-import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from lab.authors import Authors
+from lab.fold_report import AUTHORS, THEIRS, WITH_GEMM, Measured, draw, rows, side_by_side, slope
 from vidfold import Pooling, Reduction, VideoTokens, __version__
 from vidfold.app.asking import timed
 from vidfold.app.tables import amount, duration, table
-from vidfold.bench.plots import distinct, panels
 from vidfold.bench.speed.memory import Peak
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 
@@ -41,14 +40,14 @@ Ways = dict[str, Callable[[VideoTokens], Reduction]]
 """Name -> fold."""
 
 GRID, ANCHORS, KEEP = (27, 27), 126, 0.3
-THEIRS = AUTHORS, WITH_GEMM = "authors' way", "authors' way, product"
 SLOW_RUNS, SLOWEST_FROM = 3, 128
 
 
-def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype) -> VideoTokens:
-    """Scenes of eight similar frames each."""
+def synthetic_video(frames: int, side: int | None, channels: int, device: str, dtype: torch.dtype) -> VideoTokens:
+    """Scenes of eight similar frames each, of side x side cells; None: of patches that are pooled."""
     generator = torch.Generator(device).manual_seed(0)
-    patches = GRID[0] * GRID[1]
+    grid, pooling = (GRID, Pooling.BILINEAR) if side is None else ((side, side), Pooling.NONE)
+    patches = grid[0] * grid[1]
     features = torch.empty(frames, patches, channels, device=device, dtype=dtype)
     for first in range(0, frames, 8):
         part = features[first : first + 8]
@@ -56,7 +55,7 @@ def synthetic_video(frames: int, channels: int, device: str, dtype: torch.dtype)
         part.copy_(scene + 0.3 * torch.randn(part.shape, generator=generator, device=device))
     attention = torch.rand(2, frames, patches, generator=generator, device=device) ** 3
     keys = torch.randn(frames, patches, 72, generator=generator, device=device)
-    return VideoTokens(features, GRID, Pooling.BILINEAR, attention[0], attention[1], keys=keys)
+    return VideoTokens(features, grid, pooling, attention[0], attention[1], keys=keys)
 
 
 def floor(tokens: VideoTokens) -> float:
@@ -67,27 +66,12 @@ def floor(tokens: VideoTokens) -> float:
     return reading + min(timed(lambda: anchors @ features.transpose(1, 2))[1] for _ in range(3))
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Measurements of one way on one video."""
-
-    frames: int
-    way: str
-    kept: int
-    milliseconds: list[float]
-    memory: int
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.milliseconds)
-
-
-def expected(before: list[Measured], frames: int) -> float:
-    """Expected seconds for ``frames`` frames, from earlier measurements; 0 if there are none."""
+def expected(before: list[Measured], size: int) -> float:
+    """Expected seconds for a video of so many tokens, from earlier measurements; 0 if there are none."""
     if not before:
         return 0.0
-    power = min(2.0, max(1.0, slope(before[-2:]))) if len(before) > 1 else 2.0
-    return min(before[-1].milliseconds) / 1000 * math.pow(frames / before[-1].frames, power)
+    power = min(2.0, max(1.0, slope(before[-2:], lambda each: each.median))) if len(before) > 1 else 2.0
+    return min(before[-1].milliseconds) / 1000 * math.pow(size / before[-1].size, power)
 
 
 def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Measured]:
@@ -108,73 +92,8 @@ def measure(tokens: VideoTokens, ways: Ways, runs: int, limit: float) -> list[Me
             kept[name], peaks[name] = len(reduction), max(peaks[name], peak.above())
             del reduction
             (times if run > 0 else warm)[name].append(milliseconds)
-    return [Measured(tokens.frames, name, kept[name], times[name] or warm[name], peaks[name]) for name in ways]
-
-
-def rows(measured: list[Measured], skipped: list[str], frames: int, least: float) -> list[list[str]]:
-    """One row per way, and the floor, for one number of frames."""
-    theirs = {each.way: each.milliseconds for each in measured if each.way in THEIRS}
-    found = []
-    for each in measured:
-        own = [
-            str(each.frames),
-            each.way,
-            str(each.kept),
-            spread(each.milliseconds, duration),
-            amount(each.memory, "B"),
-        ]
-        for other in THEIRS:
-            pairs = zip(theirs.get(other, []), each.milliseconds, strict=False)
-            ratios = [] if each.way in THEIRS else [slow / quick for slow, quick in pairs]
-            own.append(spread(ratios, times_as_long) if ratios else "-")
-        found.append(own)
-    found += [[str(frames), name, *"-----"] for name in skipped]
-    return [*found, [str(frames), "floor", "-", duration(least), "-", "-", "-"]]
-
-
-def side_by_side(measured: list[Measured], ways: Ways, frames: list[int]) -> list[list[str]]:
-    """One row per way: median time for each number of frames, and the exponent of its growth."""
-    found = [["fold", *(f"{each} frames" for each in frames), "power of frames"]]
-    for name in ways:
-        own = {each.frames: each for each in measured if each.way == name}
-        power = f"{slope(list(own.values())):.2f}" if len(own) > 1 else "-"
-        found.append([name, *(duration(own[each].median) if each in own else "-" for each in frames), power])
-    return found
-
-
-def spread(values: list[float], show: Callable[[float], str]) -> str:
-    middle = show(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({show(min(values))} to {show(max(values))})"
-
-
-def times_as_long(ratio: float) -> str:
-    return f"{ratio:.{0 if ratio >= 10 else 1}f}x"
-
-
-def slope(measured: list[Measured]) -> float:
-    """Exponent p of time ~ frames^p, by least squares."""
-    x, y = [math.log(each.frames) for each in measured], [math.log(each.median) for each in measured]
-    return statistics.linear_regression(x, y).slope
-
-
-def draw(path: Path, measured: list[Measured], title: str) -> None:
-    """Draw time and extra memory over frames, all logarithmic: slope 1 means proportional to frames."""
-    figure, axes = panels(1, 2, (9, 4), alike=False)
-    for way, style in distinct(list(dict.fromkeys(each.way for each in measured))).items():
-        own = [each for each in measured if each.way == way]
-        frames = [each.frames for each in own]
-        for panel, values in zip(axes[0], ([e.median / 1000 for e in own], [e.memory / 1e6 for e in own]), strict=True):
-            panel.plot(frames, values, label=way, **style)
-    for panel, name in zip(axes[0], ("seconds", "extra memory, MB"), strict=True):
-        panel.set_xscale("log", base=2)
-        panel.set_yscale("log")
-        panel.set_xticks(sorted({each.frames for each in measured}), sorted({each.frames for each in measured}))
-        panel.set_xlabel("frames", fontsize=9)
-        panel.set_ylabel(name, fontsize=9)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.supxlabel(title, fontsize=8)
-    figure.savefig(path, dpi=150)
+    shape = tokens.frames, tokens.cells
+    return [Measured(*shape, name, kept[name], times[name] or warm[name], peaks[name]) for name in ways]
 
 
 def reducer(name: str, retention: float) -> Reducer:
@@ -195,6 +114,7 @@ def main() -> None:
         prog="python -m lab.fold", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32, 128, 512], help="(default: 8 32 128 512)")
+    parser.add_argument("--cells", type=int, nargs="+", metavar="N", help="cells a frame, squares, for one --frames")
     parser.add_argument("--channels", type=int, default=3584, help="(default: 3584, as LLaVA-OneVision-7B)")
     default = ["aot-reference", "aot-paper", "aot"]
     parser.add_argument("--methods", nargs="+", help=f"(default: {' '.join(default)}, and the authors' way)")
@@ -209,6 +129,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for fold.json and the picture fold.png")
     options = parser.parse_args()
+    if options.cells and len(options.frames) > 1:
+        parser.error(f"--cells goes with one number of --frames, got {' '.join(map(str, options.frames))}")
+    if odd := [cells for cells in options.cells or () if cells < 1 or math.isqrt(cells) ** 2 != cells]:
+        parser.error(f"--cells must be squares of whole numbers, such as 196 400 729 1024, got {odd[0]}")
     if options.threads:
         torch.set_num_threads(options.threads)
     dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
@@ -219,33 +143,39 @@ def main() -> None:
         ways |= {name: reducer(name, options.retention) for name in options.methods or default}
     except ValueError as error:
         parser.error(str(error))
-    numbers = sorted(set(options.frames))
+    axis = "cells" if options.cells else "frames"
+    shapes = [(frames, math.isqrt(cells)) for frames in options.frames for cells in sorted(set(options.cells or ()))]
+    shapes = shapes or [(frames, None) for frames in sorted(set(options.frames))]
     title = (
         f"vidfold {__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
         f"{options.device}, {torch.get_num_threads()} threads, {dtype}, {options.channels} channels, seed 0"
     )
     print(title, flush=True)
-    shown = [["frames", "fold", "tokens", "time", "extra memory", "authors' / this", "with product / this"]]
+    shown = [["frames", "cells", "fold", "tokens", "time", "extra memory", "authors' / this", "with product / this"]]
     measured: list[Measured] = []
-    for frames in numbers:
-        ahead = {name: expected([each for each in measured if each.way == name], frames) for name in ways}
+    heads: dict[int, str] = {}
+    for frames, side in shapes:
+        tokens = synthetic_video(frames, side, options.channels, options.device, getattr(torch, dtype))
+        size, shape = frames * tokens.cells, [str(frames), str(tokens.cells)]
+        heads[size] = f"{frames} frames" if side is None else f"{tokens.cells} cells"
+        ahead = {name: expected([each for each in measured if each.way == name], size) for name in ways}
         skipped = [name for name in ways if ahead[name] > options.limit and name not in THEIRS]
-        tokens = synthetic_video(frames, options.channels, options.device, getattr(torch, dtype))
         left = {name: way for name, way in ways.items() if name not in skipped}
         found = measure(tokens, left, options.runs, options.limit)
-        shown += rows(found, skipped, frames, floor(tokens))
+        shown += rows(found, skipped, shape, floor(tokens))
         measured += found
-        print(f"measured {frames} frames", file=sys.stderr)
+        print(f"measured {heads[size]}", file=sys.stderr)
         del tokens
     print(table(shown), end="\n\n")
-    print(table(side_by_side(measured, ways, numbers)))
-    if len(measured) < len(ways) * len(numbers):
+    print(table(side_by_side(measured, ways, heads, lambda each: each.median, duration)), end="\n\n")
+    print(table(side_by_side(measured, ways, heads, lambda each: each.memory, lambda count: amount(count, "B"))))
+    if len(measured) < len(ways) * len(shapes):
         print(f"-: skipped, since one fold was expected to take more than {options.limit:g} s")
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         record = {"run": title, "measured": [dataclasses.asdict(each) for each in measured]}
         (options.output / "fold.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        draw(options.output / "fold.png", measured, title)
+        draw(options.output / "fold.png", measured, axis, title)
 
 
 if __name__ == "__main__":
