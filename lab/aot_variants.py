@@ -14,6 +14,7 @@ from vidfold import AOT
 from vidfold.ops import cover
 from vidfold.ops.quantise import quantise
 from vidfold.ops.ranks import gather_rows
+from vidfold.reducers.aot.method import COARSE
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,16 @@ class Facility(Chosen):
 
 
 @dataclass(frozen=True)
+class Fine(AOT):
+    """Tokens are compared in all channels of the sketch from the first round on."""
+
+    def assign(self, units: Tensor, present: Tensor, counts: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        return quantise(units, present, counts, most, self.rounds)
+
+
+@dataclass(frozen=True)
 class Staying(AOT):
     """Anchors move to the barycentres of their tokens only, not to other tokens (Lloyd 1982)."""
 
     def assign(self, units: Tensor, present: Tensor, counts: Tensor, most: int) -> tuple[Tensor, Tensor]:
-        return quantise(units, present, counts, most, self.rounds, moved=0.0)
+        return quantise(units, present, counts, most, self.rounds, coarse=COARSE, moved=0.0)

@@ -15,7 +15,7 @@ VARIANTS = {
 @pytest.mark.parametrize("segments", ["uniform", ((0, 5), (5, 1), (6, 3))], ids=["uniform", "unequal"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_variants_keep_the_budget_and_differ(variant, segments):
-    video = make_video(frames=9, grid=(12, 12))
+    video = make_video(frames=9, grid=(12, 12), channels=200)
     reduction = variant(retention=0.2, segments=segments)(video)
     assert len(reduction) == AOT(retention=0.2).count(9, video.cells)
     assert torch.isfinite(reduction.tokens).all()

@@ -10,20 +10,19 @@ from torch.nn.functional import normalize
 from vidfold.ops.quantise import quantise
 
 
-def quantised(units: Tensor, count: int, rounds: int, moved: float = 1 / 8) -> tuple[list[int], list[float]]:
+def quantised(units: Tensor, count: int, rounds: int, moved: float = 1 / 4) -> tuple[list[int], list[float]]:
     """`quantise` of one item (n, E) by plain loops, in float64, from its description."""
     size = len(units)
     anchors = [units[slot * (size - 1) // max(1, count - 1)] for slot in range(count)]
     for step in range(rounds):
         labels, near = _served(units, anchors)
         groups = [[row for row in range(size) if labels[row] == anchor] for anchor in range(count)]
-        far = [max(0.0, 1 - each) for each in near]
+        far = [min(1.0, max(0.0, 1 - 1e-6 - each)) for each in near]
         for anchor, rows in enumerate(groups):
             if rows:
-                weight = torch.tensor([max(1e-3, far[row]) if step else 1.0 for row in rows], dtype=units.dtype)
-                anchors[anchor] = normalize(weight @ units[rows], dim=0)
-        if 0 < step < rounds - 1:
-            anchors = _exchanged(units, anchors, groups, [each**2 for each in far], max(1, int(count * moved)))
+                anchors[anchor] = normalize(units[rows].sum(0), dim=0)
+        if step < rounds - 1:
+            anchors = _exchanged(units, anchors, groups, far, max(1, int(count * moved)))
     labels, near = _served(units, anchors)
     for anchor in range(count):
         if anchor not in labels:
@@ -40,20 +39,23 @@ def _served(units: Tensor, anchors: list[Tensor]) -> tuple[list[int], list[float
 
 
 def _exchanged(
-    units: Tensor, anchors: list[Tensor], groups: list[list[int]], cost: list[float], most: int
+    units: Tensor, anchors: list[Tensor], groups: list[list[int]], far: list[float], most: int
 ) -> list[Tensor]:
     slots = range(len(anchors))
-    loss, heir, whole = [], [], [sum(cost[row] for row in rows) for rows in groups]
+    loss, heir, cost = [], [], [each**2 for each in far]
+    gain = [0.3 * sum(cost[row] for row in rows) + 0.7 * max([cost[row] for row in rows], default=0) for rows in groups]
     for anchor, rows in enumerate(groups):
         alike = [float(anchors[anchor] @ anchors[each]) if each != anchor else -4.0 for each in slots]
         heir.append(max(slots, key=alike.__getitem__))
-        loss.append(len(rows) * max(0.0, 1 - max(alike)) ** 2)
+        there = [1 - (1 - far[row]) * min(1.0, max(alike) + 1e-6) for row in rows]
+        loss.append(sum(each**2 - cost[row] for row, each in zip(rows, there, strict=True)))
     moved = list(anchors)
-    givers, takers = sorted(slots, key=loss.__getitem__), sorted(slots, key=lambda anchor: -whole[anchor])
+    givers, takers = sorted(slots, key=loss.__getitem__), sorted(slots, key=lambda anchor: -gain[anchor])
     for turn, (giver, taker) in enumerate(zip(givers[:most], takers, strict=False)):
         first = givers.index(heir[giver]) >= turn
-        if first and 0.3 * whole[taker] > loss[giver] and giver != taker:
-            moved[giver] = units[max(groups[taker], key=lambda row: (cost[row], -row))]
+        if first and gain[taker] > loss[giver] and giver != taker:
+            worst = max(far[row] for row in groups[taker])
+            moved[giver] = units[min(row for row in groups[taker] if far[row] >= worst - 1e-4)]
     return moved
 
 

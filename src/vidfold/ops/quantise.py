@@ -6,28 +6,41 @@ from torch.nn import functional
 
 from vidfold.linear import sum_rows
 from vidfold.ops.ranks import descending_rank, gather_rows, inverse
+from vidfold.ops.sketch import sketch
 
 _SAVED = 0.3
-"""Share of the cost of an anchor's tokens that one more anchor there is expected to save."""
-_LEAST = 1e-3
-"""Weight of a token that lies on its anchor."""
+"""Share of the cost of an anchor's tokens, the worst served aside, that one more anchor there is expected to save."""
+_CLOSE = 1e-4
+"""Tokens as badly served but for this count as equally badly served: the two tokens of a pair always are."""
+_ROUNDING = 1e-6
+"""Above what rounding does to the cosine of two equal tokens; distances are less by that, so theirs is exactly 0."""
 _NEVER = -4.0
 """Below every cosine."""
+_CPU_BLOCK = 1 << 19
+"""Cosines at a time: 2 MiB, which a core's own cache holds, so that they are compared before they reach memory."""
 
 
 def quantise(
-    units: Tensor, present: Tensor, counts: Tensor, most: int, rounds: int, *, moved: float = 1 / 8
+    units: Tensor,
+    present: Tensor,
+    counts: Tensor,
+    most: int,
+    rounds: int,
+    *,
+    coarse: int | None = None,
+    moved: float = 1 / 4,
 ) -> tuple[Tensor, Tensor]:
     """Assign tokens to anchors so that the sum of (1 - cos)^2 of tokens and their anchors is small.
 
     The measure on k points that is nearest to that of the tokens, in the transport cost (1 - cos)^2, is a fixed point
     of two steps in turn: each token goes to its nearest anchor, and each anchor to the barycentre of its tokens (Lloyd
-    1982; Cuturi and Doucet 2014, algorithm 2), here weighted by 1 - cos, since the cost is a square. These steps alone
-    stay near where they began. So in all rounds but the first and the last, anchors whose tokens would lose least by
-    going to the nearest other anchor (the criterion of Ward 1963) move onto the worst served tokens of the anchors
-    with the highest costs, where that is expected to pay. Anchors begin evenly spread over the tokens.
+    1982; Cuturi and Doucet 2014, algorithm 2). These steps alone stay near where they began. So in all rounds but the
+    last, anchors whose tokens would lose least by going to the nearest other anchor (the idea of Ward 1963) move onto
+    the worst served tokens of the anchors with the highest costs, where that is expected to pay. Anchors begin evenly
+    spread over the tokens. Barycentres are plain: weighted by the cost, as its square would ask, that of a pair would
+    swing from one token to the other.
 
-    A round is one product of tokens and anchors, O(n * k * E), one of anchors, and a few steps in O(n * k). None is
+    A round is one product of tokens and anchors, O(n * k * E), one of anchors, and a few steps in O(n * E). None is
     serial in tokens or anchors, and none waits for the device.
 
     Args:
@@ -36,70 +49,88 @@ def quantise(
         counts: (B,) int64, anchors of each item, from 1 to its number of tokens.
         most: k, an upper bound of the counts that the host knows, at most n.
         rounds: how often the anchors move, at least 1.
+        coarse: channels to which tokens are sketched in all assignments but the last (`vidfold.ops.sketch`), which
+            cost less then; None: all.
         moved: share of the anchors that a round may move to other tokens, at most; 0: they go to barycentres only.
 
     Returns:
         (B, n) int64, the anchor in [0, counts) of each token, and (B, n) float32, how near it is (cosine; infinite
         where a token was given an anchor of its own). Every anchor has a token. Padding has any anchor, and -inf.
     """
-    batch, size, width = units.shape
+    batch, size, _ = units.shape
     slot = torch.arange(most, device=units.device)
-    dead = slot >= counts[:, None]
+    never = _NEVER * (slot >= counts[:, None])[:, None, :].to(units.dtype)
     places = slot * (present.sum(1, keepdim=True) - 1) // (counts[:, None] - 1).clamp_min(1)
-    anchors = gather_rows(units, places.clamp_max(size - 1))
-    weight = present.to(units.dtype)
+    places = places.clamp_max(size - 1)
     offsets = most * torch.arange(batch, device=units.device)[:, None]
+    limit = (counts * moved).long().clamp_min(1)
+    seen = units if coarse is None else functional.normalize(sketch(units, coarse), dim=2)
+    anchors = gather_rows(seen, places)
     for step in range(rounds):
-        near, label = _nearest(units, anchors, dead)
-        group = (label + offsets).flatten()
-        far = (1 - near).clamp_min(0) * present
-        weighted = torch.cat([units * (far.clamp_min(_LEAST) if step else weight)[..., None], weight[..., None]], dim=2)
-        sums = sum_rows(weighted.flatten(0, 1), group, batch * most).view(batch, most, -1)
-        mass = sums[..., width]
-        anchors = torch.where((mass > 0)[..., None], functional.normalize(sums[..., :width], dim=2), anchors)
-        if moved and 0 < step < rounds - 1:
-            limit = (counts * moved).long().clamp_min(1)
-            anchors = _exchanged(units, anchors, mass.masked_fill(dead, torch.inf), far.square(), group, limit)
-    near, label = _nearest(units, anchors, dead)
+        near, label = _nearest(seen, anchors, never)
+        # One anchor more takes what is padding.
+        group = torch.where(present, label + offsets, batch * most).flatten()
+        far = (1 - _ROUNDING - near).clamp(0, 1).flatten()
+        if step == rounds - 1 and seen is not units:
+            seen, anchors = units, gather_rows(units, places)
+        columns = torch.stack([torch.ones_like(far), far, far.square()], dim=1)
+        served = sum_rows(columns, group, batch * most + 1)[:-1].view(batch, most, 3)
+        sums = sum_rows(seen.flatten(0, 1), group, batch * most + 1)[:-1].view_as(anchors)
+        anchors = torch.where(served[..., :1] > 0, functional.normalize(sums, dim=2), anchors)
+        if moved and step < rounds - 1:
+            anchors = _exchanged(seen, anchors, never, served, far, group, limit)
+    near, label = _nearest(units, anchors, never)
     return _without_empty(label, near.masked_fill(~present, -torch.inf), counts, most)
 
 
-def _nearest(units: Tensor, anchors: Tensor, dead: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and index (B, n) of the nearest anchor (B, k, E), none of the dead ones (B, k), of tokens (B, n, E)."""
-    never = _NEVER * dead[:, None, :].to(units.dtype)
-    best = torch.baddbmm(never, units, anchors.transpose(1, 2)).max(2)
-    return best.values, best.indices
+def _nearest(units: Tensor, anchors: Tensor, never: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and index (B, n) of the nearest anchor (B, k, E) of tokens (B, n, E).
+
+    ``never`` (B, 1, k) is added to the cosines, and is large and negative for what is no anchor.
+    """
+    rows = max(1, _CPU_BLOCK // never.numel()) if units.device.type == "cpu" else units.shape[1]
+    turned = anchors.transpose(1, 2)
+    found = [torch.baddbmm(never, part, turned).max(2) for part in units.split(rows, dim=1)]
+    return torch.cat([best.values for best in found], dim=1), torch.cat([best.indices for best in found], dim=1)
 
 
-def _exchanged(units: Tensor, anchors: Tensor, mass: Tensor, cost: Tensor, group: Tensor, limit: Tensor) -> Tensor:
+def _exchanged(
+    units: Tensor, anchors: Tensor, never: Tensor, served: Tensor, far: Tensor, group: Tensor, limit: Tensor
+) -> Tensor:
     """Anchors (B, k, E) of which those needed least have moved to where tokens are served worst.
 
     Args:
         units: (B, n, E).
         anchors: (B, k, E), each the barycentre of its tokens.
-        mass: (B, k), number of these tokens; infinite: no anchor.
-        cost: (B, n), of each token at its anchor; 0: padding.
-        group: (B * n,) int64, that anchor, counted through all items.
+        never: (B, 1, k), large and negative for those that are no anchors, else 0.
+        served: (B, k, 3), of the tokens of each: their number, and the sums of 1 - cos and of its square, their cost.
+        far: (B * n,), 1 - cos of each token and its anchor, in [0, 1].
+        group: (B * n,) int64, that anchor, counted through all items; B * k: padding.
         limit: (B,) int64, how many at most.
     """
     batch, size, width = units.shape
     most = anchors.shape[1]
-    flat, index = cost.flatten(), torch.arange(size, device=units.device).repeat(batch)
-    whole = sum_rows(flat[:, None], group, batch * most).view(batch, most)
-    highest = flat.new_zeros(batch * most).scatter_reduce_(0, group, flat, "amax")
-    worst = index.new_full((batch * most,), size - 1)
-    worst.scatter_reduce_(0, group, torch.where(flat >= highest[group], index, size - 1), "amin")
+    index = torch.arange(size, device=units.device).repeat(batch)
+    highest = far.new_zeros(batch * most + 1).scatter_reduce_(0, group, far, "amax")
+    worst = index.new_full((batch * most + 1,), size - 1)
+    worst.scatter_reduce_(0, group, torch.where(far >= highest[group] - _CLOSE, index, size - 1), "amin")
+    highest, worst = (each[:-1].view(batch, most) for each in (highest, worst))
 
-    alike = anchors @ anchors.transpose(1, 2)
+    alike = torch.baddbmm(never, anchors, anchors.transpose(1, 2))
     alike.diagonal(dim1=1, dim2=2).fill_(_NEVER)
-    other = alike.masked_fill(mass.isinf()[:, None, :], _NEVER).max(2)
-    loss, giver = (mass * (1 - other.values).clamp_min(0).square()).sort(dim=1, stable=True)
-    gain, taker = (_SAVED * whole).sort(dim=1, descending=True, stable=True)
+    other = alike.max(2)
+    mass, away, whole = served.unbind(2)
+    apart = (1 - _ROUNDING - other.values).clamp_min(0)
+    # At the nearest other anchor, a token's cosine is expected to be the product of two: of it and its own anchor,
+    # and of the two anchors.
+    loss = apart * (2 * (away - whole) + apart * (mass - 2 * away + whole))
+    loss, giver = loss.masked_fill(never[:, 0] < 0, torch.inf).sort(dim=1, stable=True)
+    gain, taker = torch.lerp(highest.square(), whole, _SAVED).sort(dim=1, descending=True, stable=True)
     turn = torch.arange(most, device=units.device)
     # Of an anchor and the one that would take its tokens, only the first may move.
     bereft = inverse(giver).gather(1, other.indices.gather(1, giver)) < turn
     pays = ((gain > loss) & (giver != taker) & ~bereft & (turn < limit[:, None]))[..., None]
-    target = gather_rows(units, worst.view(batch, most).gather(1, taker))
+    target = gather_rows(units, worst.gather(1, taker))
     placed = torch.where(pays, target, gather_rows(anchors, giver))
     return anchors.scatter(1, giver[..., None].expand(-1, -1, width), placed)
 

@@ -19,8 +19,10 @@ from vidfold.reducers.aot.reference import AOTReference
 from vidfold.segments import Uniform
 from vidfold.tokens import Reduction, VideoTokens
 
-FRAMES, ANCHORS = 16, 1024
+FRAMES, ANCHORS = 16, 896
 """Frames a clip, where it may be chosen; fewer where a clip would keep more tokens than that."""
+COARSE = 128
+"""Channels in which tokens are compared until the last assignment, see `vidfold.ops.quantise`."""
 CLOSE = 1e-4
 """Tokens that are as near to their anchor but for this count as equally near: the two tokens of a pair always are."""
 
@@ -47,14 +49,15 @@ class AOT(ClipwiseReducer):
     number. A variant for an ablation is a subclass that overrides one step: `cut` or `assign`.
 
     Attributes:
-        clip: frames a clip; None: 16, or fewer where a clip would keep more than 1,024 tokens.
+        clip: frames a clip; None: 16, or fewer where a clip would keep more than 896 tokens.
         segments: see `ClipwiseReducer`. Where clips have very unequal lengths, as those found in the content do, the
             device is asked once how many there are.
         rounds: how often anchors move.
-        sketch: channels in which tokens are compared, see `vidfold.ops.sketch`; None: all.
+        sketch: channels in which tokens are compared, see `vidfold.ops.sketch`, 128 until the last round; None: all
+            in the last round.
     """
 
-    rounds: int = setting(5, check_count)
+    rounds: int = setting(6, check_count)
     sketch: int | None = setting(256, check_count, optional=True)
 
     name = "aot"
@@ -83,7 +86,7 @@ class AOT(ClipwiseReducer):
             counts: (C,) int64.
             most: an upper bound of the counts.
         """
-        return quantise(units, present, counts, most, self.rounds)
+        return quantise(units, present, counts, most, self.rounds, coarse=COARSE)
 
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
         """Fold one or more videos, given as one, to ``total`` tokens."""

@@ -1,0 +1,66 @@
+"""How many operations one fold launches on a device, and that the host waits for none of them."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vidfold import AOT, VideoTokens
+
+FREE = {"alias", "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view"}
+"""Operations that give out memory or another view of it, and launch nothing."""
+WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "equal", "bincount"}
+"""Operations for which the host waits, as their results, or the shapes of them, depend on numbers."""
+MOST = 549
+"""Operations of a fold with the default settings and 896 channels."""
+
+
+class Launches(TorchDispatchMode):
+    """Counts the operations that launch at least one kernel, by name; fails at one for which the host waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = function.overloadpacket.__name__
+        by_mask = name in ("index", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        assert name not in WAITS, f"{name} waits for the device"
+        assert not by_mask, f"{name} by a mask waits for the device"
+        self.names[name] += not function.is_view and name not in FREE
+        return function(*args, **(kwargs or {}))
+
+
+def launches(frames: int, retention: float, rounds: int = 6) -> int:
+    """Operations of a fold of 14 x 14 tokens a frame on a device without values."""
+    features = torch.empty(frames, 196, 896, device="meta")
+    video = VideoTokens(features, (14, 14), check=False)
+    with Launches() as counted:
+        AOT(retention=retention, rounds=rounds).reduce_all([video], weights=False)
+    return counted.names.total()
+
+
+@pytest.mark.parametrize("retention", [0.02, 0.1, 0.5])
+@pytest.mark.parametrize("frames", [8, 32, 128])
+def test_a_fold_launches_the_same_operations_at_any_length_and_budget(frames, retention):
+    assert launches(frames, retention) == MOST
+
+
+def test_a_round_adds_no_more_than_this():
+    assert launches(32, 0.1, rounds=7) - launches(32, 0.1, rounds=6) <= 80
+
+
+def test_values_are_checked_with_one_wait():
+    """Making the video checks them; nothing else waits."""
+    waited = []
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            waited.extend([function] if function.overloadpacket.__name__ in WAITS else [])
+            return function(*args, **(kwargs or {}))
+
+    with Counting():
+        VideoTokens(torch.randn(8, 16, 4), (4, 4), shallow=torch.rand(8, 16), deep=torch.rand(8, 16))
+    assert len(waited) == 1
