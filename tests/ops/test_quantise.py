@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vidfold.ops.quantise import quantise
+from vidfold.ops.ranks import first_members
 
 
 def quantised(units: Tensor, count: int, rounds: int, moved: float = 1 / 4) -> tuple[list[int], list[float]]:
@@ -132,14 +133,32 @@ def test_a_token_like_no_other_gets_an_anchor():
     assert near[0, 417] > 0.999
 
 
+def _partners(labels: Tensor) -> Tensor:
+    """The first token (n,) of each token's anchor: the same for anchors in another order."""
+    return first_members(labels, len(labels))[labels]
+
+
+@pytest.mark.parametrize("coarse", [None, 32])
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
 @pytest.mark.parametrize("size", [288, 1024, 4096])
-def test_rounding_decides_nothing(size):
+def test_rounding_decides_nothing(size, share, coarse):
     """The same in float64, and with noise of float32's size on the tokens."""
     units = tokens(1, size, 64, spread=1.0, dtype=torch.float64)
-    count = torch.tensor([size // 10])
-    exact, _ = quantise(units, everyone(units), count, size // 10, 5)
-    for other in (units.float(), (units * (1 + 1e-7 * torch.randn(units.shape, dtype=units.dtype))).float()):
-        assert (quantise(other, everyone(units), count, size // 10, 5)[0] == exact).float().mean() > 0.999
+    most = int(size * share)
+    noisy = units * (1 + 1e-7 * torch.randn(units.shape, dtype=units.dtype, generator=torch.Generator().manual_seed(1)))
+    exact, *others = (
+        quantise(given, everyone(units), torch.tensor([most]), most, 5, coarse=coarse)[0]
+        for given in (units, units.float(), noisy.float())
+    )
+    for labels in others:
+        assert (_partners(labels[0]) == _partners(exact[0])).float().mean() > 0.999
+
+
+def test_coarse_rounds_serve_nearly_as_well():
+    units = tokens(1, 800, 256, spread=1.0)
+    found = [quantise(units, everyone(units), torch.tensor([100]), 100, 6, coarse=each)[0] for each in (None, 64)]
+    fine, coarse = (spent(units, labels, 100) for labels in found)
+    assert coarse < 1.05 * fine
 
 
 def test_items_are_alone():
