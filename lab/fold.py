@@ -144,8 +144,8 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     axis = "cells" if options.cells else "frames"
-    shapes = [(frames, math.isqrt(cells)) for frames in options.frames for cells in sorted(set(options.cells or ()))]
-    shapes = shapes or [(frames, None) for frames in sorted(set(options.frames))]
+    sides: list[int | None] = [math.isqrt(cells) for cells in sorted(set(options.cells or ()))] or [None]
+    shapes = [(frames, side) for frames in sorted(set(options.frames)) for side in sides]
     title = (
         f"vidfold {__version__}, torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, "
         f"{options.device}, {torch.get_num_threads()} threads, {dtype}, {options.channels} channels, seed 0"

@@ -90,7 +90,7 @@ def _nearest(units: Tensor, anchors: Tensor, never: Tensor) -> tuple[Tensor, Ten
     """
     rows = max(1, _CPU_BLOCK // never.numel()) if units.device.type == "cpu" else units.shape[1]
     turned = anchors.transpose(1, 2)
-    found = [torch.baddbmm(never, part, turned).max(2) for part in units.split(rows, dim=1)]
+    found = [torch.baddbmm(never, part, turned).max(2) for part in torch.split(units, rows, dim=1)]
     return torch.cat([best.values for best in found], dim=1), torch.cat([best.indices for best in found], dim=1)
 
 
