@@ -31,7 +31,7 @@ def test_noise_of_rounding_changes_no_choice(retention):
 
 
 def test_threads_change_nothing():
-    video = big()
+    video = big(frames=4, side=16)
     expected = AOT(0.25)(video)
     torch.set_num_threads(2)
     try:
