@@ -6,10 +6,11 @@
 
 Input: a synthetic video with cuts, frames of 27x27 patches that are pooled to 14x14, or of as many cells as --cells
 says, which are not pooled. Only the fold runs: attention and keys are given. The authors' way is that of AOT's authors,
-`lab.authors`: loops over frames, a broadcast cosine, a host sync for each decision. Its second row has the cosine as one matrix product and is otherwise the same. 'aot-reference' gives the
-same tokens as both; all other methods keep the given retention. All run in turns. The floor is the least work of
-'aot-reference': reading the features once, and the product of all patches with the anchors. The authors' way runs at
-most three times, and once from 128 frames on, since it takes minutes: about twenty in total for the frames above.
+`lab.authors`: loops over frames, a broadcast cosine, a host sync for each decision. Its second row has the cosine as
+one matrix product and is otherwise the same. 'aot-reference' gives the same tokens as both; all other methods keep the
+given retention. All run in turns. The floor is the least work of 'aot-reference': reading the features once, and the
+product of all patches with the anchors. The authors' way runs at most three times, and once from 128 frames on, since
+it takes minutes: about twenty in total for the frames above.
 
 Methods with quadratic time would take minutes too. So all but the authors' way stop repeating on a video after --limit
 seconds, and skip a video that is expected to take longer. The expected time grows with the power of the last two
