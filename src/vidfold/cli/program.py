@@ -7,13 +7,27 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vidfold import extras
-from vidfold.cli import ask, chat, demo, methods, models, quality, read, repair, reproduce, scene, speed, tables
+from vidfold.cli import (
+    ask,
+    chat,
+    demo,
+    features,
+    methods,
+    models,
+    quality,
+    read,
+    repair,
+    reproduce,
+    scene,
+    speed,
+    tables,
+)
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
 COMMANDS = (ask, read, chat, scene, methods, models, reproduce, tables, demo, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
-BENCHES = (quality, speed)
+BENCHES = (quality, features, speed)
 """Those of ``vidfold bench``."""
 
 

@@ -1,0 +1,121 @@
+"""Tables and pictures of the study: ``python -m lab.real.report --features FILE... --output benchmarks/real``.
+
+The files are ``features.csv`` of ``vidfold bench features``. ``--worlds`` is the file of right answers in the synthetic
+worlds, ``--answers`` one of right answers about photographs (columns reader, method, retention, mean).
+"""
+
+import argparse
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import correlation
+
+from lab.real import pictures
+from lab.real.numbers import AT, LOWER, MeanBy, means, worlds
+from vidfold.app.tables import markdown_table, percent
+from vidfold.app.writing import Row, read_csv, replacing, write_text
+from vidfold.bench.real.table import HEADS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--features", nargs="+", type=Path, required=True)
+    parser.add_argument("--worlds", type=Path, default=Path("benchmarks/aot/final.csv"))
+    parser.add_argument("--answers", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    rows = [row for path in options.features for row in read_csv(path)[1]]
+    towers = dict.fromkeys((row["tower"], row["layer"]) for row in rows)
+    by_tower = {name: [row for row in rows if (row["tower"], row["layer"]) == name] for name in towers}
+    main_rows = by_tower[next(iter(by_tower))]
+    answers = {"synthetic worlds": worlds(options.worlds)}
+    if options.answers is not None:
+        with options.answers.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                own = answers.setdefault(f"photographs, reader {row['reader']}", {})
+                own[row["method"], f"{float(row['retention']):g}"] = float(row["mean"])
+    parts = [f"## {tower}, layer {layer}\n\n{tables(own)}" for (tower, layer), own in by_tower.items()]
+    parts.append(f"## Order of the methods in other feature spaces\n\n{agreement(by_tower)}")
+    parts += [
+        f"## What predicts right answers: {name}\n\n{predicted(main_rows, found)}" for name, found in answers.items()
+    ]
+    write_text(options.output / "tables.md", "# Tables of the study on real videos\n\n" + "\n\n".join(parts) + "\n")
+    drawn = {
+        "measures": pictures.over_retention(main_rows),
+        "worlds": pictures.beside_worlds(main_rows, answers["synthetic worlds"]),
+        "towers": pictures.in_towers(by_tower),
+    }
+    for name, figure in drawn.items():
+        with replacing(options.output / f"{name}.png") as picture:
+            figure.savefig(picture, format="png", dpi=150)
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """A table for every measure: methods down, retentions across; paired differences to the first method below it."""
+    shares = sorted({row["retention"] for row in rows if row["method"] != "identity"}, key=float, reverse=True)
+    parts = []
+    for measure, head in HEADS.items():
+        own = {(row["method"], row["retention"]): row for row in rows if row["measure"] == measure}
+        if not own:
+            continue
+        methods = dict.fromkeys(method for method, _ in own if method != "identity")
+        sign = 1 if measure in LOWER else -1
+        order = sorted(methods, key=lambda name: sign * float(own[name, AT if AT in shares else shares[0]]["mean"]))
+        full, clips = own.get(("identity", "1")), next(iter(own.values()))["clips"]
+        body = [[name, *(_with_gap(own.get((name, share))) for share in shares)] for name in order]
+        every = f"; all tokens: {float(full['mean']):.3f}" if full else ""
+        better = "; lower is better" if measure in LOWER else ""
+        title = f"**{head.removesuffix(' ↓')}** (`{measure}`, {clips} clips{every}{better})"
+        parts.append(f"{title}\n\n" + markdown_table([["method", *map(percent, map(float, shares))], *body]))
+    return "\n\n".join(parts)
+
+
+def agreement(by_tower: Mapping[tuple[str, str], Sequence[Row]]) -> str:
+    """Spearman's rank correlation of the methods' order in every feature space with that in the first."""
+    (first, base), *others = by_tower.items()
+    head = ["measure", *(f"{tower}, layer {layer}" for (tower, layer), _ in others)]
+    body = []
+    for measure in HEADS:
+        one = means(base, measure)
+        found = [_spearman(one, means(rows, measure), AT) for _, rows in others]
+        if any(found):
+            body.append([HEADS[measure].removesuffix(" ↓"), *found])
+    return f"At {percent(float(AT))}, with {first[0]}, layer {first[1]}:\n\n" + markdown_table([head, *body])
+
+
+def predicted(rows: Sequence[Row], answers: MeanBy) -> str:
+    """Spearman's rank correlation over methods of every measure with right answers; 1 if both order them alike."""
+    shares = [share for share in sorted({share for _, share in answers}, key=float, reverse=True) if share != "1"]
+    shares = [share for share in shares if any(row["retention"] == share for row in rows)]
+    body = []
+    for measure in HEADS:
+        found = means(rows, measure)
+        if found:
+            signed = {key: -value if measure in LOWER else value for key, value in found.items()}
+            body.append([HEADS[measure].removesuffix(" ↓"), *(_spearman(signed, answers, share) for share in shares)])
+    count = len({method for method, _ in answers} & {row["method"] for row in rows} - {"identity"})
+    return f"{count} methods.\n\n" + markdown_table([["measure", *map(percent, map(float, shares))], *body])
+
+
+def _with_gap(row: Row | None) -> str:
+    """A mean, and its paired difference to the first method."""
+    if row is None:
+        return "-"
+    mean, gap = float(row["mean"]), float(row["gap"])
+    error = f" ± {float(row['gap_error']):.3f}" if row["gap_error"] else ""
+    return f"{mean:.3f}" + (f" ({gap:+.3f}{error})" if gap or row["method"] != "aot" else "")
+
+
+def _spearman(one: MeanBy, other: MeanBy, share: str) -> str:
+    names = sorted({name for name, each in one if each == share} & {name for name, each in other if each == share})
+    if len(names) < 3:
+        return ""
+    ranks = [
+        [sum(a < b for a in column) + sum(a == b for a in column) / 2 for b in column]
+        for column in ([values[name, share] for name in names] for values in (one, other))
+    ]
+    return f"{correlation(*ranks):.2f}"
+
+
+if __name__ == "__main__":
+    main()
