@@ -14,7 +14,7 @@ PACKAGE = Path(vidfold.__file__).parent
 FLOORS = (
     {"tokens", "checks", "versions", "extras", "transport", "video"},
     {"clips", "drops", "linear", "newlines", "ops", "segments"},
-    {"reducers"},
+    {"reducers", "tower"},
     {"models"},
     {"folding", "reading"},
     {"tiny", "app"},

@@ -110,7 +110,7 @@ def test_unneeded_attention_is_not_computed(monkeypatch):
 
     model = builders.shared(6, 8)
     monkeypatch.setattr("vidfold.models.attention.observing.received", refuse)
-    monkeypatch.setattr("vidfold.models.attention.observing._observed", refuse)
+    monkeypatch.setattr("vidfold.models.attention.observing._observing", refuse)
     assert models.encode(model, {"pixel_values_videos": builders.pixels(model)})
 
 

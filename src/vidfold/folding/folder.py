@@ -16,11 +16,13 @@ from vidfold.models.base import Inputs
 from vidfold.models.cache import cache_of, held, noted
 from vidfold.models.inner.dropper import Dropper, decoder_layers
 from vidfold.models.inner.run import Run
+from vidfold.models.partial.encoding import Spent, encode
 from vidfold.models.prompts.shorten import real
 from vidfold.reducers.base import Reducer
 from vidfold.reducers.baselines import Identity
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tokens import Reduction, VideoTokens
+from vidfold.tower import TowerMethod
 
 
 class Fold(Protocol):
@@ -60,13 +62,16 @@ class Folder:
         reducer: what folds.
         family: how the model's tokens are taken out and put back.
         images: whether images are folded too.
+        tower: what decides which units of videos the vision tower computes; None: all.
         drops: of a method that works inside the language model; else empty.
         dropper: what makes them, while the model is folded.
         last: what the last call did; None before the first.
     """
 
-    def __init__(self, model: Any, reducer: Fold, family: Family, *, images: bool = False) -> None:
-        self.model, self.reducer, self.family, self.images = model, reducer, family, images
+    def __init__(
+        self, model: Any, reducer: Fold, family: Family, *, images: bool = False, tower: TowerMethod | None = None
+    ) -> None:
+        self.model, self.reducer, self.family, self.images, self.tower = model, reducer, family, images, tower
         inner = reducer if isinstance(reducer, InnerReducer) else None
         self.drops: tuple[Drop, ...] = inner.schedule(len(decoder_layers(model))) if inner else ()
         self.dropper: Dropper | None = None
@@ -127,7 +132,7 @@ class Folder:
         """Fold the videos of a call."""
         family = self.family
         clock = Clock(self.model.device)
-        videos = family.encode(inputs, self._needs, gradients=True) if family.has_video(inputs) else []
+        videos, spent = self._encoded(inputs) if family.has_video(inputs) else ([], None)
         images = self.images and family.has_images(inputs)
         pictures = family.encode_images(inputs, self._needs, gradients=True) if images else []
         clock.mark()
@@ -141,12 +146,20 @@ class Folder:
         clock.mark()
         sizes = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
         kept = tuple(map(without_gradients, folded + shown))
-        report = Report(kept, *sizes, closing=family.closing, clock=clock, layers=layers, images=len(shown))
+        report = Report(
+            kept, *sizes, closing=family.closing, clock=clock, layers=layers, images=len(shown), tower=spent
+        )
         self.last = report
         kept_all = all(len(each) >= each.full and each.retention >= 1 for each in reductions)
         if kept_all and not (run and run.limits) and getattr(self.reducer, "retention", 1.0) < 1.0:
             warnings.append(f"{self.reducer!r} kept all of {report.before} tokens: nothing was folded")
         return Call(spliced, Prompt.of(inputs, spliced), run, tuple(warnings), report)
+
+    def _encoded(self, inputs: Inputs) -> tuple[list[VideoTokens], Spent | None]:
+        """The videos of a call, and what the tower computed of them where a tower method decides that."""
+        if self.tower is None:
+            return self.family.encode(inputs, self._needs, gradients=True), None
+        return encode(self.family, inputs, self._needs, self.tower, gradients=True)
 
     def _reduced(self, videos: Sequence[VideoTokens]) -> tuple[list[Reduction], list[str]]:
         """The videos reduced, with gradients where they have some, and what to warn of."""

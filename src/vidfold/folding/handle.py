@@ -18,6 +18,7 @@ from vidfold.reading.stream import Stream
 from vidfold.reading.video import FoldedVideo
 from vidfold.reading.wording import Wording
 from vidfold.reducers.inner import InnerReducer
+from vidfold.tower import TowerMethod
 
 
 class Folded(Folder):
@@ -128,7 +129,14 @@ class Folded(Folder):
         return Stream(self.family, self.reducer, Wording(processor), limits)
 
 
-def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: bool = False) -> Folded:
+def fold(
+    model: Any,
+    reducer: Fold,
+    *,
+    family: Family | None = None,
+    images: bool = False,
+    tower: TowerMethod | None = None,
+) -> Folded:
     """Fold every video that ``model.generate(...)`` or ``model(...)`` is given.
 
     Use it as ``with fold(model, AOT(retention=0.1)) as folded:`` or keep the handle and call ``folded.remove()``.
@@ -157,6 +165,8 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
         reducer: a `vidfold.Reducer`, or any function from `VideoTokens` to `Reduction`.
         family: the family with choices other than its defaults, e.g. ``LlavaOnevision(model, deep_layer=-1)``.
         images: fold images as well, each as a video of one frame; by default they stay whole.
+        tower: what decides, from pixels, which part of every video the vision tower computes, such as
+            `vidfold.tower.Still`; by default it computes all. ``handle.last.tower`` has the share computed.
 
     Returns:
         The handle; ``handle.last`` reports on the last call.
@@ -176,7 +186,9 @@ def fold(model: Any, reducer: Fold, *, family: Family | None = None, images: boo
     family.check_needs(frozenset(getattr(reducer, "needs", ())))
     if images and isinstance(reducer, InnerReducer):
         raise ValueError(f"{reducer!r} works inside the language model and drops tokens of videos only: no images=True")
-    folded = Folded(model, reducer, family, images=images)
+    if tower is not None and not isinstance(tower, TowerMethod):
+        raise ValueError(f"tower must be a tower method, such as vidfold.tower.Still(), got {tower!r}")
+    folded = Folded(model, reducer, family, images=images, tower=tower)
     first = min((drop.layer for drop in folded.drops), default=family.side_levels)
     if first < family.side_levels:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from vidfold.models.partial.encoding import Spent
 from vidfold.tokens import Reduction
 
 STAGES = ("encode", "fold", "splice")
@@ -57,6 +58,7 @@ class Report:
         layers: visual tokens of all videos that each layer of the language model read, where a method drops tokens
             between layers; else empty, since every layer read what `after` counts.
         images: how many of the reductions, the last ones, are images.
+        tower: what the vision tower computed of the videos, where a tower method decided that; else None.
     """
 
     reductions: tuple[Reduction, ...]
@@ -66,6 +68,7 @@ class Report:
     clock: Clock | None = field(default=None, repr=False)
     layers: tuple[int, ...] = ()
     images: int = 0
+    tower: Spent | None = None
 
     @property
     def before(self) -> tuple[int, ...]:
@@ -103,7 +106,8 @@ class Report:
         before, after = sum(self.before), sum(self.after)
         stages = ", ".join(f"{name} {value:.0f} ms" for name, value in self.milliseconds.items())
         inside = f" before the language model, {self._inside()}" if self.layers else ""
-        return f"tokens {before} -> {after} ({100 * after / before:.1f} %){inside} | {stages}"
+        tower = f" | {self.tower}" if self.tower else ""
+        return f"tokens {before} -> {after} ({100 * after / before:.1f} %){inside}{tower} | {stages}"
 
     def _inside(self) -> str:
         """The layers in words: runs of layers that read the same number of tokens."""

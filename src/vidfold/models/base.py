@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,11 +12,16 @@ from torch import Tensor, nn
 
 from vidfold.models.attention.observing import chosen_layers, collected
 from vidfold.models.builds import check_build
+from vidfold.models.partial.running import Partial
+from vidfold.models.partial.tower import Tower
 from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Reduction, VideoTokens, check_values
 
 Inputs = Mapping[str, Any]
 """Keyword arguments of a model's ``generate`` or ``forward``, as its processor makes them."""
+
+PARTIAL = "partial"
+"""Name among the inputs of a `Partial` run of the tower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +52,8 @@ class Family(ABC):
     """What a base model of another build lacks."""
     gives: ClassVar[frozenset[str]] = frozenset({"shallow", "deep", "keys"})
     """Optional fields of `VideoTokens` that it can fill; these three are taken from its tower's attention."""
+    contrast: ClassVar[float] = 0.5
+    """What the processors of its checkpoints divide brightness by, to make pixels of it."""
     saliency: ClassVar[str] = "none"
     """How it takes `VideoTokens.shallow` and ``deep`` from the attention of their layers, in a few words."""
     text_between_frames: ClassVar[bool] = False
@@ -77,14 +85,30 @@ class Family(ABC):
     def _seen(self, encode: Callable[..., Any], inputs: Inputs, needs: frozenset[str]) -> tuple[Any, dict[str, Tensor]]:
         """The result of a feature function of the model, and the needs that are taken from attention meanwhile.
 
-        ``keys`` are (patches, E), attention received is (patches,), for all patches in the tower's order.
+        ``keys`` are (patches, E), attention received is (patches,), for all patches in the tower's order. A `Partial`
+        among the inputs computes part of the tower.
         """
         modules, layers = self.attentions(inputs), self.observed_layers(inputs)
         # Keys are those of the last layer.
         chosen = {name: modules[layers.get(name, -1)] for name in sorted(needs & Family.gives)}
-        with collected(chosen) as parts:
+        partial: Partial | None = inputs.get(PARTIAL)
+        with (
+            nullcontext() if partial is None else partial.running(),
+            collected(chosen, None if partial is None else partial.assembled) as parts,
+        ):
             output = encode(**accepted(encode, inputs))
         return output, {name: torch.cat(each) for name, each in parts.items()}
+
+    def units(self, inputs: Inputs) -> list[Tensor]:
+        """Of every video what its tower reads, unit by unit: (F, N, P) float in brightness, as `TowerMethod.plan` does.
+
+        A unit is what the tower computes as a whole: a patch, or the patches that it merges into one token.
+        """
+        raise ValueError(f"{self.model_type} cannot compute part of its vision tower: use tower=None")
+
+    def tower(self, inputs: Inputs) -> Tower:
+        """The vision tower, for inputs whose `units` are taken."""
+        raise ValueError(f"{self.model_type} cannot compute part of its vision tower: use tower=None")
 
     def prepared(self, inputs: Inputs) -> Inputs:
         """The inputs of a call with what is read from its prompts, so that it is read once; idempotent."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vidfold.models.attention.observing import leading
 from vidfold.models.base import Family, Inputs, accepted, by_cell
+from vidfold.models.partial.tower import Tower, patched, state_layers
 from vidfold.models.prompts.tiles import Visuals, visuals
 from vidfold.tokens import Reduction, VideoTokens
 
@@ -34,6 +35,7 @@ class InternVL(Family):
     """
 
     model_type: ClassVar[str] = "internvl"
+    contrast: ClassVar[float] = 0.226
     reads: ClassVar[tuple[str, ...]] = ("get_image_features", "pixel_shuffle", "vision_tower", "multi_modal_projector")
     saliency: ClassVar[str] = "mean, CLS asks too"
     text_between_frames: ClassVar[bool] = True
@@ -52,9 +54,25 @@ class InternVL(Family):
 
     def attentions(self, inputs: Inputs) -> list[nn.Module]:
         """Attention modules of the layers that lead to the features."""
+        return leading([layer.attention for layer in self.base.vision_tower.encoder.layer], self._states(inputs))
+
+    def _states(self, inputs: Inputs) -> int | Sequence[int]:
+        """Numbers of the hidden states that are the features."""
         chosen = inputs.get("vision_feature_layer")
-        states = self.model.config.vision_feature_layer if chosen is None else chosen
-        return leading([layer.attention for layer in self.base.vision_tower.encoder.layer], states)
+        states: int | Sequence[int] = self.model.config.vision_feature_layer if chosen is None else chosen
+        return states
+
+    def tower(self, inputs: Inputs) -> Tower:
+        """A unit is a patch; CLS is computed in every frame of which a patch is."""
+        layers = list(self.base.vision_tower.encoder.layer)
+        ends = state_layers(layers, self._states(inputs))
+        return Tower(self.base.vision_tower, layers, [layer.attention for layer in layers], ends, prefix=1)
+
+    def units(self, inputs: Inputs) -> list[Tensor]:
+        """Patches of every video."""
+        pixels, counts = self._pictures(inputs, video=True)
+        height, width = self.model.config.vision_config.patch_size
+        return list(torch.split(patched(pixels, height, width) * self.contrast, counts))
 
     def prepared(self, inputs: Inputs) -> Inputs:
         """The inputs with the `Visuals` of their prompts, where they have pixels and prompts."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vidfold.models.attention.observing import leading
 from vidfold.models.base import Family, Inputs
+from vidfold.models.partial.tower import Tower, patched, state_layers
 from vidfold.newlines import with_newlines
 from vidfold.tokens import Grid, Pooling, Reduction, VideoTokens
 
@@ -44,19 +45,43 @@ class LlavaOnevision(Family):
         """The vector (D,) that ends every row of the pooled grid, or None."""
         return None
 
+    @property
+    def _vision(self) -> Any:
+        """The tower's transformer."""
+        return getattr(self.base.vision_tower, "vision_model", self.base.vision_tower)
+
+    def _states(self, inputs: Inputs) -> int | Sequence[int]:
+        """Numbers of the hidden states that are the features."""
+        chosen = inputs.get("vision_feature_layer")
+        states: int | Sequence[int] = self.model.config.vision_feature_layer if chosen is None else chosen
+        return states
+
     def attentions(self, inputs: Inputs) -> list[nn.Module]:
         """Attention modules of the layers that lead to the features."""
-        encoder = getattr(self.base.vision_tower, "vision_model", self.base.vision_tower).encoder
-        chosen = inputs.get("vision_feature_layer")
-        states = self.model.config.vision_feature_layer if chosen is None else chosen
-        return leading([layer.self_attn for layer in encoder.layers], states)
+        return leading([layer.self_attn for layer in self._vision.encoder.layers], self._states(inputs))
 
-    def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+    def tower(self, inputs: Inputs) -> Tower:
+        """A unit is a patch; features are read behind the projector, or at their layers where CLS is taken off."""
+        layers, embeddings = list(self._vision.encoder.layers), self._vision.embeddings
+        prefix = embeddings.num_positions - embeddings.num_patches
+        ends = state_layers(layers, self._states(inputs)) if prefix else [self.base.multi_modal_projector]
+        return Tower(self.base.vision_tower, layers, [layer.self_attn for layer in layers], ends, prefix=prefix)
+
+    def units(self, inputs: Inputs) -> list[Tensor]:
+        """Patches of every video."""
+        pixels, side = self._pixels(inputs), self.model.config.vision_config.patch_size
+        return list(patched(pixels, side, side) * self.contrast)
+
+    def _pixels(self, inputs: Inputs) -> Tensor:
+        """Pixels of the videos, (videos, frames, channels, height, width)."""
         pixels = inputs["pixel_values_videos"]
         if not isinstance(pixels, Tensor) or pixels.ndim != 5 or 0 in pixels.shape:
             shape = tuple(pixels.shape) if isinstance(pixels, Tensor) else type(pixels).__name__
             raise ValueError(f"pixel_values_videos must be (videos, frames, channels, height, width), got {shape}")
-        videos, frames = pixels.shape[:2]
+        return pixels
+
+    def _encode(self, inputs: Inputs, needs: frozenset[str]) -> list[VideoTokens]:
+        videos, frames = self._pixels(inputs).shape[:2]
         seen = self._maps(self.base.get_video_features, inputs, needs)
         per_video = {name: value.view(videos, frames, *value.shape[1:]) for name, value in seen.items()}
         grid = encoder_grid(self.model.config)

@@ -23,6 +23,7 @@ class Qwen3VL(QwenVL):
 
     model_type: ClassVar[str] = "qwen3_vl"
     text_between_frames: ClassVar[bool] = True
+    contrast: ClassVar[float] = 0.5
 
     @property
     def side_levels(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vidfold.models.base import Family, Inputs
+from vidfold.models.partial.tower import Tower
 from vidfold.models.prompts import mrope
 from vidfold.models.prompts import shorten as prompt
 from vidfold.tokens import Pooling, Reduction, VideoTokens
@@ -29,6 +30,7 @@ class QwenVL(Family):
     """
 
     reads: ClassVar[tuple[str, ...]] = ("get_video_features", "compute_3d_position_ids", "visual")
+    contrast: ClassVar[float] = 0.269
     saliency: ClassVar[str] = "mean of patches"
     pixels: ClassVar[frozenset[str]] = frozenset(
         {"pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts"}
@@ -37,6 +39,20 @@ class QwenVL(Family):
     def attentions(self, inputs: Inputs) -> list[nn.Module]:
         """Attention modules of all layers of the tower."""
         return [block.attn for block in self.base.visual.blocks]
+
+    def tower(self, inputs: Inputs) -> Tower:
+        """A unit is the patches that are merged into one cell; features are read behind the mergers."""
+        visual = self.base.visual
+        blocks = list(visual.blocks)
+        ends = [visual.merger, *getattr(visual, "deepstack_merger_list", ())]
+        return Tower(visual, blocks, [block.attn for block in blocks], ends, unit=self._merge**2)
+
+    def units(self, inputs: Inputs) -> list[Tensor]:
+        """Cells of every video."""
+        shapes = self._shapes(inputs, "pixel_values_videos", "video_grid_thw")
+        cells = inputs["pixel_values_videos"].view(sum(map(math.prod, shapes)), -1) * self.contrast
+        parts = torch.split(cells, [math.prod(shape) for shape in shapes])
+        return [part.view(shape[0], shape[1] * shape[2], -1) for part, shape in zip(parts, shapes, strict=True)]
 
     def _full_layers(self) -> list[int]:
         """Layers of the tower whose patches attend to their whole frame."""

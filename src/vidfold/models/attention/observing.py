@@ -5,19 +5,16 @@ rotary embedding and query/key norm. So one function serves every tower that use
 transformers.
 """
 
-import copy
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from vidfold.models.attention.received import received
+from vidfold.models.attention.replacing import Instead, Stock, replaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,48 +38,37 @@ class Attended:
 Observer = Callable[[Attended], None]
 """Called before every call of an observed module's attention function, without gradients."""
 
-BEYOND = ("attention_mask", "position_bias", "softcap", "s_aux", "sliding_window", "cache")
-"""Arguments of attention functions that change the weights and that `Attended` does not hold."""
-
 SHALLOW_LAYER, DEEP_LAYER = 5, -2
 REFERENCE_DEPTH = 26
 """Layers of LLaVA-OneVision's tower, for which the shallow layer was chosen."""
-
-_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-"""A module is changed while it is observed, so one thread at a time observes it: a lock for each module."""
 
 
 @contextmanager
 def observe(observers: Sequence[tuple[nn.Module, Observer]]) -> Iterator[None]:
     """Call observers with the inputs of attention modules while the block runs.
 
-    In this thread, the config of an observed module names another attention implementation: the former one with the
-    observer in front. Everything else in the tower, the model and the process runs as before, and so does the module in
-    other threads. At the end, also after an exception, config and registry are restored. Another thread that observes
-    one of the modules waits until this block ends; other modules do not wait.
+    The modules attend as before, in this thread and in others; see `vidfold.models.attention.replacing.replaced`.
 
     Args:
         observers: pairs of an attention module and its observer; a module may come twice.
 
     Raises:
         ValueError: a module that does not use the attention registry of transformers; later, in a call, weights that
-            depend on more than `Attended` holds: a causal order, or one of `BEYOND`.
+            depend on more than `Attended` holds: a causal order, or one of `replacing.BEYOND`.
     """
-    with ExitStack() as stack:
-        # In one order for all threads: two that want the same modules cannot wait for each other.
-        for module in sorted({module for module, _ in observers}, key=id):
-            stack.enter_context(_LOCKS.setdefault(module, threading.RLock()))
-        for module, observer in observers:
-            stack.enter_context(_observed(module, observer))
+    with replaced([(module, _observing(observer)) for module, observer in observers]):
         yield
 
 
 @contextmanager
-def collected(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
+def collected(
+    modules: Mapping[str, nn.Module], arranged: Callable[[Attended], Sequence[Attended]] | None = None
+) -> Iterator[dict[str, list[Tensor]]]:
     """What attention modules attend with while the block runs.
 
     Args:
         modules: name -> module.
+        arranged: what to take for the inputs of a call; None: they themselves.
 
     Yields:
         By the same names, of every call of the module: where the name is "keys" its keys (F * N, E), mean over heads,
@@ -92,7 +78,8 @@ def collected(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tenso
 
     def collect(name: str) -> Observer:
         def observer(attended: Attended) -> None:
-            parts[name].append((attended.key.mean(1) if name == "keys" else attended.received()).flatten(0, 1))
+            for each in [attended] if arranged is None else arranged(attended):
+                parts[name].append((each.key.mean(1) if name == "keys" else each.received()).flatten(0, 1))
 
         return observer
 
@@ -100,80 +87,25 @@ def collected(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tenso
         yield parts
 
 
-@contextmanager
-def _observed(module: nn.Module, observer: Observer) -> Iterator[None]:
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    config: Any = getattr(module, "config", None)
-    name = getattr(config, "_attn_implementation", None)
-    if name is None:
-        raise ValueError(f"{type(module).__name__} names no attention implementation in its config: cannot observe it")
-    attend = _eager(module) if name == "eager" else ALL_ATTENTION_FUNCTIONS[name]
-    # Attention functions read the config as well, so they get a copy of the module with its own config.
-    former = copy.copy(module)
-
-    # Arguments are named as transformers names them: some towers pass the mask by keyword.
-    def attention(
-        _: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
-    ) -> Any:
+def _observing(observer: Observer) -> Instead:
+    def instead(stock: Stock, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **settings: Any) -> Any:
         with torch.no_grad():
-            observer(_attended(former, name, query, key, {"attention_mask": attention_mask} | settings))
-        return attend(former, query, key, value, attention_mask, **settings)
+            observer(_attended(stock, query, key, {"attention_mask": mask} | settings))
+        return stock(query, key, value, mask, **settings)
 
-    # The former name stays part of the new one: towers look for "flash" in it.
-    observed = f"{name}_observed_{id(attention)}"
-    ALL_ATTENTION_FUNCTIONS[observed] = attention
-    view: Any = _Config(config, observed)
-    module.config = view
-    try:
-        yield
-    finally:
-        module.config = config
-        del ALL_ATTENTION_FUNCTIONS[observed]
+    return instead
 
 
-def _attended(module: Any, implementation: str, query: Tensor, key: Tensor, settings: Mapping[str, Any]) -> Attended:
-    beyond = [name for name in BEYOND if settings.get(name) is not None]
-    # Eager functions are causal by a mask only; the others are if the module is.
-    causal = settings.get("is_causal")
-    causal = getattr(module, "is_causal", True) if causal is None else causal
-    if causal and implementation != "eager":
-        beyond.append("is_causal")
-    if beyond:
+def _attended(stock: Stock, query: Tensor, key: Tensor, settings: Mapping[str, Any]) -> Attended:
+    if beyond := stock.beyond(settings):
         raise ValueError(
-            f"{type(module).__name__} attends with {' and '.join(beyond)}, which received attention does not support: "
-            "observe a vision tower that attends in both directions, or load the model with attn_implementation='sdpa'"
+            f"{type(stock.module).__name__} attends with {' and '.join(beyond)}, which received attention does not "
+            "support: observe a vision tower that attends in both directions, or load the model with attn_implementation='sdpa'"
         )
-    scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if "flash" in implementation else None
+    scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if stock.packs else None
     return Attended(
         query, key, query.shape[-1] ** -0.5 if scale is None else scale, None if ends is None else ends.diff()
     )
-
-
-class _Config:
-    """A config that names another attention implementation in the thread that made it."""
-
-    def __init__(self, config: Any, implementation: str) -> None:
-        self._config, self._implementation, self._thread = config, implementation, threading.get_ident()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._config, name)
-
-    @property
-    def _attn_implementation(self) -> str:
-        mine = threading.get_ident() == self._thread
-        return self._implementation if mine else str(self._config._attn_implementation)
-
-
-def _eager(module: nn.Module) -> Callable[..., Any]:
-    """The eager attention function, which transformers defines in the module's file and not in its registry."""
-    function: Callable[..., Any] | None = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-    if function is None:
-        raise ValueError(
-            f"{type(module).__name__} is loaded with eager attention, but {type(module).__module__} has no "
-            "eager_attention_forward: load the model with attn_implementation='sdpa'"
-        )
-    return function
 
 
 def chosen_layers(shallow: int | None, deep: int | None, depth: int) -> dict[str, int]:
