@@ -15,6 +15,7 @@ from vidfold.folding import fold
 from vidfold.models.cache import cache_of
 from vidfold.reading.processing import processed as through
 from vidfold.reducers import Reducer
+from vidfold.tower import TowerMethod
 from vidfold.video import Frames
 
 _T = TypeVar("_T")
@@ -33,6 +34,7 @@ class Answer:
         milliseconds: stage -> time; preprocess, encode, fold, splice, generate.
         layer_retention: share of the visual tokens that a layer of the language model read, on average; less than
             `retention` where a method drops tokens between layers.
+        tower_share: share of the video that the vision tower computed, see `Spent`.
     """
 
     text: str
@@ -42,6 +44,7 @@ class Answer:
     cache_bytes: int
     milliseconds: dict[str, float]
     layer_retention: float
+    tower_share: float = 1.0
 
     @property
     def retention(self) -> float:
@@ -55,7 +58,13 @@ class Answer:
 
 
 def ask(
-    loaded: VideoModel, frames: Frames, question: str, reducer: Reducer | None = None, *, max_new_tokens: int = 64
+    loaded: VideoModel,
+    frames: Frames,
+    question: str,
+    reducer: Reducer | None = None,
+    *,
+    max_new_tokens: int = 64,
+    tower: TowerMethod | None = None,
 ) -> Answer:
     """Answer a question about a video, greedily.
 
@@ -65,6 +74,7 @@ def ask(
         question: in words.
         reducer: folds the video; None does not fold.
         max_new_tokens: length of the answer at most.
+        tower: what decides which part of a folded video the vision tower computes; None: all.
 
     Raises:
         ValueError: an empty question, no room for an answer, or a video, model and reducer that do not fit together.
@@ -75,7 +85,7 @@ def ask(
     inputs = processed(loaded, frames, [question])
     spent = {"preprocess": 1000 * (time.perf_counter() - start)}
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "return_dict_in_generate": True}
-    call = called(loaded, reducer, "generate", inputs | settings)
+    call = called(loaded, reducer, "generate", inputs | settings, tower=tower)
     output, length = call.result, inputs["input_ids"].shape[1]
     cache = cache_of(output)
     return Answer(
@@ -86,6 +96,7 @@ def ask(
         cache_bytes=sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values)),
         milliseconds=spent | call.milliseconds,
         layer_retention=call.inside,
+        tower_share=call.tower,
     )
 
 
@@ -99,6 +110,7 @@ class Call:
         after: those of them that the language model read.
         inside: share of the visual tokens that a layer of the language model read, on average.
         milliseconds: stage -> time; unfolded encode, else encode, fold and splice, and the stage that follows.
+        tower: share of the videos that the vision tower computed.
     """
 
     result: Any
@@ -106,10 +118,16 @@ class Call:
     after: tuple[int, ...]
     inside: float
     milliseconds: dict[str, float]
+    tower: float = 1.0
 
 
 def called(
-    loaded: VideoModel, reducer: Reducer | None, stage: Literal["generate", "score"], inputs: Mapping[str, Any]
+    loaded: VideoModel,
+    reducer: Reducer | None,
+    stage: Literal["generate", "score"],
+    inputs: Mapping[str, Any],
+    *,
+    tower: TowerMethod | None = None,
 ) -> Call:
     """Call a model on prompts and videos.
 
@@ -118,6 +136,7 @@ def called(
         reducer: folds the videos; None does not fold.
         stage: generate calls the method of that name, score the model itself.
         inputs: of the processor, one video a prompt, and settings of the call.
+        tower: what decides which part of folded videos the vision tower computes; None: all.
 
     Raises:
         ValueError: inputs without a video for each prompt.
@@ -126,19 +145,20 @@ def called(
     if reducer is None:
         family = models.family(model)
         before = after = tuple(family.visual_tokens(row[None]) for row in ids)
-        inside = 1.0
+        inside = share = 1.0
         with encoding_timed(model) as encoded:
             result, total = timed(model.generate if stage == "generate" else model, **inputs)
         stages = {"encode": encoded()}
     else:
-        with fold(model, reducer) as folded:
+        with fold(model, reducer, tower=tower) as folded:
             result, total = timed(model.generate if stage == "generate" else model, **inputs)
         report = folded.last
         if report is None or len(report.reductions) != len(ids):
             raise ValueError(f"the processor of {loaded.name!r} passed no video on to the model")
         before, after, inside = tuple(report.before), tuple(report.after), report.layer_retention
+        share = report.tower.share if report.tower else 1.0
         stages = dict(report.milliseconds)
-    return Call(result, before, after, inside, stages | {stage: total - sum(stages.values())})
+    return Call(result, before, after, inside, stages | {stage: total - sum(stages.values())}, share)
 
 
 def check_question(question: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vidfold.reducers import Reducer
+    from vidfold.tower import TowerMethod
 
 PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 ROUNDS_UP = 0.9995
@@ -84,11 +85,11 @@ def plus_minus(value: float, error: float = math.nan, *, sign: str = "", scale: 
     return f"{scale * value + 0.0:{sign}.1f}{told}"
 
 
-def described(reducer: "Reducer") -> str:
+def described(method: "Reducer | TowerMethod") -> str:
     """The method's name with its retention and all fields that differ from their defaults."""
     told = [
-        f"{field.name}={getattr(reducer, field.name)!r}"
-        for field in dataclasses.fields(reducer)
-        if field.name == "retention" or getattr(reducer, field.name) != field.default
+        f"{field.name}={getattr(method, field.name)!r}"
+        for field in dataclasses.fields(method)
+        if field.name == "retention" or getattr(method, field.name) != field.default
     ]
-    return f"{reducer.name}({', '.join(told)})"
+    return f"{method.name}({', '.join(told)})"

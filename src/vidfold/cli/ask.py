@@ -10,7 +10,18 @@ from vidfold.app.tables import described, duration, table
 from vidfold.cli.answers import side_by_side
 from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode
-from vidfold.cli.options import FILES, WATCH, Commands, add_model, add_video, command, load_model, reducer
+from vidfold.cli.options import (
+    FILES,
+    WATCH,
+    Commands,
+    add_model,
+    add_tower,
+    add_video,
+    command,
+    load_model,
+    reducer,
+    tower,
+)
 from vidfold.cli.videos import frames_for, saved, video_of
 
 if TYPE_CHECKING:
@@ -22,6 +33,7 @@ def add(commands: Commands) -> None:
     parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
     add_video(parser, f"{FILES}, or a file of 'vidfold read'")
     parser.add_argument("question", nargs="+", help="in quotes; several are asked of what was read once")
+    add_tower(parser)
     parser.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
     add_model(parser)
     parser.set_defaults(model=None)
@@ -40,8 +52,9 @@ def run(options: argparse.Namespace) -> None:
     if len(options.question) == 1 and not saved(options.video) and options.stream != WATCH:
         _once(options, options.question[0])
         return
-    if options.compare:
-        raise ValueError("--compare takes one question about a video file")
+    if options.compare or options.tower is not None:
+        option = "--compare" if options.compare else "--tower"
+        raise ValueError(f"{option} takes one question about a video file")
     _of_one_reading(options)
 
 
@@ -76,7 +89,7 @@ def _once(options: argparse.Namespace, question: str) -> None:
     from vidfold.app.asking import ask
     from vidfold.app.loading import usual_frames
 
-    method = reducer(options)
+    method, still = reducer(options), tower(options)
     wanted = usual_frames(options.model or "tiny") if options.frames is None else options.frames
     frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():
@@ -87,15 +100,18 @@ def _once(options: argparse.Namespace, question: str) -> None:
         answers: dict[str, Answer] = {}
         with announced_if_slow("answering"):
             if options.compare:
-                ask(loaded, frames, question, method, max_new_tokens=1)
+                ask(loaded, frames, question, method, max_new_tokens=1, tower=still)
                 answers["unfolded"] = ask(loaded, frames, question, max_new_tokens=options.max_new_tokens)
-            answers["folded"] = ask(loaded, frames, question, method, max_new_tokens=options.max_new_tokens)
+            answers["folded"] = ask(
+                loaded, frames, question, method, max_new_tokens=options.max_new_tokens, tower=still
+            )
     if options.json:
         report = {
             "video": options.video,
             "question": question,
             "model": loaded.name,
             "method": {"name": method.name} | dataclasses.asdict(method),
+            "tower": still and {"name": still.name} | dataclasses.asdict(still),
             "frames": len(frames),
             "timestamps": frames.timestamps.tolist(),
             "notes": frames.notes,
@@ -110,6 +126,7 @@ def _once(options: argparse.Namespace, question: str) -> None:
         *[("note", note) for note in frames.notes],
         ("model", f"{loaded.name} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
         ("method", described(method)),
+        *([("tower", f"{described(still)}, {100 * answers['folded'].tower_share:.0f} % computed")] if still else []),
         ("question", question),
     ]
     print(table(facts), side_by_side(answers, decoding), sep="\n\n")

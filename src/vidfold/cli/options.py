@@ -10,6 +10,7 @@ from vidfold.cli.console import announced_if_slow
 if TYPE_CHECKING:
     from vidfold.app.loading import VideoModel
     from vidfold.reducers import Reducer
+    from vidfold.tower import TowerMethod
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 """Where commands are added; `argparse` has no public name for it."""
@@ -59,6 +60,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--trust-remote-code",
         action="store_true",
         help="run Python code that comes with the checkpoint; without this it is never run and nobody is asked",
+    )
+
+
+def add_tower(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a tower method."""
+    parser.add_argument("--tower", help="what the vision tower computes of a video: still, repeats (default: all)")
+    parser.add_argument(
+        "--tower-set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the tower method"
     )
 
 
@@ -139,3 +148,17 @@ def reducer(options: argparse.Namespace) -> "Reducer":
     if options.retention is not None:
         fields["retention"] = options.retention
     return get(options.method, **fields)
+
+
+def tower(options: argparse.Namespace) -> "TowerMethod | None":
+    """The tower method that the options of `add_tower` name; None: none.
+
+    Raises:
+        ValueError: no such method or field, a value that it refuses, or fields without a method.
+    """
+    from vidfold.tower import get
+
+    given = pairs("--tower-set", options.tower_set, "share=0.5")
+    if options.tower is None and given:
+        raise ValueError(f"--tower-set {options.tower_set[0]} needs a tower method, such as --tower still")
+    return None if options.tower is None else get(options.tower, **{name: literal(given[name]) for name in given})
