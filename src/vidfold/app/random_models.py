@@ -8,8 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vidfold import extras
 from vidfold.app.loading import checked_device
@@ -139,3 +142,11 @@ def inputs(model: Any, frames: int, batch: int = 1, text: int = 64, seed: int = 
     pixels = scene + 0.5 * torch.randn(batch, frames, 3, side, side, generator=generator)
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values_videos": pixels.to(model.dtype)}
     return {name: value.to(model.device) for name, value in made.items()}
+
+
+def shown(model: Any, frames: NDArray[np.uint8]) -> dict[str, Tensor]:
+    """``pixel_values_videos`` (1, F, 3, S, S) as a LLaVA-OneVision's processor makes them of frames (F, H, W, 3)."""
+    side = model.config.vision_config.image_size
+    pixels = torch.from_numpy(frames).movedim(-1, 1).float()
+    square = functional.interpolate(pixels, size=(side, side), mode="bicubic", antialias=True).round().clamp(0, 255)
+    return {"pixel_values_videos": ((square / 255 - 0.5) / 0.5)[None].to(model.device, model.dtype)}

@@ -1,16 +1,19 @@
 """``vidfold bench speed``: the time of every stage up to the first token."""
 
 import argparse
+import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfold.app.progress import say
 from vidfold.cli.console import announced_if_slow, quiet_libraries
-from vidfold.cli.options import Commands, add_method, add_model, command, load_model, reducer
+from vidfold.cli.options import Commands, add_method, add_model, add_tower, command, load_model, reducer, tower
 
 if TYPE_CHECKING:
-    from vidfold.bench.speed import Subject
+    from vidfold.bench.speed import Plan, Subject
+    from vidfold.tower import TowerMethod
 
 
 def add(commands: Commands) -> None:
@@ -35,6 +38,10 @@ def add(commands: Commands) -> None:
         "stage are always taken (default: 3)",
     )
     parser.add_argument("--video", metavar="FILE", help="a video file to read (default: a generated one)")
+    parser.add_argument(
+        "--videos", metavar="DIR", help="a folder of video files, to time a --tower on: one table over its clips"
+    )
+    add_tower(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for every sample as JSON and for the tables")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -68,17 +75,41 @@ def run(options: argparse.Namespace) -> None:
         new_tokens=options.new_tokens,
         minutes=options.minutes,
     )
+    still = tower(options)
+    if (still is None) != (options.videos is None):
+        raise ValueError("--tower and --videos DIR go together: what stands still depends on real clips")
     if options.output:
         # A bad folder fails before anything is measured.
         Path(options.output).mkdir(parents=True, exist_ok=True)
     with quiet_libraries():
         subject = _subject(options)
         spent = time.monotonic() - start
+        if still is not None:
+            _clips(options, plan, still, subject, plan.minutes - spent / 60)
+            return
         results = measure(plan, subject, video=options.video, tell=lambda text: say(f"{text}\n"), spent=spent)
     files = write(results, options.output) if options.output else []
     print(results.as_json() if options.json else overview(results))
     if files and not options.json:
         print(f"\nwrote {', '.join(map(str, files))}")
+
+
+def _clips(options: argparse.Namespace, plan: "Plan", still: "TowerMethod", subject: "Subject", minutes: float) -> None:
+    """Measure the clips of a folder with and without a tower method, and print the tables."""
+    from vidfold.bench.speed.clips import measure
+    from vidfold.bench.speed.clips_report import overview
+
+    if len(plan.frames) > 1:
+        raise ValueError(f"--videos takes one number of frames, got {', '.join(map(str, plan.frames))}")
+    clips = measure(
+        plan.reducer, still, subject, Path(options.videos), plan.frames[0], minutes, lambda text: say(f"{text}\n")
+    )
+    samples = json.dumps([dataclasses.asdict(clip) for clip in clips], indent=2)
+    told = overview(clips, plan.reducer, still)
+    if options.output:
+        (Path(options.output) / "clips.json").write_text(samples + "\n", encoding="utf-8")
+        (Path(options.output) / "clips.txt").write_text(told + "\n", encoding="utf-8")
+    print(samples if options.json else told)
 
 
 def _subject(options: argparse.Namespace) -> "Subject":

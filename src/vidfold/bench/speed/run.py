@@ -98,6 +98,11 @@ class Subject:
     random: bool
     inputs: Callable[[Frames, int], dict[str, Any]]
 
+    def shown(self, frames: Frames) -> dict[str, Any]:
+        """Model inputs of one prompt with the pixels of these frames, also where `inputs` draws random ones."""
+        inputs = self.inputs(frames, 1)
+        return inputs | random_models.shown(self.model, frames.pixels) if self.random else inputs
+
     @classmethod
     def of(cls, loaded: VideoModel) -> Self:
         """A model with its processor and one question about every video."""
