@@ -15,6 +15,7 @@ import functools
 import json
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def answers(split: str, clips: int, start: int, thresholds: list[float], kinds: 
             (units,) = served.units(shown.video)
             tower = served.tower(shown.video)
             with torch.no_grad():
-                states = served._vision.embeddings(pixels)
+                states = model.model.vision_tower.embeddings(pixels)
 
             (stock,) = served.encode(shown.video)
             tell = functools.partial(_answered, shown, stock, name)
@@ -84,32 +85,64 @@ def _answered(
     ]
 
 
-def told(out: Path) -> str:
-    """Accuracy and its difference to the whole tower by way, with standard errors over clips."""
+@dataclass(frozen=True)
+class Difference:
+    """Right answers of a way at a threshold and a share of tokens kept, against the whole tower's on the same clips.
+
+    Attributes:
+        share: of the tower computed, mean over clips.
+        right: share of all questions answered right.
+        rate: its difference to the whole tower's.
+        error: the standard error of that, over clips.
+    """
+
+    way: str
+    threshold: float
+    kept: float
+    share: float
+    right: float
+    rate: float
+    error: float
+
+    @property
+    def within(self) -> float:
+        """What the difference is within at 95 %, by two one-sided tests."""
+        return abs(self.rate) + 1.645 * self.error
+
+
+def differences(out: Path) -> list[Difference]:
+    """Every way in a file that `answers` wrote."""
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    ways = list(dict.fromkeys((row["way"], row["threshold"], row["kept"]) for row in rows))
-    right: dict[tuple[Any, ...], dict[str, float]] = {way: {} for way in ways}
-    shares: dict[tuple[Any, ...], list[float]] = {way: [] for way in ways}
-    asked: dict[str, float] = {}
+    groups: dict[tuple[str, float, float], dict[str, Any]] = {}
     for row in rows:
-        way = row["way"], row["threshold"], row["kept"]
-        shares[way].append(row["share"])
-        right[way][row["clip"]] = sum(value for name, value in row.items() if name.startswith("right_"))
-        asked[row["clip"]] = sum(value for name, value in row.items() if name.startswith("asked_"))
-    clips = list(asked)
-    number = np.array([asked[clip] for clip in clips])
-    lines = [("way", "threshold", "share", "kept", "right", "difference in points", "95 % within")]
-    for way in ways:
-        own = np.array([right[way][clip] for clip in clips])
-        less = own - np.array([right["whole", 0, way[2]][clip] for clip in clips])
-        rate = less.sum() / number.sum()
-        error = np.sqrt(((less - rate * number) ** 2).sum()) / number.sum()
-        bound = abs(rate) + 1.645 * error
-        lines.append(
-            (way[0], f"{way[1]:g}", f"{statistics.mean(shares[way]):.2f}", f"{way[2]:g}",
-             f"{100 * own.sum() / number.sum():.1f}", f"{100 * rate:+.2f} ± {100 * error:.2f}", f"{100 * bound:.2f}")
-        )  # fmt: skip
-    return f"{len(clips)} clips, {int(number.sum())} questions\n\n{table(lines)}"
+        groups.setdefault((row["way"], row["threshold"], row["kept"]), {})[row["clip"]] = row
+    found = []
+    for (way, threshold, kept), own in groups.items():
+        whole = groups["whole", 0, kept]
+        right, stock, asked = (
+            np.array([sum(value for name, value in rows[clip].items() if name.startswith(prefix)) for clip in own])
+            for rows, prefix in ((own, "right_"), (whole, "right_"), (own, "asked_"))
+        )
+        less, total = right - stock, asked.sum()
+        rate = less.sum() / total
+        error = np.sqrt(((less - rate * asked) ** 2).sum()) / total
+        share = statistics.mean(row["share"] for row in own.values())
+        found.append(Difference(way, threshold, kept, share, right.sum() / total, rate, error))
+    return found
+
+
+def told(out: Path) -> str:
+    """The table of a file that `answers` wrote."""
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    whole = [row for row in rows if row["way"] == "whole" and row["kept"] == 1]
+    asked = sum(value for row in whole for name, value in row.items() if name.startswith("asked_"))
+    lines = [("way", "threshold", "computed", "kept", "right", "difference in points", "95 % within")]
+    lines += [
+        (each.way, f"{each.threshold:g}", f"{each.share:.2f}", f"{each.kept:g}", f"{100 * each.right:.1f}",
+         f"{100 * each.rate:+.2f} ± {100 * each.error:.2f}", f"{100 * each.within:.2f}")
+        for each in differences(out)
+    ]  # fmt: skip
+    return f"{len(whole)} clips, {asked:.0f} questions\n\n{table(lines)}"
 
 
 def vision(folder: str) -> tuple[Any, Tower, int]:
@@ -175,7 +208,7 @@ def drift(
     for name, pixels in clips:
         states = body.pre_layrnorm(body.embeddings((pixels - mean) / deviation))
         units = patched(pixels, PATCH, PATCH)
-        full, _ = whole(tower, depth, states, Plan.full(*states.shape[:2]))
+        full, _ = whole(tower, depth, states, Plan.of(torch.ones(units.shape[:2], dtype=torch.bool)))
         for threshold in thresholds:
             plan = Still(threshold=threshold).plan(units)
             for kind in kinds:
@@ -231,7 +264,7 @@ def drifts(out: Path, by: Callable[[dict[str, Any]], str]) -> str:
     for line in out.read_text().splitlines():
         row = json.loads(line)
         groups.setdefault((by(row), row["way"], f"{row['threshold']:g}"), []).append(row)
-    lines = [("clips", "way", "threshold", "share", "cosine", "computed", "copies")]
+    lines: list[tuple[str, ...]] = [("clips", "way", "threshold", "share", "cosine", "computed", "copies")]
     for (name, way, threshold), rows in groups.items():
         means = [statistics.mean([row[key] for row in rows if key in row] or [float("nan")])
                  for key in ("share", "all", "computed", "copies")]  # fmt: skip
