@@ -100,7 +100,8 @@ def _attended(stock: Stock, query: Tensor, key: Tensor, settings: Mapping[str, A
     if beyond := stock.beyond(settings):
         raise ValueError(
             f"{type(stock.module).__name__} attends with {' and '.join(beyond)}, which received attention does not "
-            "support: observe a vision tower that attends in both directions, or load the model with attn_implementation='sdpa'"
+            "support: observe a vision tower that attends in both directions, or load the model with "
+            "attn_implementation='sdpa'"
         )
     scale, ends = settings.get("scaling"), settings.get("cu_seq_lens_q") if stock.packs else None
     return Attended(
