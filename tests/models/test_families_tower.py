@@ -179,13 +179,43 @@ def test_where_features_drift_the_whole_tower_runs(case):
 
 
 @FAMILIES
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(("dtype", "attention"), [(torch.bfloat16, "eager"), (torch.float16, "sdpa")], ids=str)
 @torch.no_grad()
-def test_bfloat16_and_eager_attention(case, attention):
-    model = case.build(dtype=torch.bfloat16, attention=attention)
+def test_half_precision_and_eager_attention(case, dtype, attention):
+    model = built(case, dtype, attention)
     inputs = inputs_of(case, model)
     videos, _ = encode(models.family(model), inputs, frozenset({"deep"}), Some())
-    assert all(video.features.dtype == torch.bfloat16 for video in videos)
+    assert all(video.features.dtype == dtype for video in videos)
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+@torch.no_grad()
+def test_videos_of_unequal_sizes(name):
+    model = built(CASES[name])
+    family, whole = models.family(model), inputs_of(CASES[name], model)
+    grids = torch.tensor([[3, 8, 12], [4, 4, 6], [3, 10, 4]])
+    pixels = torch.randn(int(grids.prod(1).sum()), whole["pixel_values_videos"].shape[1])
+    inputs = {"pixel_values_videos": pixels, "video_grid_thw": grids}
+    videos, _ = encode(family, inputs, NEEDS, Some())
+    with Dense(family, inputs, [Some().plan(units) for units in family.units(inputs)]):
+        dense = family.encode(inputs, NEEDS)
+    for video, wanted in zip(videos, dense, strict=True):
+        assert torch.allclose(video.features, wanted.features, atol=1e-5)
+        assert torch.allclose(video.shallow, wanted.shallow, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_tower_with_hooks_of_accelerate():
+    from accelerate.hooks import ModelHook, add_hook_to_module
+
+    case = CASES["llava_onevision"]
+    model, plain = case.build(), built(case)
+    inputs = inputs_of(case, model)
+    (wanted, *_), _ = encode(models.family(plain), inputs, frozenset(), Some())
+    for module in models.family(model).tower(inputs).layers:
+        add_hook_to_module(module, ModelHook())
+    (video, *_), _ = encode(models.family(model), inputs, frozenset(), Some())
+    assert torch.equal(video.features, wanted.features)
 
 
 @FAMILIES
