@@ -44,3 +44,8 @@ def write_picture(path, frame):
 )
 def test_bad_tower_methods_are_refused(capsys, clip, arguments, message):
     assert message in refused(capsys, "ask", clip, QUESTION.text, *arguments)
+
+
+def test_what_is_read_once_takes_no_tower_method(capsys, clip):
+    told = refused(capsys, "ask", clip, QUESTION.text, "and what then?", "--tower", "still")
+    assert told == "--tower takes one question about a video file"

@@ -26,6 +26,7 @@ from vidfold.cli.videos import frames_for, saved, video_of
 
 if TYPE_CHECKING:
     from vidfold.app.asking import Answer
+    from vidfold.tower import TowerMethod
 
 
 def add(commands: Commands) -> None:
@@ -49,10 +50,11 @@ def run(options: argparse.Namespace) -> None:
     for question in options.question:
         check_question(question)
     check_count("max_new_tokens", options.max_new_tokens)
+    still = tower(options)
     if len(options.question) == 1 and not saved(options.video) and options.stream != WATCH:
-        _once(options, options.question[0])
+        _once(options, options.question[0], still)
         return
-    if options.compare or options.tower is not None:
+    if options.compare or still is not None:
         option = "--compare" if options.compare else "--tower"
         raise ValueError(f"{option} takes one question about a video file")
     _of_one_reading(options)
@@ -84,12 +86,12 @@ def _of_one_reading(options: argparse.Namespace) -> None:
     print(table([*facts, ("answered in", duration(spent))]), table(rows), sep="\n\n")
 
 
-def _once(options: argparse.Namespace, question: str) -> None:
+def _once(options: argparse.Namespace, question: str, still: "TowerMethod | None") -> None:
     """The answer to one question, with all of its costs."""
     from vidfold.app.asking import ask
     from vidfold.app.loading import usual_frames
 
-    method, still = reducer(options), tower(options)
+    method = reducer(options)
     wanted = usual_frames(options.model or "tiny") if options.frames is None else options.frames
     frames, decoding = decode(options.video, wanted, options.stream)
     with quiet_libraries():
