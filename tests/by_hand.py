@@ -35,3 +35,19 @@ def largest_remainder(total: int, sizes: list[int], least: list[int]) -> list[in
     for i in sorted(range(len(sizes)), key=lambda i: (-fractions[i], i))[:rest]:
         shares[i] += 1
     return shares
+
+
+def proportional(total: int, weights: list[float], bounds: list[int]) -> list[int]:
+    """Shares in proportion to weights, by largest remainder; what is beyond a bound is shared anew."""
+    full: set[int] = set()
+    while True:
+        left = total - sum(bounds[i] for i in full)
+        free = sum(weight for i, weight in enumerate(weights) if i not in full)
+        wanted = [bounds[i] if i in full else left * weight / free for i, weight in enumerate(weights)]
+        over = {i for i, value in enumerate(wanted) if value > bounds[i]}
+        if not over:
+            break
+        full |= over
+    sure = [math.floor(value) for value in wanted]
+    extra = sorted(range(len(wanted)), key=lambda i: sure[i] - wanted[i])[: total - sum(sure)]
+    return [value + (i in extra) for i, value in enumerate(sure)]

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vidfold.ops.ranks import descending_rank, inverse
 
@@ -45,6 +46,34 @@ def apportion(total: Tensor | int, sizes: Tensor, least: Tensor | int = 0) -> Te
     share, remainder = rest * room // everything, rest * room % everything
     left = rest - share.sum(-1, keepdim=True)
     return sure + share + (descending_rank(remainder) < left)
+
+
+def proportional(total: Tensor | int, weights: Tensor, most: Tensor | int) -> Tensor:
+    """Share a total in proportion to weights, none beyond its bound, by largest remainder.
+
+    What the bounded ones cannot take goes to the others, in proportion again. Of equal remainders the earlier comes
+    first.
+
+    Args:
+        total: () int64 or a number, at most the sum of the bounds.
+        weights: (n,) float, not negative; if all are 0, they count as equal.
+        most: (n,) int64 or a number, the bounds.
+
+    Returns:
+        (n,) int64 that sums to ``total``.
+    """
+    weight, whole = weights.double(), weights.double().sum()
+    # Not 0, so that whatever has room takes what the others cannot.
+    weight = torch.where(whole > 0, weight / whole, 1.0) + 1e-12
+    bound = torch.zeros_like(weight) + most
+    full_at, order = (bound / weight).sort()
+    taken = functional.pad(bound[order].cumsum(0), (1, 0))
+    rest = functional.pad(weight[order].flip(0).cumsum(0).flip(0), (0, 1))
+    full = (taken[1:] + full_at * rest[1:] < total).sum(0, keepdim=True).clamp_max(len(weight) - 1)
+    scale = (total - taken.gather(0, full)) / rest.gather(0, full)
+    share = torch.minimum(bound, scale * weight)
+    sure = share.floor().long()
+    return sure + (descending_rank(share - sure) < total - sure.sum())
 
 
 def on_host(values: Tensor) -> bool:

@@ -9,9 +9,11 @@ from vidfold.reducers.base import BudgetedReducer, PublishedReducer, Reducer, se
 from vidfold.reducers.baselines import AveragePool, Identity, Random, SpacetimeGrid, UniformGrid
 from vidfold.reducers.diverse import Diverse, DivPrune
 from vidfold.reducers.dycoke import DyCoke
+from vidfold.reducers.dynvid import DynVid
 from vidfold.reducers.evs import EVS
 from vidfold.reducers.fastvid import FastVID
 from vidfold.reducers.flashvid import FlashVID
+from vidfold.reducers.gleanvid import GleanVID
 from vidfold.reducers.holitom import HoliTom
 from vidfold.reducers.inner import FastV, InnerReducer, PyramidDrop
 from vidfold.reducers.ottvid import OTTVid
@@ -59,9 +61,11 @@ __all__ = [
     "DivPrune",
     "Diverse",
     "DyCoke",
+    "DynVid",
     "FastV",
     "FastVID",
     "FlashVID",
+    "GleanVID",
     "HoliTom",
     "Identity",
     "InnerReducer",
