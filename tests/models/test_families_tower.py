@@ -1,5 +1,6 @@
 """What every family does where part of its vision tower is computed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
@@ -314,3 +315,23 @@ def test_features_of_no_layer_are_refused():
     inputs = {"pixel_values_videos": torch.randn(1, 4, 3, 48, 48)}
     with pytest.raises(ValueError, match="vision_feature_layer 0"):
         encode(models.family(model), inputs, frozenset(), Some())
+
+
+@torch.no_grad()
+def test_threads_do_not_see_each_others_plans():
+    case = CASES["llava_onevision"]
+    model = built(case)
+    family = models.family(model)
+    calls = [case.inputs(model, prompts=(seed,), frames=((4,),)) for seed in range(1, 5)]
+    methods = [Some(), None, Some(0.2), None]
+
+    def features(call, method):
+        with torch.no_grad():
+            videos = encode(family, call, NEEDS, method)[0] if method else family.encode(call, NEEDS)
+        return videos[0].features
+
+    alone = [features(*each) for each in zip(calls, methods, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            found = pool.map(features, calls, methods)
+            assert all(torch.equal(a, b) for a, b in zip(found, alone, strict=True))
