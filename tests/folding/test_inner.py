@@ -85,11 +85,9 @@ def test_warning_when_nothing_is_dropped(model):
     "settings",
     [
         {},
-        {"num_beams": 3},
         {"num_beams": 3, "num_return_sequences": 2},
         {"cache_implementation": "static"},
         {"cache_implementation": "static", "num_beams": 2},
-        {"use_cache": False},
         {"use_cache": False, "num_beams": 2},
     ],
     ids=str,

@@ -113,7 +113,7 @@ def _by_hand(method: OTTVid, video) -> dict[int, torch.Tensor]:
 
 @pytest.mark.parametrize("fields", [{"retention": 0.1}, {"retention": 0.25, "cost_threshold": 0.05}, {"epsilon": 0.1}])
 def test_equals_plain_loops(fields):
-    video = make_video(frames=5, grid=(6, 7), pooling=Pooling.NONE)
+    video = make_video(frames=5, grid=(5, 6), pooling=Pooling.NONE)
     method = OTTVid(**{"retention": 0.15, "iterations": 2000} | fields)
     reduction, expected = method(video), _by_hand(method, video)
     assert (reduction.frames * video.cells + reduction.cells).tolist() == sorted(expected)
