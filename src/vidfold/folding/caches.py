@@ -101,8 +101,8 @@ def refusal(held: int) -> str:
     """Why a call with a prompt over a folded cache of so many tokens is refused."""
     return (
         f"the cache of the call holds {held} tokens: a folded cache is shorter than its prompt and cannot be continued "
-        "with one; give the whole conversation and the video, without a cache, or only the new tokens and an "
-        f"attention_mask of {held} columns more"
+        "with one; read the video once and chat (Folded.read), give the whole conversation and the video without a "
+        f"cache, or only the new tokens and an attention_mask of {held} columns more"
     )
 
 
