@@ -1,0 +1,122 @@
+"""Counts of right answers to questions about photographs: saved, as a table, as a picture, beside feature measures."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.photos.questions import KINDS, RANKED
+from vidfold.bench.plots import distinct, panels
+from vidfold.bench.scores import Estimate
+
+MEASURES = ("quantisation_error", "coverage", "transport")
+_BETTER = (-1, 1, -1)  # sign with which a measure is better
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """``right`` (readers, settings, clips, kinds) and ``asked`` (clips, kinds) counts; ``kept`` (settings, clips)
+    shares; ``measures`` (settings, clips, 3), NaN where not computed.  The first setting is all tokens."""
+
+    readers: tuple[str, ...]
+    settings: tuple[tuple[str, float], ...]
+    right: NDArray[np.uint8]
+    asked: NDArray[np.uint8]
+    kept: NDArray[np.float64]
+    measures: NDArray[np.float32]
+
+    def estimate(self, reader: int, setting: int, kinds: tuple[str, ...] = RANKED) -> Estimate:
+        """Mean accuracy of these kinds, each with the same weight, with the influence of every clip."""
+        columns = [KINDS.index(kind) for kind in kinds if self.asked[:, KINDS.index(kind)].any()]
+        asked = self.asked[:, columns].astype(float)
+        parts, weight = self.right[reader, setting][:, columns] / asked.sum(0), asked / asked.sum(0)
+        influence = (parts - parts.sum(0) * weight).mean(1)
+        return Estimate(parts.mean(1), influence, weight.mean(1))
+
+    def correlations(self, reader: int) -> list[tuple[float, list[float]]]:
+        """For every retention, Spearman's rank correlation over methods of each measure with the answers.
+
+        Signs are such that 1 means: the better the measure, the better the answers.
+        """
+        found = []
+        for share in dict.fromkeys(share for _, share in self.settings[1:]):
+            places = [place for place, each in enumerate(self.settings) if place and each[1] == share]
+            right = [self.estimate(reader, place).value for place in places]
+            means = self.measures[places].mean(1)
+            found.append((share, [sign * spearman(means[:, at], right) for at, sign in enumerate(_BETTER)]))
+        return found
+
+
+def spearman(one: Any, other: Any) -> float:
+    """Rank correlation; ties have their mean rank; NaN where a number is NaN."""
+    ranks = []
+    for values in (np.asarray(one, float), np.asarray(other, float)):
+        if np.isnan(values).any():
+            return float("nan")
+        ranks.append([(np.count_nonzero(values < each) + np.count_nonzero(values <= each)) / 2 for each in values])
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def write(found: Answers, out: Path) -> None:
+    """Writes ``answers.npz``, ``answers.csv``, ``correlations.csv`` and ``answers.png`` to a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = np.array([name for name, _ in found.settings]), np.array([share for _, share in found.settings])
+    arrays = {name: getattr(found, name) for name in ("right", "asked", "kept", "measures")}
+    np.savez_compressed(
+        out / "answers.npz",
+        readers=np.array(found.readers),
+        kinds=np.array(KINDS),
+        methods=names[0],
+        retentions=names[1],
+        **arrays,
+    )
+    with (out / "answers.csv").open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        ends = [f"{name}{end}" for name in ("mean", "minus_all", "minus_random") for end in ("", "_se")]
+        rows.writerow(["reader", "method", "retention", "kept", *ends, *KINDS, *MEASURES])
+        for reader, name in enumerate(found.readers):
+            for place, (method, share) in enumerate(found.settings):
+                own = found.estimate(reader, place)
+                others = [own, own - found.estimate(reader, 0)]
+                if ("random", share) in found.settings:
+                    others.append(own - found.estimate(reader, found.settings.index(("random", share))))
+                numbers = [value for each in others for value in (each.value, each.error)]
+                numbers += [np.nan] * (6 - len(numbers))
+                numbers += [found.estimate(reader, place, (kind,)).value for kind in KINDS]
+                numbers += found.measures[place].mean(0).tolist()
+                written = ["" if np.isnan(value) else f"{value:.4f}" for value in numbers]
+                rows.writerow([name, method, f"{share:g}", f"{found.kept[place].mean():.4f}", *written])
+    with (out / "correlations.csv").open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["reader", "retention", *MEASURES])
+        for reader, name in enumerate(found.readers):
+            for share, values in found.correlations(reader):
+                rows.writerow([name, f"{share:g}", *("" if np.isnan(value) else f"{value:.2f}" for value in values)])
+    _picture(found).savefig(out / "answers.png", dpi=150)
+
+
+def _picture(found: Answers) -> Any:
+    """Right answers over retention, a panel a reader."""
+    methods = list(dict.fromkeys(name for name, _ in found.settings[1:]))
+    figure, grid = panels(1, len(found.readers), (6.4 * len(found.readers), 5.6))
+    for reader, (axes, name) in enumerate(zip(grid.flat, found.readers, strict=True)):
+        axes.axhline(100 * found.estimate(reader, 0).value, color="#222222", linewidth=0.9)
+        for method, style in distinct(methods).items():
+            places = [place for place, each in enumerate(found.settings) if place and each[0] == method]
+            shares = [100 * found.settings[place][1] for place in places]
+            means = [found.estimate(reader, place) for place in places]
+            errors = [100 * each.error for each in means] if method in ("aot", "random") else None
+            axes.errorbar(
+                shares, [100 * each.value for each in means], errors, label=method, linewidth=1.2, markersize=4, **style
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(shares, [f"{share:g}" for share in shares])
+        axes.minorticks_off()
+        axes.set_title(f"reader {name}; the line: all tokens", fontsize=10)
+        axes.set_xlabel("tokens kept, %", fontsize=9)
+        axes.set_ylabel("right answers, %", fontsize=9)
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
+    return figure
