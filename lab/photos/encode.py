@@ -53,7 +53,7 @@ class Tower:
         layers = chosen_layers(None, None, len(modules))
         with collected({name: modules[layers.get(name, -1)] for name in ("shallow", "deep", "keys")}) as parts:
             states = body(pixels, output_hidden_states=True).hidden_states[-1]
-        seen = {name: torch.cat(each).unflatten(0, states.shape[:2]) for name, each in parts.items()}
+        seen = {name: torch.cat(each).view(*states.shape[:2], *each[0].shape[1:]) for name, each in parts.items()}
         return {name: value[:, 1:].half().clone() for name, value in (seen | {"features": states}).items()}
 
 

@@ -42,9 +42,10 @@ def video(pool: Pool, shown: Clip) -> VideoTokens:
     for part in shown.parts:
         seen = pool.seen(part.scene.shot)
         parts.append({name: value[part.first : part.first + part.views].float() for name, value in seen.items()})
-    return VideoTokens(
-        grid=GRID, pooling=POOLING, **{name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    features, shallow, deep, keys = (
+        torch.cat([part[name] for part in parts]) for name in ("features", "shallow", "deep", "keys")
     )
+    return VideoTokens(features, GRID, POOLING, shallow=shallow, deep=deep, keys=keys)
 
 
 def fold(pool: Pool, methods: Sequence[str], clips: int, out: Path) -> None:

@@ -113,4 +113,4 @@ def questions(clip: Clip, sources: Sequence[Source]) -> list[Question]:
 
 
 def _any(rng: np.random.Generator, choices: Sequence[_T]) -> _T:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]

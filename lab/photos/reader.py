@@ -109,7 +109,7 @@ class Reader(nn.Module):
         self.picture = nn.Parameter(torch.zeros(width))
         self.time = nn.Linear(_WAVES, width)
         nn.init.normal_(self.time.weight, std=_SIZE / 5)  # less than what a token shows
-        self.found = nn.Linear(width + _WAVES, width)
+        self.found, self.when = nn.Linear(width, width), nn.Linear(_WAVES, width)
         self.sharpness = nn.Parameter(torch.tensor([20.0, 7.0]))  # of likeness, and the score of finding nothing
         config = Qwen2Config(
             vocab_size=-(-len(WORDS) // 64) * 64,
@@ -174,9 +174,8 @@ class Reader(nn.Module):
         sharp, nothing = self.sharpness
         near = functional.normalize(pictures, dim=-1) @ functional.normalize(tokens, dim=-1).mT
         scores = torch.cat([sharp * near, nothing.expand(*near.shape[:2], 1)], -1)
-        found: Tensor = self.found(
-            scores.softmax(-1)[..., :-1].to(waves.dtype) @ torch.cat([tokens / _SIZE, waves], -1)
-        )
+        weights = scores.softmax(-1)[..., :-1].to(tokens.dtype)
+        found: Tensor = self.found(weights @ tokens / _SIZE) + self.when(weights @ waves)
         return found
 
     @torch.inference_mode()

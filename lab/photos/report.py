@@ -52,12 +52,13 @@ class Answers:
 
 def spearman(one: Any, other: Any) -> float:
     """Rank correlation; ties have their mean rank; NaN where a number is NaN."""
-    ranks = []
+    ranks: list[list[float]] = []
     for values in (np.asarray(one, float), np.asarray(other, float)):
         if np.isnan(values).any():
             return float("nan")
         ranks.append([(np.count_nonzero(values < each) + np.count_nonzero(values <= each)) / 2 for each in values])
-    return float(np.corrcoef(ranks)[0, 1])
+    first, second = (np.array(each) - np.mean(each) for each in ranks)
+    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
 
 
 def write(found: Answers, out: Path) -> None:

@@ -118,7 +118,8 @@ def _camera_views(rng: np.random.Generator, shot: Shot) -> Pixels:
         corners = tuple(float(value) for value in (x - size / 2, y - size / 2, x + size / 2, y + size / 2))
         view = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=_inside(corners, image.size))
         views.append(np.asarray(view, np.float32) * (1 + shot.light * along))
-    return np.clip(np.stack(views), 0, 255).astype(np.uint8)
+    frames: Pixels = np.clip(np.stack(views), 0, 255).astype(np.uint8)
+    return frames
 
 
 def _clip_views(rng: np.random.Generator, source: Source) -> Pixels:

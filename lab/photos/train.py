@@ -37,8 +37,8 @@ class Recipe:
     batch: int = 16
 
 
-VARIED = Recipe(steps=480, first=0, muon=0.015, adam=2e-3, whole=0.2)
-WHOLE = Recipe(steps=60, first=1_000_000, muon=0.008, adam=1e-3, whole=1.0)
+VARIED = Recipe(steps=1200, first=0, muon=0.015, adam=2e-3, whole=0.2)
+WHOLE = Recipe(steps=200, first=1_000_000, muon=0.008, adam=1e-3, whole=1.0)
 """Turns a finished reader into its twin, on whole videos only."""
 
 
