@@ -110,7 +110,7 @@ def encode_alone(folder: Path, tower: str, out: Path, split: str, dtype: str) ->
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.photos.encode", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with photos/, videos/ and videos.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder that lab.real.fetch prepared")
     parser.add_argument("--tower", required=True, help="folder or hub id, e.g. openai/clip-vit-base-patch16")
     parser.add_argument("--out", type=Path, required=True, help="folder for the encoded shots")
     parser.add_argument("--part", type=int, default=0, help="which part of the work this process does")

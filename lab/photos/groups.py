@@ -4,6 +4,8 @@ A photograph of a class is seen once, so a model that never sees its file can on
 fit several groups, or none, are in no group.
 """
 
+from collections.abc import Sequence
+
 _IMAGENET = {
     "dog": """
         Chihuahua Japanese_spaniel Maltese_dog Shih-Tzu Blenheim_spaniel papillon toy_terrier Afghan_hound basset beagle
@@ -109,7 +111,7 @@ OF_CATEGORY = {number: group for group, numbers in _COCO.items() for number in n
 """Group of every COCO category (0 to 79) that has one."""
 
 
-def of_clip(objects: list[str]) -> str | None:
+def of_clip(objects: Sequence[str]) -> str | None:
     """Group of a real clip that shows these objects, or None if it is not clear; a clip of people alone is "person"."""
     found = {group for group, names in _CLIPS.items() for name in names if name in objects}
     if len(found) > 1 or (found and "person" in objects):

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.photos.measure", description=__doc__)
     parser.add_argument("what", choices=("fold", "answer"))
-    parser.add_argument("--data", type=Path, required=True, help="folder with photos/, videos/ and videos.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder that lab.real.fetch prepared")
     parser.add_argument("--encoded", type=Path, required=True, help="folder that lab.photos.encode wrote")
     parser.add_argument("--folded", type=Path, required=True, help="folder for the folded clips")
     parser.add_argument("--split", default="final", help="split of the clips (default: final)")

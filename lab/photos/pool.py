@@ -17,7 +17,7 @@ from lab.photos.sources import Source, sources
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The encoded shots of a split: ``data`` holds photographs and clips, ``encoded`` the shots.
+    """The encoded shots of a split: ``data`` is what `lab.real.fetch` prepared, ``encoded`` the shots.
 
     Raises:
         ValueError: a shot is not there.

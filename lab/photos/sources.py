@@ -1,11 +1,10 @@
 """Photographs and real clips that the world of photographs is made of, and the split that each file belongs to.
 
 The folder holds ``photos/imagenet/NUMBER_class.jpg``, ``photos/coco/*.jpg`` with boxes in ``photos/coco_boxes/*.txt``
-(category, centre x, centre y, width, height; shares of the picture), and ``videos/`` with ``videos.json``.
+(category, centre x, centre y, width, height; shares of the picture), and ``videos/``: what `lab.real.fetch` prepares.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab.photos.groups import OF_CATEGORY, OF_CLASS, of_clip
+from lab.real.sources import clips
 
 SPLITS = {"train": 0.66, "search": 0.07, "confirm": 0.07, "final": 0.2}
 """Share of the files in each split."""
@@ -109,9 +109,13 @@ def _coco(path: Path) -> tuple[list[Source], list[Source]]:
 
 
 def _clips(folder: Path) -> list[Source]:
-    listed = json.loads((folder / "videos.json").read_text())
-    single = [each for each in listed if each["shots"] == 1]
-    return [Source(folder / "videos" / each["file"], group) for each in single if (group := of_clip(each["objects"]))]
+    """The real clips of one shot that are there, of a clear group."""
+    found = []
+    for each in clips():
+        path, group = folder / "videos" / each.file, of_clip(each.objects)
+        if group is not None and not each.cuts and path.exists():
+            found.append(Source(path, group))
+    return found
 
 
 @cache

@@ -245,7 +245,7 @@ def _tell(what: str, values: dict[str, float]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.photos.train", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with photos/, videos/ and videos.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder that lab.real.fetch prepared")
     parser.add_argument("--encoded", type=Path, required=True, help="folder that lab.photos.encode wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and reader.pt")
     parser.add_argument("--twin", type=Path, help="train the twin, on whole videos only, from this checkpoint.pt")
