@@ -17,7 +17,7 @@ from lab.photos.encode import GRID, POOLING
 from lab.photos.pool import Pool
 from lab.photos.questions import KINDS
 from lab.photos.reader import ASK, PLAN, Reader, packed, slots
-from lab.photos.report import Answers, write
+from lab.photos.report import MEASURES, Answers, write
 from lab.photos.train import shuffled
 from vidfold.bench.features import features
 from vidfold.bench.settings import FULL, Fold, Setting, exact_methods
@@ -62,7 +62,7 @@ def fold(pool: Pool, methods: Sequence[str], clips: int, out: Path) -> None:
             reduction = Fold.of(setting, tokens, number).reduction
             assert reduction is not None
             measured = features(tokens, reduction)
-            measures = (measured.quantisation_error, measured.coverage, measured.transport)
+            measures = tuple(measured[name] for name in MEASURES)
             found[setting.method, setting.retention] = reduction.tokens.half(), measures
         torch.save(found, path.with_suffix(".partial"))
         path.with_suffix(".partial").replace(path)

@@ -51,14 +51,15 @@ class Answers:
 
 
 def spearman(one: Any, other: Any) -> float:
-    """Rank correlation; ties have their mean rank; NaN where a number is NaN."""
+    """Rank correlation; ties have their mean rank; NaN where a number is NaN, or all of one side are the same."""
     ranks: list[list[float]] = []
     for values in (np.asarray(one, float), np.asarray(other, float)):
         if np.isnan(values).any():
             return float("nan")
         ranks.append([(np.count_nonzero(values < each) + np.count_nonzero(values <= each)) / 2 for each in values])
     first, second = (np.array(each) - np.mean(each) for each in ranks)
-    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
+    spread = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / spread if spread else float("nan")
 
 
 def write(found: Answers, out: Path) -> None:

@@ -10,9 +10,10 @@ from PIL import Image
 
 from lab.photos.clips import cells_of, compose, frames_of
 from lab.photos.groups import GROUPS, OF_CATEGORY, OF_CLASS, of_clip
+from lab.photos.measure import answers, fold
 from lab.photos.questions import ANSWERS, KINDS, NUMBERS, questions
 from lab.photos.reader import ASK, LENGTH, NAMES, PICTURES, PLAN, VOCABULARY, Reader, Sizes, packed, slots
-from lab.photos.report import spearman
+from lab.photos.report import spearman, write
 from lab.photos.shots import CAMERA, PLACES, SIDE, VIEWS, Shot, alone, box, render
 from lab.photos.sources import SPLITS, Source, sources, split_of
 
@@ -230,4 +231,40 @@ def test_real_clips_of_one_shot(folder):
     assert {(source.path.name, source.group) for source in clips} == {
         ("asl_again.mkv", "person"),
         ("videollama_boat.mp4", "vehicle"),
+    }
+
+
+def test_fold_and_answer(pool, tmp_path):
+    """Counts of a reader that was never trained; a second run folds nothing again."""
+
+    class Encoded:
+        split, shots = "final", pool
+        sources = tuple(dict.fromkeys(each for shot in pool for each in (shot.wide, *(one for _, one in shot.small))))
+
+        def seen(self, number):
+            rng = torch.Generator().manual_seed(number)
+            shapes = {"features": (4, 196, 8), "shallow": (4, 196), "deep": (4, 196), "keys": (4, 196, 4)}
+            return {name: torch.rand(shape, generator=rng).half() for name, shape in shapes.items()}
+
+        def pictures(self, asked):
+            return torch.zeros(len(asked), 8)
+
+    methods, folder = ("aot", "random"), tmp_path / "folded"
+    fold(Encoded(), methods, 3, folder)
+    written = [path.stat().st_mtime_ns for path in sorted(folder.iterdir())]
+    fold(Encoded(), methods, 3, folder)
+    assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == written
+    reader = Reader(Sizes(features=8, width=16, heads=2)).eval()
+    found = answers(Encoded(), {"one": reader}, methods, 3, folder)
+    assert found.right.shape == (1, 15, 3, len(KINDS))
+    assert (found.right <= found.asked).all()
+    assert found.kept[0].tolist() == [1, 1, 1]
+    assert found.kept[found.settings.index(("random", 0.1))] == pytest.approx(0.1, abs=0.01)
+    assert found.measures[0, :, 0] == pytest.approx(0, abs=1e-3)
+    write(found, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "answers.csv",
+        "answers.npz",
+        "answers.png",
+        "correlations.csv",
     }
