@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -18,11 +19,13 @@ from lab.photos.pool import Pool
 from lab.photos.questions import KINDS
 from lab.photos.reader import ASK, PLAN, Reader, packed, slots
 from lab.photos.report import MEASURES, Answers, write
-from lab.photos.train import shuffled
+from lab.photos.train import LEARNT, shuffled
 from vidfold.bench.features import features
 from vidfold.bench.settings import FULL, Fold, Setting, exact_methods
 from vidfold.tokens import VideoTokens
 
+LEAST = 0.70
+"""Least accuracy with all tokens, on the search split and of every reader, of the kinds that methods are ranked by."""
 RETENTIONS = (0.50, 0.25, 0.20, 0.15, 0.10, 0.05, 0.02)
 
 
@@ -69,8 +72,16 @@ def fold(pool: Pool, methods: Sequence[str], clips: int, out: Path) -> None:
         print(f"folded {number + 1}/{clips}", flush=True)
 
 
-def answers(pool: Pool, readers: dict[str, Reader], methods: Sequence[str], clips: int, folded: Path) -> Answers:
-    """Right answers of every reader to every folded clip."""
+def learnt(folders: Sequence[Path]) -> tuple[str, ...]:
+    """The kinds that methods are ranked by, of readers in these folders."""
+    found = [json.loads((folder / LEARNT).read_text())["1"] for folder in folders]
+    return tuple(kind for kind in KINDS if all(each[kind] >= LEAST for each in found))
+
+
+def answers(
+    pool: Pool, readers: dict[str, Reader], methods: Sequence[str], clips: int, folded: Path, ranked: tuple[str, ...]
+) -> Answers:
+    """Right answers of every reader to every folded clip; the methods are ranked by the ``ranked`` kinds."""
     chosen = settings(methods)
     right = np.zeros((len(readers), len(chosen), clips, len(KINDS)), np.uint8)
     asked, kept = np.zeros((clips, len(KINDS)), np.uint8), np.zeros((len(chosen), clips))
@@ -100,7 +111,7 @@ def answers(pool: Pool, readers: dict[str, Reader], methods: Sequence[str], clip
                     np.add.at(right[row, place, number], columns, own)
         kept[:, number] /= kept[0, number]
     return Answers(
-        tuple(readers), tuple((each.method, each.retention) for each in chosen), right, asked, kept, measures
+        tuple(readers), tuple((each.method, each.retention) for each in chosen), right, asked, kept, measures, ranked
     )
 
 
@@ -126,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not chosen.readers or chosen.out is None:
             raise ValueError("answer needs --readers and --out")
         readers = {path.parent.name: Reader.load(path) for path in chosen.readers}
-        write(answers(pool, readers, chosen.methods, chosen.clips, chosen.folded), chosen.out)
+        ranked = learnt([path.parent for path in chosen.readers])
+        write(answers(pool, readers, chosen.methods, chosen.clips, chosen.folded, ranked), chosen.out)
     except ValueError as error:
         parser.error(str(error))
 

@@ -52,8 +52,6 @@ ANSWERS = {
     "small": NUMBERS,
 }
 """Possible answers of every kind; "one" and "two" of "order" are the first and the second picture of the question."""
-RANKED = KINDS
-"""Kinds that the reader learns: above 70 % with all tokens on the search split. Methods are ranked by these."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.photos.questions import KINDS, RANKED
+from lab.photos.questions import KINDS
 from vidfold.bench.plots import distinct, panels
 from vidfold.bench.scores import Estimate
 
@@ -19,7 +19,9 @@ _BETTER = (-1, 1, -1)  # sign with which a measure is better
 @dataclass(frozen=True, eq=False)
 class Answers:
     """``right`` (readers, settings, clips, kinds) and ``asked`` (clips, kinds) counts; ``kept`` (settings, clips)
-    shares; ``measures`` (settings, clips, 3), NaN where not computed.  The first setting is all tokens."""
+    shares; ``measures`` (settings, clips, 3); ``ranked``: the kinds that methods are ranked by.
+    The first setting is all tokens.
+    """
 
     readers: tuple[str, ...]
     settings: tuple[tuple[str, float], ...]
@@ -27,10 +29,11 @@ class Answers:
     asked: NDArray[np.uint8]
     kept: NDArray[np.float64]
     measures: NDArray[np.float32]
+    ranked: tuple[str, ...]
 
-    def estimate(self, reader: int, setting: int, kinds: tuple[str, ...] = RANKED) -> Estimate:
-        """Mean accuracy of these kinds, each with the same weight, with the influence of every clip."""
-        columns = [KINDS.index(kind) for kind in kinds if self.asked[:, KINDS.index(kind)].any()]
+    def estimate(self, reader: int, setting: int, kinds: tuple[str, ...] = ()) -> Estimate:
+        """Mean accuracy of these kinds, or of the ranked ones, alike in weight, and every clip's influence."""
+        columns = [KINDS.index(kind) for kind in kinds or self.ranked if self.asked[:, KINDS.index(kind)].any()]
         asked = self.asked[:, columns].astype(float)
         parts, weight = self.right[reader, setting][:, columns] / asked.sum(0), asked / asked.sum(0)
         influence = (parts - parts.sum(0) * weight).mean(1)
@@ -63,7 +66,7 @@ def spearman(one: Any, other: Any) -> float:
 
 
 def write(found: Answers, out: Path) -> None:
-    """Writes ``answers.npz``, ``answers.csv``, ``correlations.csv`` and ``answers.png`` to a folder."""
+    """Writes ``answers.npz``, ``answers.csv``, ``answers.md``, ``correlations.csv`` and ``answers.png`` to a folder."""
     out.mkdir(parents=True, exist_ok=True)
     names = np.array([name for name, _ in found.settings]), np.array([share for _, share in found.settings])
     arrays = {name: getattr(found, name) for name in ("right", "asked", "kept", "measures")}
@@ -97,7 +100,32 @@ def write(found: Answers, out: Path) -> None:
         for reader, name in enumerate(found.readers):
             for share, values in found.correlations(reader):
                 rows.writerow([name, f"{share:g}", *("" if np.isnan(value) else f"{value:.2f}" for value in values)])
+    (out / "answers.md").write_text("\n".join(_tables(found)) + "\n")
     _picture(found).savefig(out / "answers.png", dpi=150)
+
+
+def _tables(found: Answers) -> list[str]:
+    """Markdown: every kind with all tokens, and the mean of the ranked kinds at every retention, in %."""
+    lines = [f"Ranked by: {', '.join(found.ranked)}.", "", "| kind | " + " | ".join(found.readers) + " | questions |"]
+    lines.append("|---|" + "---:|" * (len(found.readers) + 1))
+    for number, kind in enumerate(KINDS):
+        values = [_percent(found.estimate(reader, 0, (kind,))) for reader in range(len(found.readers))]
+        lines.append(f"| {kind} | {' | '.join(values)} | {found.asked[:, number].sum()} |")
+    shares = list(dict.fromkeys(share for _, share in found.settings[1:]))
+    for reader, name in enumerate(found.readers):
+        head = " | ".join(f"{share:.0%}" for share in shares)
+        lines += ["", f"| reader {name} | {head} |", "|---|" + "---:|" * len(shares)]
+        rows = {}
+        for method in dict.fromkeys(name for name, _ in found.settings[1:]):
+            own = [found.estimate(reader, found.settings.index((method, share))) for share in shares]
+            rows[f"| {method} | {' | '.join(map(_percent, own))} |"] = sum(each.value for each in own)
+        lines += sorted(rows, key=lambda row: -rows[row])
+        lines += [f"| all tokens | {' | '.join([_percent(found.estimate(reader, 0))] * len(shares))} |"]
+    return lines
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} ± {100 * estimate.error:.1f}"
 
 
 def _picture(found: Answers) -> Any:

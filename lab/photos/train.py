@@ -22,6 +22,9 @@ from lab.photos.reader import ASK, NAMED_SLOTS, NAMES, PLAN, VOCABULARY, Reader,
 from lab.recipe import learning_rate
 
 CELLS = 49
+LEARNT = "search.json"
+"""Accuracy of every kind on clips of the search split, by share of the tokens, chosen at random."""
+_SEARCHED = 200
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def accuracy(reader: Reader, pool: Pool, clips: int, share: float = 1.0, frames:
 
 
 def train(pool: Pool, search: Pool, out: Path, recipe: Recipe, init: Path | None = None) -> None:
-    """Trains; writes ``checkpoint.pt`` as it goes and ``reader.pt`` at the end."""
+    """Trains; writes ``checkpoint.pt`` as it goes, and at the end ``reader.pt`` and ``search.json``."""
     out.mkdir(parents=True, exist_ok=True)
     groups = torch.tensor([GROUPS.index(source.group) for source in pool.sources])
     learner, checkpoint, start = Learner(recipe, groups), out / "checkpoint.pt", 0
@@ -215,8 +218,10 @@ def train(pool: Pool, search: Pool, out: Path, recipe: Recipe, init: Path | None
         if done % 150 == 0:
             _tell(f"{done}: search", accuracy(learner.reader, search, 60))
     torch.save(learner.reader.state_dict(), out / "reader.pt")
-    for share in (1.0, 0.05):
-        _tell(f"search, {share:.0%} of the tokens", accuracy(learner.reader, search, 200, share))
+    learnt = {f"{share:g}": accuracy(learner.reader, search, _SEARCHED, share) for share in (1.0, 0.05)}
+    (out / LEARNT).write_text(json.dumps(learnt, indent=1))
+    for share, values in learnt.items():
+        _tell(f"search, {share} of the tokens", values)
 
 
 def shuffled(pool: Pool, clip: Clip) -> list[Question]:

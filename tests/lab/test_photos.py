@@ -255,7 +255,7 @@ def test_fold_and_answer(pool, tmp_path):
     fold(Encoded(), methods, 3, folder)
     assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == written
     reader = Reader(Sizes(features=8, width=16, heads=2)).eval()
-    found = answers(Encoded(), {"one": reader}, methods, 3, folder)
+    found = answers(Encoded(), {"one": reader}, methods, 3, folder, ("where", "seen"))
     assert found.right.shape == (1, 15, 3, len(KINDS))
     assert (found.right <= found.asked).all()
     assert found.kept[0].tolist() == [1, 1, 1]
@@ -264,6 +264,7 @@ def test_fold_and_answer(pool, tmp_path):
     write(found, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "answers.csv",
+        "answers.md",
         "answers.npz",
         "answers.png",
         "correlations.csv",
