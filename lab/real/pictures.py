@@ -83,8 +83,9 @@ def over_retention(rows: Sequence[Row]) -> Any:
 
 
 def beside_worlds(rows: Sequence[Row], answers: MeanBy) -> Any:
-    """Right answers in the synthetic worlds over two real measures, at 10 % and at 5 %."""
-    chosen = [(measure, share) for share in ("0.1", "0.05") for measure in ("quantisation_error", "coverage")]
+    """Right answers in the synthetic worlds over two real measures, at 10 % and, if measured, at 5 %."""
+    shares = [share for share in (AT, "0.05") if any(row["retention"] == share for row in rows)]
+    chosen = [(measure, share) for share in shares for measure in ("quantisation_error", "coverage")]
     figure, panels = _panels(len(chosen), 2, (5.2, 3.8))
     for axes, (measure, share) in zip(panels, chosen, strict=True):
         found = means(rows, measure)
@@ -130,6 +131,9 @@ def in_towers(by_tower: Mapping[tuple[str, str], Sequence[Row]]) -> Any:
     axes.axvline(1, color="#222222", linewidth=0.8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    axes.minorticks_off()
     axes.set_xlabel("quantisation error at 10 % as a share of random's; lower is better", fontsize=8)
     axes.grid(axis="x", color="#E4E4E4")
     axes.legend(fontsize=8, frameon=False)

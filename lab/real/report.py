@@ -1,7 +1,8 @@
 """Tables and pictures of the study: ``python -m lab.real.report --features FILE... --output benchmarks/real``.
 
-The files are ``features.csv`` of ``vidfold bench features``. ``--worlds`` is the file of right answers in the synthetic
-worlds, ``--answers`` one of right answers about photographs (columns reader, method, retention, mean).
+The files are ``features.csv`` of ``vidfold bench features``, that with all clips as ``--all``. ``--worlds`` is the file
+of right answers in the synthetic worlds, ``--answers`` one of right answers about photographs (columns reader, method,
+retention, mean), ``--objects`` that of ``lab.real.objects``.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from vidfold.bench.real.table import HEADS
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", nargs="+", type=Path, required=True)
+    parser.add_argument("--all", type=Path)
+    parser.add_argument("--objects", type=Path)
     parser.add_argument("--worlds", type=Path, default=Path("benchmarks/aot/final.csv"))
     parser.add_argument("--answers", type=Path)
     parser.add_argument("--output", type=Path, required=True)
@@ -34,7 +37,12 @@ def main() -> None:
             for row in csv.DictReader(file):
                 own = answers.setdefault(f"photographs, reader {row['reader']}", {})
                 own[row["method"], f"{float(row['retention']):g}"] = float(row["mean"])
-    parts = [f"## {tower}, layer {layer}\n\n{tables(own)}" for (tower, layer), own in by_tower.items()]
+    parts = []
+    if options.all is not None:
+        parts.append(f"## All clips\n\n{wide(read_csv(options.all)[1])}")
+    if options.objects is not None:
+        parts.append(f"## Objects in photographs that are named right\n\n{objects(read_csv(options.objects)[1])}")
+    parts += [f"## {tower}, layer {layer}\n\n{tables(own)}" for (tower, layer), own in by_tower.items()]
     parts.append(f"## Order of the methods in other feature spaces\n\n{agreement(by_tower)}")
     parts += [
         f"## What predicts right answers: {name}\n\n{predicted(main_rows, found)}" for name, found in answers.items()
@@ -70,6 +78,41 @@ def tables(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
+def wide(rows: Sequence[Row]) -> str:
+    """A table of the means of every measure at `AT`, and one of the paired differences to the first method."""
+    own = {
+        (row["method"], row["measure"]): row for row in rows if row["retention"] == AT or row["method"] == "identity"
+    }
+    kinds = [measure for measure in HEADS if any(measure == each for _, each in own)]
+    order = sorted(dict.fromkeys(name for name, _ in own), key=lambda name: float(own[name, kinds[0]]["mean"]))
+    head = ["method", *map(HEADS.__getitem__, kinds)]
+    body = [[name, *(f"{float(own[name, each]['mean']):.3f}" for each in kinds)] for name in order]
+    clips = ["clips", *(own[order[0], each]["clips"] for each in kinds)]
+    gaps = [[name, *(_gap(own[name, each]) for each in kinds)] for name in order if name not in ("identity", "aot")]
+    return f"{markdown_table([head, *body, clips])}\n\nMinus aot, paired:\n\n{markdown_table([head, *gaps])}"
+
+
+def objects(rows: Sequence[Row]) -> str:
+    """Share of the cells of objects that the nearest token names right, and the paired difference to all tokens."""
+    shares = sorted({row["retention"] for row in rows if row["method"] != "identity"}, key=float, reverse=True)
+    own = {(row["method"], row["retention"]): row for row in rows}
+    order = sorted(
+        dict.fromkeys(name for name, share in own if share == AT), key=lambda name: -float(own[name, AT]["mean"])
+    )
+    body = [
+        [name, *(f"{float(own[name, share]['mean']):.3f} ({_gap(own[name, share])})" for share in shares)]
+        for name in order
+    ]
+    full = own["identity", "1"]
+    return f"{full['photographs']} photographs; all tokens: {float(full['mean']):.3f}\n\n" + markdown_table(
+        [["method", *map(percent, map(float, shares))], *body]
+    )
+
+
+def _gap(row: Row) -> str:
+    return f"{float(row['gap']):+.3f}" + (f" ± {float(row['gap_error']):.3f}" if row["gap_error"] else "")
+
+
 def agreement(by_tower: Mapping[tuple[str, str], Sequence[Row]]) -> str:
     """Spearman's rank correlation of the methods' order in every feature space with that in the first."""
     (first, base), *others = by_tower.items()
@@ -101,9 +144,8 @@ def _with_gap(row: Row | None) -> str:
     """A mean, and its paired difference to the first method."""
     if row is None:
         return "-"
-    mean, gap = float(row["mean"]), float(row["gap"])
-    error = f" ± {float(row['gap_error']):.3f}" if row["gap_error"] else ""
-    return f"{mean:.3f}" + (f" ({gap:+.3f}{error})" if gap or row["method"] != "aot" else "")
+    mean = f"{float(row['mean']):.3f}"
+    return mean if row["method"] == "aot" else f"{mean} ({_gap(row)})"
 
 
 def _spearman(one: MeanBy, other: MeanBy, share: str) -> str:
