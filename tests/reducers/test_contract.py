@@ -243,6 +243,33 @@ def test_bad_retention_is_quoted(name):
             get(name, retention=value)
 
 
+@budgeted
+def test_a_number_of_tokens_is_kept_of_every_video(name):
+    videos = [make_video(frames=frames, grid=(9, 8)) for frames in (1, 6, 3, 6)]
+    full = [each.frames * each.cells for each in videos]
+    for total in (1, 7, full[0], 10 * max(full)):
+        method = get(name, tokens=total)
+        assert [method.count(each.frames, each.cells) for each in videos] == [min(total, each) for each in full]
+        for video, every, reduction in zip(videos, full, method.many(videos), strict=True):
+            assert len(reduction) == min(total, every)
+            alone = get(name, retention=min(1.0, total / every))(video)
+            torch.testing.assert_close(reduction.tokens, alone.tokens, atol=1e-6, rtol=1e-6)
+
+
+def test_a_share_and_a_number_are_not_given_together():
+    with pytest.raises(ValueError, match=r"give retention or tokens, not both: got 0\.2 and 64"):
+        AOT(retention=0.2, tokens=64)
+    with pytest.raises(ValueError, match=r"retention must be a number in \(0, 1\] where tokens is not given, got None"):
+        AOT(retention=None)
+    with pytest.raises(ValueError, match="tokens must be a whole number of at least 1, got 0"):
+        AOT(tokens=0)
+    with pytest.raises(ValueError, match="the authors' program of holitom keeps a share: give retention"):
+        get("holitom", tokens=64, original=True)
+    method = AOT(tokens=64)
+    assert replace(method, tokens=32) == AOT(tokens=32)
+    assert eval(repr(method), {"AOT": AOT}) == method
+
+
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(
         ValueError, match=r"unknown method 'fastvide'; did you mean 'fastvid'\? there are: aot, aot-paper, aot-ref"

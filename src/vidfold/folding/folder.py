@@ -151,7 +151,8 @@ class Folder:
         )
         self.last = report
         kept_all = all(len(each) >= each.full and each.retention >= 1 for each in reductions)
-        if kept_all and not (run and run.limits) and getattr(self.reducer, "retention", 1.0) < 1.0:
+        share = getattr(self.reducer, "retention", 1.0)  # None: the method keeps a number of tokens
+        if kept_all and not (run and run.limits) and (share is None or share < 1.0):
             warnings.append(f"{self.reducer!r} kept all of {report.before} tokens: nothing was folded")
         return Call(spliced, Prompt.of(inputs, spliced), run, tuple(warnings), report)
 

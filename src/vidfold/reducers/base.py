@@ -6,17 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.amp import is_autocast_available
 
-from vidfold.checks import Settings, check_ratio, setting
+from vidfold.checks import Settings, check_count, check_ratio, setting
 from vidfold.linear import Mix
 from vidfold.ops.shares import kept_tokens, on_host
 from vidfold.tokens import Reduction, VideoTokens
 
+RETENTION = 0.10
+"""The default share of the tokens to keep."""
 _LARGEST = 2.0**40
 
 Field = Literal["features", "shallow", "deep", "keys", "head_attention"]
@@ -64,6 +66,10 @@ class Reducer(Settings, ABC):
         """`reduce` for several videos; a method may fold those of one shape side by side."""
         return [self.reduce(video, weights=weights) for video in videos]
 
+    def reduce_many(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
+        """`reduce_all`, by the method with its budget for each video."""
+        return self.reduce_all(videos, weights=weights)
+
     def __call__(self, tokens: VideoTokens, *, weights: bool = False) -> Reduction:
         """Fold one video in float32, without gradients; see `many`.
 
@@ -103,7 +109,7 @@ class Reducer(Settings, ABC):
         with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
             in_range = [_in_range(_contiguous(tokens)) for tokens in videos]
             shown = weights or any(tokens.side is not None for tokens in videos)
-            folded = self.reduce_all([tokens for tokens, _ in in_range], weights=shown)
+            folded = self.reduce_many([tokens for tokens, _ in in_range], weights=shown)
             return [
                 _restored(reduction, tokens.side, scale, weights)
                 for reduction, (tokens, scale) in zip(folded, in_range, strict=True)
@@ -112,17 +118,51 @@ class Reducer(Settings, ABC):
 
 @dataclass(frozen=True)
 class BudgetedReducer(Reducer):
-    """A method whose budget is the retention, met exactly.
+    """A method whose budget is a share or a number of the tokens, met exactly.
 
     Attributes:
-        retention: share of the tokens to keep, in (0, 1]; K = max(1, floor(retention * F * N + 0.5)).
+        retention: share of the tokens to keep, in (0, 1]; K = max(1, floor(retention * F * N + 0.5)). None where
+            ``tokens`` is given.
+        tokens: number of tokens to keep of every video, however many frames it has; K = min(tokens, F * N). None keeps
+            the share.
+
+    Raises:
+        ValueError: also where both are given.
     """
 
-    retention: float = setting(0.10, check_ratio)
+    retention: float = setting(RETENTION, check_ratio, optional=True)
+    tokens: int | None = setting(None, check_count, optional=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tokens is not None:
+            if self.retention not in (None, RETENTION):
+                raise ValueError(f"give retention or tokens, not both: got {self.retention!r} and {self.tokens!r}")
+            object.__setattr__(self, "retention", None)
+        elif self.retention is None:
+            raise ValueError("retention must be a number in (0, 1] where tokens is not given, got None")
 
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to."""
-        return kept_tokens(self.retention, frames, cells)
+        return kept_tokens(self.retention, frames, cells) if self.tokens is None else min(self.tokens, frames * cells)
+
+    def of(self, frames: int, cells: int) -> Self:
+        """The method for F frames of N cells: one with a retention, which keeps as many tokens of them."""
+        if self.tokens is None:
+            return self
+        return dataclasses.replace(self, retention=self.count(frames, cells) / (frames * cells), tokens=None)
+
+    def reduce_many(self, videos: Sequence[VideoTokens], *, weights: bool) -> list[Reduction]:
+        """`reduce_all` of the method `of` each video."""
+        if self.tokens is None:
+            return self.reduce_all(videos, weights=weights)
+        found: dict[int, Reduction] = {}
+        shapes = [(video.frames, video.cells) for video in videos]
+        for shape in dict.fromkeys(shapes):
+            places = [place for place, each in enumerate(shapes) if each == shape]
+            folded = self.of(*shape).reduce_all([videos[place] for place in places], weights=weights)
+            found |= dict(zip(places, folded, strict=True))
+        return [found[place] for place in range(len(videos))]
 
 
 @dataclass(frozen=True)
@@ -137,6 +177,11 @@ class PublishedReducer(BudgetedReducer):
     """Whether that program adds tokens up, so that its weights do not sum to 1 and none are given."""
 
     original: bool = dataclasses.field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.original and self.tokens is not None:
+            raise ValueError(f"the authors' program of {self.name} keeps a share: give retention, not tokens={self.tokens}")
 
     @property
     def exact(self) -> bool:
