@@ -66,6 +66,8 @@ class Decoder(AbstractContextManager["Decoder"]):
         Raises:
             Differs: the index is wrong and was replaced.
         """
+        if positions and positions[0] < self._place:
+            self._restart()
         for position in positions:
             self._approach(position)
             while self._place < position and self._next():

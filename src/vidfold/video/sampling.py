@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfold.checks import check_count
+from vidfold.checks import check_count, check_known
+from vidfold.video.choosing import CHOOSERS, Chooser, looked_at
 from vidfold.video.decoding import Decoder, Differs
 from vidfold.video.index import Index
 from vidfold.video.pictures import Pictures, files_of, webp_of
@@ -66,10 +67,11 @@ def sample(
     path: str | PathLike[str],
     frames: int,
     *,
+    choose: Chooser | Literal["even", "scenes", "novel"] = "even",
     stream: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Frames:
-    """Sample frames evenly over a whole video.
+    """Sample frames over a whole video, evenly unless said otherwise.
 
     Takes evenly spaced times from the first frame to the last, both included, and the frame shown at each time. At a
     constant frame rate this is the usual ``linspace(0, total - 1, frames)``, rounded down. At a variable rate it is
@@ -82,15 +84,26 @@ def sample(
         path: a file that FFmpeg can read, an animated WebP, a folder of pictures, a pattern of numbered pictures such
             as ``img_%04d.png``, or an address that fsspec can read. Pictures without times are shown at 25 a second.
         frames: number of frames F, at least 1.
+        choose: "even"; "scenes", so that every shot has its share; "novel", more where the video changes; or a
+            `vidfold.video.choosing.Chooser`. All but "even" look at eight times as many frames first.
         stream: number of the video stream in the file; None takes the one that FFmpeg takes as best.
-        progress: called with (done, F) after each frame.
+        progress: called with (done, F) after each frame, or with (done, all of both passes).
 
     Raises:
         ValueError: the file is missing, empty or not a video, or more than a tenth of it is missing or damaged.
         MissingExtra: a package that reads it is not installed.
     """
     check_count("frames", frames)
-    found = read(path, lambda index: even_positions(index, frames), stream=stream, progress=progress)
+    if isinstance(choose, str):
+        check_known("unknown way to choose frames", choose, ("even", *CHOOSERS))
+    chooser = CHOOSERS.get(choose) if isinstance(choose, str) else choose
+
+    def wanted(video: Decoder | Pictures) -> Positions:
+        if chooser is None or video.index.total <= frames:
+            return even_positions(video.index, frames)
+        return _chosen(video, chooser, frames, progress)
+
+    found = _read(path, wanted, stream, progress)
     notes = list(found.notes)
     if len(found) < frames:
         notes.append(f"{frames} frames were asked for, and the video has {len(found)}: all of them are used")
@@ -117,11 +130,7 @@ def read(
 
     ``choose`` gives ascending positions of frames, from 0 to ``index.total - 1``, (F,) int64.
     """
-    with opened(path, stream) as video:
-        try:
-            return _taken(video, choose(video.index), progress)
-        except Differs:
-            return _taken(video, choose(video.index), progress)
+    return _read(path, lambda video: choose(video.index), stream, progress)
 
 
 def even_positions(index: Index, frames: int) -> Positions:
@@ -139,6 +148,34 @@ def even_positions(index: Index, frames: int) -> Positions:
     times = ticks[0] + wanted * (ticks[-1] - ticks[0]) // steps + (np.diff(ticks).min() > 1)
     positions: Positions = np.searchsorted(index.ticks, times, side="right") - 1
     return positions
+
+
+def _read(
+    path: str | PathLike[str],
+    choose: Callable[[Decoder | Pictures], Positions],
+    stream: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Frames:
+    with opened(path, stream) as video:
+        try:
+            return _taken(video, choose(video), progress)
+        except Differs:
+            return _taken(video, choose(video), progress)
+
+
+def _chosen(
+    video: Decoder | Pictures, chooser: Chooser, frames: int, progress: Callable[[int, int], None] | None
+) -> Positions:
+    """Positions that a chooser takes after a look at many frames, of which it keeps only the descriptions."""
+    positions, looks = looked_at(video.index, frames), []
+    for done, (_, picture) in enumerate(video.at(positions.tolist())):
+        looks.append(chooser.look(picture))
+        if progress is not None:
+            progress(done + 1, len(positions))
+    ticks = np.append(video.index.ticks[positions], video.index.end)
+    seconds = np.diff(ticks) * float(video.index.base)
+    taken: Positions = positions[chooser.choose(np.stack(looks), seconds, frames)]
+    return taken
 
 
 def opened(path: str | PathLike[str], stream: int | None) -> Decoder | Pictures:
