@@ -1,0 +1,99 @@
+"""How many frames to take for a fixed number of tokens: right answers of the embedded model.
+
+    .venv/bin/python -m lab.budget --output OUT [--clips 200] [--split search]
+
+Clips of 64 frames of both small worlds. Of each clip some frames are taken, evenly or by what they show, and AOT folds
+them to the same number of tokens. Mean over the kinds of question, in %, with its standard error over clips.
+"""
+
+import argparse
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from vidfold.app.loading import VideoModel, load
+from vidfold.app.tables import table
+from vidfold.bench import reading
+from vidfold.bench.clips import SCENE_RATE, Sample, Scenes
+from vidfold.bench.scores import Score, accuracy
+from vidfold.bench.settings import Fold, Setting
+from vidfold.reducers import AOT
+from vidfold.tiny import questions, render
+from vidfold.tiny.questions import KINDS
+from vidfold.tiny.worlds import WORLDS
+from vidfold.video import Frames
+from vidfold.video.choosing import CHOOSERS
+
+LENGTH = 64
+FRAMES = (2, 4, 8, 16, 32, 64)
+TOKENS = (16, 32, 64, 128, 288)
+WAYS = ("even", *CHOOSERS)
+
+
+def taken(pixels: np.ndarray, frames: int, way: str) -> np.ndarray:
+    """Indices of the frames that a way takes of all (L, H, W, 3)."""
+    if way == "even" or frames >= len(pixels):
+        return np.linspace(0, len(pixels) - 1, frames).astype(int)
+    chooser = CHOOSERS[way]
+    return chooser.choose(np.stack([chooser.look(each) for each in pixels]), np.ones(len(pixels)), frames)
+
+
+def measure(seed: int, loaded: VideoModel) -> dict[tuple[str, int, int], dict[str, float]]:
+    """Values of one clip by way, frames and tokens."""
+    clip = render(seed, LENGTH)
+    found = {}
+    for way, count in itertools.product(WAYS, FRAMES):
+        if way != "even" and count in (FRAMES[0], LENGTH):
+            continue
+        places = taken(clip.frames, count, way)
+        seconds = LENGTH / SCENE_RATE
+        frames = Frames(clip.frames[places], places / SCENE_RATE, seconds, SCENE_RATE, LENGTH, count)
+        sample = Sample(str(seed), seed, loaded, frames, tuple(questions(clip)), clip)
+        tokens = sample.encode(frozenset())
+        budgets = [each for each in TOKENS if each <= tokens.frames * tokens.cells]
+        folds = [Fold.of(Setting("aot", 1.0, AOT(tokens=each)), tokens, seed) for each in budgets]
+        for budget, values in zip(budgets, reading.measure(sample, tokens, folds), strict=True):
+            found[way, count, budget] = values
+    return found
+
+
+def score_of(values: list[dict[str, float]]) -> Score:
+    """Right answers of some clips."""
+    counts = [[[one[f"{name}_{kind}"] for kind in KINDS] for one in values] for name in ("right", "asked")]
+    right, asked = map(np.array, counts)
+    return Score(right.astype(np.int64), asked.astype(np.int64), np.ones(len(values)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lab.budget", description=__doc__)
+    parser.add_argument("--clips", type=int, default=200, help="of each world (default: 200)")
+    parser.add_argument("--split", default="search", help="(default: search)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options = parser.parse_args()
+    loaded = load("tiny")
+    every: dict[tuple[str, int, int], list[dict[str, float]]] = {}
+    for world in WORLDS:
+        for seed in tqdm(Scenes(options.clips, options.split, world, LENGTH).clips, desc=f"{world} world"):
+            for key, values in measure(int(seed), loaded).items():
+                every.setdefault(key, []).append(values)
+    options.output.mkdir(parents=True, exist_ok=True)
+    with (options.output / "budget.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["way", "frames", "tokens", "accuracy", "error", "clips"])
+        cells = {key: accuracy(score_of(values)) for key, values in every.items()}
+        for (way, frames, tokens), score in cells.items():
+            writer.writerow([way, frames, tokens, score.value, score.error, len(every[way, frames, tokens])])
+    for way in WAYS:
+        rows = [[f"{way} frames", *(f"{tokens} tokens" for tokens in TOKENS)]]
+        for frames in FRAMES:
+            found = [cells.get((way, frames, tokens)) for tokens in TOKENS]
+            shown = [f"{100 * each.value:.1f} ± {100 * each.error:.1f}" if each else "-" for each in found]
+            rows.append([str(frames), *shown])
+        print(table(rows), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()

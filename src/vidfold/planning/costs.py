@@ -1,0 +1,153 @@
+"""What a folded call of a model costs on this machine, by a few short calls: time of its stages, and memory."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidfold import models
+from vidfold.folding import fold
+from vidfold.reducers import AOT
+
+FEW, MORE = 2, 6
+"""Frames of the short calls."""
+LEAST = 8
+"""Tokens that a short call keeps at least."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cost that grows with a count: ``start + each * count``."""
+
+    start: float
+    each: float
+
+    def at(self, count: float) -> float:
+        """The cost of a count."""
+        return self.start + self.each * count
+
+    @classmethod
+    def through(cls, counts: list[int], costs: list[float]) -> "Line":
+        """The line with the least squared distance, of no negative start or slope."""
+        if len(set(counts)) < 2:
+            return cls(0.0, float(np.mean(costs)) / max(1, counts[0]))
+        each, start = np.polyfit(counts, costs, 1)
+        if start < 0:
+            return cls(0.0, float(np.dot(counts, costs) / np.dot(counts, counts)))
+        return cls(float(start), float(each)) if each > 0 else cls(float(np.mean(costs)), 0.0)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of a folded call with one video, up to the first token of its answer.
+
+    Attributes:
+        cells: N, visual tokens of a frame.
+        text: other tokens of the prompt.
+        prepare: seconds of the processor, by frames.
+        encode: seconds of the vision tower and projector, by frames.
+        fold: seconds of the fold, by frames.
+        answer: seconds of the language model up to the first token, by tokens of the prompt.
+        weights: bytes of the model.
+        working: bytes of the tower's largest layer for a frame. Counted, not measured.
+        cached: bytes of the cache for a token of the prompt. Counted from its config.
+    """
+
+    cells: int
+    text: int
+    prepare: Line
+    encode: Line
+    fold: Line
+    answer: Line
+    weights: int
+    working: int
+    cached: int
+
+    def seconds(self, frames: int, tokens: int) -> dict[str, float]:
+        """Stage -> seconds, of F frames folded to K tokens."""
+        stages = {"prepare": self.prepare, "tower": self.encode, "fold": self.fold}
+        return {name: line.at(frames) for name, line in stages.items()} | {
+            "prefill": self.answer.at(tokens + self.text)
+        }
+
+    def memory(self, frames: int, tokens: int) -> int:
+        """Bytes of weights, the tower's largest layer, and the cache. What else a library holds is not counted."""
+        return self.weights + frames * self.working + (tokens + self.text) * self.cached
+
+
+def calibrate(
+    model: Any, inputs: Callable[[int], Mapping[str, Any]], *, progress: Callable[[int, int], None] | None = None
+) -> Costs:
+    """Measure the costs of a loaded model by five short calls with 2 and 6 frames; the first one warms up.
+
+    Args:
+        model: a transformers model of a supported family.
+        inputs: makes the keyword arguments of ``generate`` for a video of some frames.
+        progress: called with (done, all) after every call.
+
+    Raises:
+        ValueError: an unsupported model, or inputs without a video.
+    """
+    family = models.family(model)
+    measured: list[tuple[int, int, int, dict[str, float]]] = []
+    given, cells, text = {}, 0, 0
+    for done, (frames, whole) in enumerate([(FEW, False), (FEW, False), (FEW, True), (MORE, False), (MORE, True)]):
+        start = time.perf_counter()
+        given = dict(inputs(frames))
+        prepared = time.perf_counter() - start
+        full = family.visual_tokens(given["input_ids"])
+        text = given["input_ids"].shape[1] - full
+        method = AOT(retention=1.0) if whole else AOT(tokens=max(1, min(full - 1, LEAST)))
+        seconds = _timed(model, method, given) | {"prepare": prepared}
+        measured.append((frames, full, text + (full if whole else LEAST), seconds))
+        if progress is not None:
+            progress(done + 1, 5)
+    warm = measured[1:]
+    # Some models share the tokens of a frame between pairs, so this is a mean.
+    cells = max(1, round(warm[-1][1] / warm[-1][0]))
+    lines = {
+        name: Line.through([row[0] for row in warm], [row[3][name] for row in warm])
+        for name in ("prepare", "encode", "fold")
+    }
+    answer = Line.through([row[2] for row in warm], [row[3]["answer"] for row in warm])
+    weights = sum(each.nbytes for each in model.parameters())
+    return Costs(
+        cells, text, **lines, answer=answer, weights=weights, working=_working(model, given), cached=_cached(model)
+    )
+
+
+def _timed(model: Any, reducer: AOT, inputs: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of the stages of one folded call up to its first token."""
+    with fold(model, reducer) as folded:
+        start = time.perf_counter()
+        model.generate(**inputs, max_new_tokens=1, do_sample=False)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        total = time.perf_counter() - start
+    if folded.last is None or not folded.last.reductions:
+        raise ValueError(f"the inputs hold no video: they have {', '.join(sorted(inputs))}")
+    stages = {name: each / 1000 for name, each in folded.last.milliseconds.items()}
+    return {"encode": stages["encode"], "fold": stages["fold"], "answer": total - stages["encode"] - stages["fold"]}
+
+
+def _cached(model: Any) -> int:
+    """Bytes of a token in the cache: a key and a value for every head of every layer."""
+    text = model.config.get_text_config()
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    return int(2 * text.num_hidden_layers * heads * size * model.dtype.itemsize)
+
+
+def _working(model: Any, inputs: Mapping[str, Any]) -> int:
+    """Bytes of pixels and of the widest states of the vision tower for a frame."""
+    vision = model.config.vision_config
+    frames = MORE
+    pixels = sum(each.nbytes for name, each in inputs.items() if name.startswith("pixel_values"))
+    patch = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+    values = sum(each.numel() for name, each in inputs.items() if name.startswith("pixel_values"))
+    patches = values / (3 * patch**2)
+    width = 4 * vision.hidden_size + 2 * vision.intermediate_size
+    return int((pixels + patches * width * model.dtype.itemsize) / frames)
