@@ -106,13 +106,12 @@ def plan(
     def fits(found: Option) -> bool:
         return (seconds is None or found.seconds <= seconds) and (memory is None or found.memory <= memory)
 
-    counts = sorted({min(frames, 1 << power) for power in range(math.ceil(math.log2(frames)) + 1)})
-    options = []
-    for count in counts:
+    def best(count: int) -> Option:
         full = count * costs.cells
-        kept = _most(full, lambda kept, count=count: fits(option(count, kept))) if tokens is None else min(tokens, full)
-        if kept and fits(option(count, kept)):
-            options.append(option(count, kept))
+        return option(count, min(tokens, full) if tokens else _most(full, lambda kept: fits(option(count, kept))))
+
+    counts = sorted({min(frames, 1 << power) for power in range(math.ceil(math.log2(frames)) + 1)})
+    options = [each for each in map(best, counts) if each.tokens and fits(each)]
     if not options:
         least = option(1, 1 if tokens is None else min(tokens, costs.cells))
         raise ValueError(
