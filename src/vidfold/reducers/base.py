@@ -181,7 +181,8 @@ class PublishedReducer(BudgetedReducer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.original and self.tokens is not None:
-            raise ValueError(f"the authors' program of {self.name} keeps a share: give retention, not tokens={self.tokens}")
+            told = f"the authors' program of {self.name} keeps a share"
+            raise ValueError(f"{told}: give retention, not tokens={self.tokens}")
 
     @property
     def exact(self) -> bool:
