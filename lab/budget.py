@@ -25,12 +25,11 @@ from vidfold.tiny import questions, render
 from vidfold.tiny.questions import KINDS
 from vidfold.tiny.worlds import WORLDS
 from vidfold.video import Frames
-from vidfold.video.choosing import CHOOSERS
+from vidfold.video.choosing import CHOOSERS, WAYS
 
 LENGTH = 64
 FRAMES = (2, 4, 8, 16, 32, 64)
 TOKENS = (16, 32, 64, 128, 288)
-WAYS = ("even", *CHOOSERS)
 
 
 def taken(pixels: np.ndarray, frames: int, way: str) -> np.ndarray:

@@ -17,7 +17,7 @@ FLOORS = (
     {"reducers", "tower"},
     {"models"},
     {"folding", "reading"},
-    {"tiny", "app"},
+    {"tiny", "app", "planning"},
     {"bench", "evaluation"},
     {"cli"},
 )

@@ -1,23 +1,21 @@
 """Plans keep within their budget, and costs come from calls of the model itself."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidfold.app.asking import processed
 from vidfold.app.loading import load
 from vidfold.planning import Costs, Line, calibrate, plan
 from vidfold.planning.choice import EACH
-from vidfold.video import Frames
+from vidfold.planning.costs import inputs_of
 
 COSTS = Costs(
     cells=196,
     text=20,
     prepare=Line(0.0, 0.01),
-    encode=Line(0.05, 0.5),
+    tower=Line(0.05, 0.5),
     fold=Line(0.0, 0.005),
-    answer=Line(0.1, 0.001),
+    prefill=Line(0.1, 0.001),
     weights=10**9,
     working=10**7,
     cached=10**4,
@@ -39,7 +37,7 @@ def test_seconds_are_kept_and_used(seconds, frames):
     assert 1 <= found.frames <= frames
     assert found.tokens <= found.frames * COSTS.cells
     if found.tokens < found.frames * COSTS.cells:
-        assert found.chosen.seconds + COSTS.answer.each > seconds - 1e-9
+        assert found.chosen.seconds + COSTS.prefill.each > seconds - 1e-9
     assert all(each.seconds <= seconds for each in found.options)
 
 
@@ -85,11 +83,7 @@ def test_lines():
 def test_costs_of_the_embedded_model():
     loaded, calls = load("tiny"), []
 
-    def inputs(frames):
-        pixels = np.zeros((frames, 96, 96, 3), np.uint8)
-        video = Frames(pixels, np.arange(frames) / 2, frames / 2, 2.0, frames, frames)
-        return processed(loaded, video, ["what is the first scene?"])
-
+    inputs = inputs_of(loaded)
     costs = calibrate(loaded.model, inputs, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(done, 5) for done in range(1, 6)]
     assert costs.cells == 36

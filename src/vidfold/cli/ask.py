@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from vidfold.app.tables import described, duration, table
 from vidfold.cli.answers import side_by_side
 from vidfold.cli.console import announced_if_slow, quiet_libraries
-from vidfold.cli.files import decode
 from vidfold.cli.options import (
     FILES,
     WATCH,
@@ -22,7 +21,7 @@ from vidfold.cli.options import (
     reducer,
     tower,
 )
-from vidfold.cli.videos import frames_for, saved, video_of
+from vidfold.cli.videos import frames_for, sampled, saved, video_of
 
 if TYPE_CHECKING:
     from vidfold.app.asking import Answer
@@ -89,11 +88,9 @@ def _of_one_reading(options: argparse.Namespace) -> None:
 def _once(options: argparse.Namespace, question: str, still: "TowerMethod | None") -> None:
     """The answer to one question, with all of its costs."""
     from vidfold.app.asking import ask
-    from vidfold.app.loading import usual_frames
 
     method = reducer(options)
-    wanted = usual_frames(options.model or "tiny") if options.frames is None else options.frames
-    frames, decoding = decode(options.video, wanted, options.stream)
+    frames, decoding = sampled(options)
     with quiet_libraries():
         loaded = load_model(options)
         # Decoded before loading, so that a bad video fails early.
@@ -128,6 +125,7 @@ def _once(options: argparse.Namespace, question: str, still: "TowerMethod | None
         *[("note", note) for note in frames.notes],
         ("model", f"{loaded.name} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
         ("method", described(method)),
+        *([("plan", f"{len(frames)} frames at {options.tokens / len(frames):.1f} tokens")] if options.tokens else []),
         *([("tower", f"{described(still)}, {100 * answers['folded'].tower_share:.0f} % computed")] if still else []),
         ("question", question),
     ]

@@ -8,14 +8,17 @@ from vidfold.app.progress import Progress
 if TYPE_CHECKING:
     from vidfold.tiny import Clip
     from vidfold.video import Frames
+    from vidfold.video.choosing import Chooser
 
 
-def decode(path: str | Path, frames: int, stream: int | None = None) -> "tuple[Frames, float]":
+def decode(
+    path: str | Path, frames: int, stream: int | None = None, choose: "str | Chooser" = "even"
+) -> "tuple[Frames, float]":
     """Sampled frames, and the milliseconds that decoding took."""
     from vidfold.app.asking import timed
     from vidfold.video import sample
 
-    return timed(sample, path=path, frames=frames, stream=stream, progress=Progress("decoding frame"))
+    return timed(sample, path=path, frames=frames, choose=choose, stream=stream, progress=Progress("decoding frame"))
 
 
 def film(clip: "Clip", path: str | Path) -> None:

@@ -101,6 +101,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a method and its fields."""
     parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
     parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
+    parser.add_argument("--tokens", type=int, metavar="K", help="instead: keep K tokens, however many frames there are")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")
 
 
@@ -118,7 +119,18 @@ def add_video(parser: argparse.ArgumentParser, kinds: str) -> None:
     """Add the options that choose a video and how it is folded; ``kinds`` says what a video may be."""
     parser.add_argument("video", help=kinds)
     add_method(parser)
-    parser.add_argument("--frames", type=int, help="frames sampled over the whole video (default: 8 for tiny, else 32)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help="frames sampled of the whole video (default: those that --tokens pays for, else 8 for tiny and 32 else)",
+    )
+    parser.add_argument(
+        "--choose",
+        default="even",
+        metavar="HOW",
+        help="which frames: even, scenes (every shot its share), novel (more where it changes), or a CLIP or SigLIP "
+        "model, hub identifier or folder: those that fit the question (default: even)",
+    )
     parser.add_argument(
         "--stream",
         nargs="?",
@@ -145,9 +157,10 @@ def reducer(options: argparse.Namespace) -> "Reducer":
     from vidfold.reducers import get
 
     fields = {name: literal(value) for name, value in pairs("--set", options.set, "keep=0.5").items()}
-    if options.retention is not None:
-        fields["retention"] = options.retention
-    return get(options.method, **fields)
+    if options.retention is not None and options.tokens is not None:
+        raise ValueError(f"give --retention or --tokens, not both: got {options.retention:g} and {options.tokens}")
+    budget = {"retention": options.retention, "tokens": options.tokens}
+    return get(options.method, **fields, **{name: value for name, value in budget.items() if value is not None})
 
 
 def tower(options: argparse.Namespace) -> "TowerMethod | None":

@@ -14,6 +14,7 @@ from vidfold.cli import (
     features,
     methods,
     models,
+    plan,
     quality,
     read,
     repair,
@@ -25,7 +26,7 @@ from vidfold.cli import (
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
-COMMANDS = (ask, read, chat, scene, methods, models, reproduce, tables, demo, repair)
+COMMANDS = (ask, read, chat, plan, scene, methods, models, reproduce, tables, demo, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
 BENCHES = (quality, features, speed)
 """Those of ``vidfold bench``."""

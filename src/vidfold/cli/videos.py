@@ -42,17 +42,32 @@ def frames_for(options: argparse.Namespace, loaded: "VideoModel", frames: "Frame
     from vidfold.models import family
 
     shown = family(loaded.model).shown_frames(frames.duration, len(frames))
-    return (frames, None) if shown == len(frames) else decode(options.video, shown, options.stream)
+    return (frames, None) if shown == len(frames) else sampled(options, shown)
+
+
+def sampled(options: argparse.Namespace, frames: int | None = None) -> "tuple[Frames, float]":
+    """Frames of the video that the options name, and the time to decode them; ``frames`` replaces their number."""
+    from vidfold.app.loading import usual_frames
+    from vidfold.app.relevance import Relevant
+    from vidfold.planning import paid_for
+    from vidfold.video.choosing import WAYS
+
+    if frames is None:
+        usual = paid_for(options.tokens) if options.tokens else usual_frames(options.model or "tiny")
+        frames = usual if options.frames is None else options.frames
+    choose, questions = options.choose, getattr(options, "question", [])
+    if choose not in WAYS and len(questions) != 1:
+        raise ValueError(f"--choose {choose} needs one question, got {len(questions)}; without one: {', '.join(WAYS)}")
+    how = choose if choose in WAYS else Relevant.of(choose, questions[0])
+    return decode(options.video, frames, options.stream, how)
 
 
 def _read(options: argparse.Namespace) -> "tuple[FoldedVideo, Facts]":
-    from vidfold.app.loading import usual_frames
     from vidfold.app.reading import read
 
     method = reducer(options)
-    wanted = usual_frames(options.model or "tiny") if options.frames is None else options.frames
     # Decoded before loading, so that a bad video fails early.
-    frames, decoding = decode(options.video, wanted, options.stream)
+    frames, decoding = sampled(options)
     loaded = load_model(options)
     frames, again = frames_for(options, loaded, frames)
     with announced_if_slow("reading"):

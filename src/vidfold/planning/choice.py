@@ -122,6 +122,16 @@ def plan(
     return Plan(tuple(options), detailed[-1] if detailed else options[0])
 
 
+def paid_for(tokens: int, frames: int = MOST) -> int:
+    """How many frames to fold to K tokens: as `plan`, without costs.
+
+    Args:
+        tokens: K.
+        frames: that the video has, or that are wanted at most.
+    """
+    return min(frames, 1 << max(0, int(math.log2(max(1, tokens / EACH)))))
+
+
 def _most(full: int, fits: Callable[[int], bool]) -> int:
     """The largest number from 1 to ``full`` that fits, where all smaller ones do as well; 0 if none does."""
     low, high = 0, full

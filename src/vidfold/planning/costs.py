@@ -9,13 +9,21 @@ import numpy as np
 import torch
 
 from vidfold import models
+from vidfold.app.asking import processed
+from vidfold.app.loading import VideoModel
 from vidfold.folding import fold
 from vidfold.reducers import AOT
+from vidfold.video import Frames
+
+MakeInputs = Callable[[int], Mapping[str, Any]]
+"""Makes the keyword arguments of ``generate`` for a video of some frames."""
 
 FEW, MORE = 2, 6
 """Frames of the short calls."""
 LEAST = 8
 """Tokens that a short call keeps at least."""
+SIDE = 384
+"""Pixels along each side of the frames of a short call."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,9 @@ class Costs:
         cells: N, visual tokens of a frame.
         text: other tokens of the prompt.
         prepare: seconds of the processor, by frames.
-        encode: seconds of the vision tower and projector, by frames.
+        tower: seconds of the vision tower and projector, by frames.
         fold: seconds of the fold, by frames.
-        answer: seconds of the language model up to the first token, by tokens of the prompt.
+        prefill: seconds of the language model up to the first token, by tokens of the prompt.
         weights: bytes of the model.
         working: bytes of the tower's largest layer for a frame. Counted, not measured.
         cached: bytes of the cache for a token of the prompt. Counted from its config.
@@ -59,28 +67,24 @@ class Costs:
     cells: int
     text: int
     prepare: Line
-    encode: Line
+    tower: Line
     fold: Line
-    answer: Line
+    prefill: Line
     weights: int
     working: int
     cached: int
 
     def seconds(self, frames: int, tokens: int) -> dict[str, float]:
         """Stage -> seconds, of F frames folded to K tokens."""
-        stages = {"prepare": self.prepare, "tower": self.encode, "fold": self.fold}
-        return {name: line.at(frames) for name, line in stages.items()} | {
-            "prefill": self.answer.at(tokens + self.text)
-        }
+        stages = {name: getattr(self, name).at(frames) for name in ("prepare", "tower", "fold")}
+        return stages | {"prefill": self.prefill.at(tokens + self.text)}
 
     def memory(self, frames: int, tokens: int) -> int:
         """Bytes of weights, the tower's largest layer, and the cache. What else a library holds is not counted."""
         return self.weights + frames * self.working + (tokens + self.text) * self.cached
 
 
-def calibrate(
-    model: Any, inputs: Callable[[int], Mapping[str, Any]], *, progress: Callable[[int, int], None] | None = None
-) -> Costs:
+def calibrate(model: Any, inputs: MakeInputs, *, progress: Callable[[int, int], None] | None = None) -> Costs:
     """Measure the costs of a loaded model by five short calls with 2 and 6 frames; the first one warms up.
 
     Args:
@@ -92,45 +96,60 @@ def calibrate(
         ValueError: an unsupported model, or inputs without a video.
     """
     family = models.family(model)
-    measured: list[tuple[int, int, int, dict[str, float]]] = []
+    calls: list[tuple[int, int, int, dict[str, float]]] = []
     given, cells, text = {}, 0, 0
     for done, (frames, whole) in enumerate([(FEW, False), (FEW, False), (FEW, True), (MORE, False), (MORE, True)]):
-        start = time.perf_counter()
         given = dict(inputs(frames))
-        prepared = time.perf_counter() - start
         full = family.visual_tokens(given["input_ids"])
         text = given["input_ids"].shape[1] - full
-        method = AOT(retention=1.0) if whole else AOT(tokens=max(1, min(full - 1, LEAST)))
-        seconds = _timed(model, method, given) | {"prepare": prepared}
-        measured.append((frames, full, text + (full if whole else LEAST), seconds))
+        kept = full if whole else max(1, min(full - 1, LEAST))
+        calls.append((frames, full, text + kept, measured(model, inputs, frames, kept)))
         if progress is not None:
             progress(done + 1, 5)
-    warm = measured[1:]
+    warm = calls[1:]
     # Some models share the tokens of a frame between pairs, so this is a mean.
     cells = max(1, round(warm[-1][1] / warm[-1][0]))
     lines = {
         name: Line.through([row[0] for row in warm], [row[3][name] for row in warm])
-        for name in ("prepare", "encode", "fold")
+        for name in ("prepare", "tower", "fold")
     }
-    answer = Line.through([row[2] for row in warm], [row[3]["answer"] for row in warm])
+    prefill = Line.through([row[2] for row in warm], [row[3]["prefill"] for row in warm])
     weights = sum(each.nbytes for each in model.parameters())
     return Costs(
-        cells, text, **lines, answer=answer, weights=weights, working=_working(model, given), cached=_cached(model)
+        cells, text, **lines, prefill=prefill, weights=weights, working=_working(model, given), cached=_cached(model)
     )
 
 
-def _timed(model: Any, reducer: AOT, inputs: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds of the stages of one folded call up to its first token."""
-    with fold(model, reducer) as folded:
-        start = time.perf_counter()
-        model.generate(**inputs, max_new_tokens=1, do_sample=False)
+def measured(model: Any, inputs: MakeInputs, frames: int, tokens: int) -> dict[str, float]:
+    """Stage -> seconds of one call with F frames folded to K tokens, up to its first token; arguments as `calibrate`.
+
+    Raises:
+        ValueError: inputs without a video.
+    """
+    start = time.perf_counter()
+    given = inputs(frames)
+    prepared = time.perf_counter()
+    full = models.family(model).visual_tokens(given["input_ids"])
+    with fold(model, AOT(tokens=tokens) if tokens < full else AOT(retention=1.0)) as folded:
+        model.generate(**given, max_new_tokens=1, do_sample=False)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        total = time.perf_counter() - start
+        end = time.perf_counter()
     if folded.last is None or not folded.last.reductions:
-        raise ValueError(f"the inputs hold no video: they have {', '.join(sorted(inputs))}")
-    stages = {name: each / 1000 for name, each in folded.last.milliseconds.items()}
-    return {"encode": stages["encode"], "fold": stages["fold"], "answer": total - stages["encode"] - stages["fold"]}
+        raise ValueError(f"the inputs hold no video: they have {', '.join(sorted(given))}")
+    tower, folding = (folded.last.milliseconds[name] / 1000 for name in ("encode", "fold"))
+    return {"prepare": prepared - start, "tower": tower, "fold": folding, "prefill": end - prepared - tower - folding}
+
+
+def inputs_of(loaded: VideoModel) -> MakeInputs:
+    """What makes inputs of a loaded model for a noisy video of some frames."""
+
+    def inputs(frames: int) -> Mapping[str, Any]:
+        pixels = np.random.default_rng(0).integers(0, 256, (frames, SIDE, SIDE, 3), np.uint8)
+        video = Frames(pixels, np.arange(frames, dtype=np.float64), float(frames), 1.0, frames, frames)
+        return processed(loaded, video, ["What happens in this video?"])
+
+    return inputs
 
 
 def _cached(model: Any) -> int:

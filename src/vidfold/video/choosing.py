@@ -199,3 +199,5 @@ def _bright(run: Positions, looks: Numbers) -> Positions:
 
 CHOOSERS: dict[str, Chooser] = {"scenes": Scenes(), "novel": Novel()}
 """Choosers by name."""
+WAYS = ("even", *CHOOSERS)
+"""Ways to choose frames."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidfold.checks import check_count, check_known
-from vidfold.video.choosing import CHOOSERS, Chooser, looked_at
+from vidfold.video.choosing import CHOOSERS, WAYS, Chooser, looked_at
 from vidfold.video.decoding import Decoder, Differs
 from vidfold.video.index import Index
 from vidfold.video.pictures import Pictures, files_of, webp_of
@@ -67,7 +67,7 @@ def sample(
     path: str | PathLike[str],
     frames: int,
     *,
-    choose: Chooser | Literal["even", "scenes", "novel"] = "even",
+    choose: Chooser | str = "even",
     stream: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Frames:
@@ -95,7 +95,7 @@ def sample(
     """
     check_count("frames", frames)
     if isinstance(choose, str):
-        check_known("unknown way to choose frames", choose, ("even", *CHOOSERS))
+        check_known("unknown way to choose frames", choose, WAYS)
     chooser = CHOOSERS.get(choose) if isinstance(choose, str) else choose
 
     def wanted(video: Decoder | Pictures) -> Positions:
