@@ -12,17 +12,16 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from vidfold.app.loading import VideoModel, load
+from vidfold.app.progress import Progress
 from vidfold.app.tables import table
 from vidfold.bench import reading
 from vidfold.bench.clips import SCENE_RATE, Sample, Scenes
-from vidfold.bench.scores import Score, accuracy
+from vidfold.bench.scores import accuracy
 from vidfold.bench.settings import Fold, Setting
 from vidfold.reducers import AOT
 from vidfold.tiny import questions, render
-from vidfold.tiny.questions import KINDS
 from vidfold.tiny.worlds import WORLDS
 from vidfold.video import Frames
 from vidfold.video.choosing import CHOOSERS, WAYS
@@ -59,13 +58,6 @@ def measure(seed: int, loaded: VideoModel) -> dict[tuple[str, int, int], dict[st
     return found
 
 
-def score_of(values: list[dict[str, float]]) -> Score:
-    """Right answers of some clips."""
-    counts = [[[one[f"{name}_{kind}"] for kind in KINDS] for one in values] for name in ("right", "asked")]
-    right, asked = map(np.array, counts)
-    return Score(right.astype(np.int64), asked.astype(np.int64), np.ones(len(values)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.budget", description=__doc__)
     parser.add_argument("--clips", type=int, default=200, help="of each world (default: 200)")
@@ -74,15 +66,20 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load("tiny")
     every: dict[tuple[str, int, int], list[dict[str, float]]] = {}
-    for world in WORLDS:
-        for seed in tqdm(Scenes(options.clips, options.split, world, LENGTH).clips, desc=f"{world} world"):
-            for key, values in measure(int(seed), loaded).items():
-                every.setdefault(key, []).append(values)
+    seeds = [seed for world in WORLDS for seed in Scenes(options.clips, options.split, world, (LENGTH,)).clips]
+    progress = Progress("clip")
+    for done, seed in enumerate(seeds):
+        for key, values in measure(int(seed), loaded).items():
+            every.setdefault(key, []).append(values)
+        progress(done + 1, len(seeds))
     options.output.mkdir(parents=True, exist_ok=True)
     with (options.output / "budget.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["way", "frames", "tokens", "accuracy", "error", "clips"])
-        cells = {key: accuracy(score_of(values)) for key, values in every.items()}
+        cells = {
+            key: accuracy({name: np.array([each[name] for each in values]) for name in values[0]})
+            for key, values in every.items()
+        }
         for (way, frames, tokens), score in cells.items():
             writer.writerow([way, frames, tokens, score.value, score.error, len(every[way, frames, tokens])])
     for way in WAYS:
