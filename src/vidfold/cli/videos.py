@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfold.app.tables import amount, duration
-from vidfold.cli.console import announced_if_slow
+from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.files import decode
 from vidfold.cli.options import WATCH, load_model, reducer
 from vidfold.cli.watching import watched
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vidfold.app.loading import VideoModel
     from vidfold.reading import FoldedVideo
     from vidfold.video import Frames
+    from vidfold.video.choosing import Chooser
 
 SUFFIX = ".vidfold"
 """Of files that `vidfold read` writes."""
@@ -48,18 +49,29 @@ def frames_for(options: argparse.Namespace, loaded: "VideoModel", frames: "Frame
 def sampled(options: argparse.Namespace, frames: int | None = None) -> "tuple[Frames, float]":
     """Frames of the video that the options name, and the time to decode them; ``frames`` replaces their number."""
     from vidfold.app.loading import usual_frames
-    from vidfold.app.relevance import Relevant
     from vidfold.planning import paid_for
-    from vidfold.video.choosing import WAYS
 
     if frames is None:
         usual = paid_for(options.tokens) if options.tokens else usual_frames(options.model or "tiny")
         frames = usual if options.frames is None else options.frames
-    choose, questions = options.choose, getattr(options, "question", [])
-    if choose not in WAYS and len(questions) != 1:
+    return decode(options.video, frames, options.stream, _chooser(options))
+
+
+def _chooser(options: argparse.Namespace) -> "str | Chooser":
+    """A way to choose frames by its name, or by a model that compares them with the question."""
+    from vidfold.app.relevance import Relevant
+    from vidfold.checks import check_known
+    from vidfold.video.choosing import WAYS
+
+    choose: str = options.choose
+    if "/" not in choose and not Path(choose).exists():
+        check_known("unknown way to choose frames", choose, WAYS)
+        return choose
+    questions = getattr(options, "question", [])
+    if len(questions) != 1:
         raise ValueError(f"--choose {choose} needs one question, got {len(questions)}; without one: {', '.join(WAYS)}")
-    how = choose if choose in WAYS else Relevant.of(choose, questions[0])
-    return decode(options.video, frames, options.stream, how)
+    with quiet_libraries():
+        return Relevant.of(choose, questions[0])
 
 
 def _read(options: argparse.Namespace) -> "tuple[FoldedVideo, Facts]":
