@@ -9,6 +9,7 @@ them to the same number of tokens. Mean over the kinds of question, in %, with i
 import argparse
 import csv
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from vidfold.app.progress import Progress
 from vidfold.app.tables import table
 from vidfold.bench import reading
 from vidfold.bench.clips import SCENE_RATE, Sample, Scenes
-from vidfold.bench.scores import accuracy
+from vidfold.bench.plots import distinct, panels
+from vidfold.bench.scores import Estimate, accuracy
 from vidfold.bench.settings import Fold, Setting
 from vidfold.reducers import AOT
 from vidfold.tiny import questions, render
@@ -58,6 +60,25 @@ def measure(seed: int, loaded: VideoModel) -> dict[tuple[str, int, int], dict[st
     return found
 
 
+def draw(path: Path, cells: Mapping[tuple[str, int, int], Estimate]) -> None:
+    """A panel for each way: right answers over frames, a line for each number of tokens."""
+    figure, axes = panels(1, len(WAYS), (4.2 * len(WAYS), 3.6))
+    styles = distinct([f"{tokens} tokens" for tokens in TOKENS])
+    for panel, way in zip(axes[0], WAYS, strict=True):
+        for tokens, (name, style) in zip(TOKENS, styles.items(), strict=True):
+            own = {frames: cells[way, frames, tokens] for frames in FRAMES if (way, frames, tokens) in cells}
+            values, errors = ([100 * getattr(each, part) for each in own.values()] for part in ("value", "error"))
+            panel.errorbar([*own], values, errors, label=name, **style, markersize=4, elinewidth=0.7)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(FRAMES, [*map(str, FRAMES)])
+        panel.set_title(f"frames: {way}", fontsize=10)
+    figure.supxlabel("frames taken of 64", fontsize=9)
+    figure.supylabel("right answers, %", fontsize=9)
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.budget", description=__doc__)
     parser.add_argument("--clips", type=int, default=200, help="of each world (default: 200)")
@@ -73,7 +94,7 @@ def main() -> None:
             every.setdefault(key, []).append(values)
         progress(done + 1, len(seeds))
     options.output.mkdir(parents=True, exist_ok=True)
-    with (options.output / "budget.csv").open("w", newline="") as file:
+    with (options.output / f"{options.split}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["way", "frames", "tokens", "accuracy", "error", "clips"])
         cells = {
@@ -82,6 +103,7 @@ def main() -> None:
         }
         for (way, frames, tokens), score in cells.items():
             writer.writerow([way, frames, tokens, score.value, score.error, len(every[way, frames, tokens])])
+    draw(options.output / f"{options.split}.png", cells)
     for way in WAYS:
         rows = [[f"{way} frames", *(f"{tokens} tokens" for tokens in TOKENS)]]
         for frames in FRAMES:

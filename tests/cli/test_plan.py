@@ -11,7 +11,7 @@ from vidfold.cli import main
 def test_plan_is_printed_and_checked(capsys, clip):
     assert main(["plan", str(clip), "--tokens", "64"]) == 0
     out = capsys.readouterr().out
-    assert "8 frames at 8.0 tokens: 64 tokens, about" in out
+    assert "32 frames at 2.0 tokens: 64 tokens, about" in out
     assert "-> " in out
     assert "measured: " in out
     assert "off" in out.splitlines()[-1]
@@ -40,9 +40,9 @@ def test_ask_keeps_exactly_so_many_tokens(capsys, clip):
         assert main(asked) == 0
         told = json.loads(capsys.readouterr().out)
         assert told["folded"]["tokens_after"] == 40
-        assert told["frames"] == 4
+        assert told["frames"] == 16
     assert main(["ask", str(clip), "what is the first scene?", "--tokens", "40"]) == 0
-    assert "4 frames at 10.0 tokens" in capsys.readouterr().out
+    assert "16 frames at 2.5 tokens" in capsys.readouterr().out
 
 
 def test_budgets_of_ask_that_do_not_fit(capsys, clip):

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidfold.app.loading import load
-from vidfold.planning import Costs, Line, calibrate, plan
-from vidfold.planning.choice import EACH
-from vidfold.planning.costs import inputs_of
+from vidfold.planning import Costs, Line, calibrate, paid_for, plan
+from vidfold.planning.costs import cells_of, inputs_of
 
 COSTS = Costs(
     cells=196,
@@ -23,8 +22,9 @@ COSTS = Costs(
 
 
 def test_a_number_of_tokens_is_kept_exactly():
-    assert (plan(COSTS, tokens=1024).frames, plan(COSTS, tokens=1024).tokens) == (1024 // EACH, 1024)
-    assert plan(COSTS, tokens=64).frames == 64 // EACH
+    assert (plan(COSTS, tokens=1024).frames, plan(COSTS, tokens=1024).tokens) == (64, 1024)
+    assert plan(COSTS, tokens=64).frames == paid_for(64, 196) == 4
+    assert plan(COSTS, tokens=10**6).frames == paid_for(10**6, 196) == 256
     assert plan(COSTS, tokens=1, frames=10).frames == 1
     short = plan(COSTS, tokens=1024, frames=3)
     assert (short.frames, short.tokens) == (3, 3 * 196)
@@ -51,8 +51,8 @@ def test_memory_is_kept():
 
 def test_it_explains_itself():
     told = str(plan(COSTS, tokens=512))
-    assert told.startswith("64 frames at 8.0 tokens: 512 tokens, about 34 s:")
-    assert "tower 32" in told
+    assert told.startswith("32 frames at 16.0 tokens: 512 tokens, about 17 s:")
+    assert "tower 16" in told
     assert "prefill 0.63" in told
 
 
@@ -86,7 +86,7 @@ def test_costs_of_the_embedded_model():
     inputs = inputs_of(loaded)
     costs = calibrate(loaded.model, inputs, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(done, 5) for done in range(1, 6)]
-    assert costs.cells == 36
+    assert costs.cells == cells_of(loaded) == 36
     config = loaded.model.config.get_text_config()
     assert costs.cached == 2 * config.num_hidden_layers * config.hidden_size * 4 * config.num_key_value_heads // (
         config.num_attention_heads

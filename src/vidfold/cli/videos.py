@@ -39,9 +39,15 @@ def video_of(options: argparse.Namespace) -> "tuple[FoldedVideo, Facts]":
 
 
 def frames_for(options: argparse.Namespace, loaded: "VideoModel", frames: "Frames") -> "tuple[Frames, float | None]":
-    """The frames that the model is shown; some models want fewer than were sampled. With the time to decode again."""
+    """The frames that the model is shown, and the time to decode again: some want fewer, and ``--tokens`` more."""
     from vidfold.models import family
+    from vidfold.planning import paid_for
+    from vidfold.planning.costs import cells_of
 
+    if options.tokens and options.frames is None:
+        frames, again = sampled(options, paid_for(options.tokens, cells_of(loaded), frames.total))
+        shown = family(loaded.model).shown_frames(frames.duration, len(frames))
+        return (frames, again) if shown == len(frames) else sampled(options, shown)
     shown = family(loaded.model).shown_frames(frames.duration, len(frames))
     return (frames, None) if shown == len(frames) else sampled(options, shown)
 
@@ -49,11 +55,11 @@ def frames_for(options: argparse.Namespace, loaded: "VideoModel", frames: "Frame
 def sampled(options: argparse.Namespace, frames: int | None = None) -> "tuple[Frames, float]":
     """Frames of the video that the options name, and the time to decode them; ``frames`` replaces their number."""
     from vidfold.app.loading import usual_frames
-    from vidfold.planning import paid_for
 
-    if frames is None:
-        usual = paid_for(options.tokens) if options.tokens else usual_frames(options.model or "tiny")
-        frames = usual if options.frames is None else options.frames
+    if frames is None and options.frames is None:
+        # How many a number of tokens pays for is known with the model.
+        frames = 1 if options.tokens else usual_frames(options.model or "tiny")
+    frames = options.frames if frames is None else frames
     return decode(options.video, frames, options.stream, _chooser(options))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from vidfold.checks import check_count, check_positive
 from vidfold.planning.costs import Costs
 
-EACH = 8
-"""Tokens of a frame that the planner aims at; see `plan`."""
+SHARE = 1 / 24
+"""Least share of a frame's tokens that the planner keeps of each; see `plan`."""
 MOST = 256
 """Frames taken at most, unless said otherwise."""
 
@@ -78,7 +78,8 @@ def plan(
     """Choose frames and tokens within a budget.
 
     At a given number of tokens, more frames show more and each of them in less detail. The planner takes the most
-    frames, of 1, 2, 4, 8 and so on, that leave each some `EACH` tokens, and then as many tokens as the budget pays for.
+    frames, of 1, 2, 4, 8 and so on, that leave each a `SHARE` of its tokens, and then as many tokens as the budget pays
+    for. In small synthetic worlds this was near the best at 16 to 288 tokens (benchmarks/budget.md).
 
     Args:
         costs: of the model on this machine.
@@ -118,18 +119,19 @@ def plan(
             f"no plan is within {_told(tokens, seconds, memory)}: the least is {least.frames} frame at {least.tokens} "
             f"tokens, which takes {least.seconds:.2g} s and {least.memory / 1e9:.3g} GB"
         )
-    detailed = [each for each in options if each.tokens >= min(EACH, costs.cells) * each.frames]
+    detailed = [each for each in options if each.frames <= paid_for(each.tokens, costs.cells, frames)]
     return Plan(tuple(options), detailed[-1] if detailed else options[0])
 
 
-def paid_for(tokens: int, frames: int = MOST) -> int:
+def paid_for(tokens: int, cells: int, frames: int = MOST) -> int:
     """How many frames to fold to K tokens: as `plan`, without costs.
 
     Args:
         tokens: K.
+        cells: N, tokens of a frame.
         frames: that the video has, or that are wanted at most.
     """
-    return min(frames, 1 << max(0, int(math.log2(max(1, tokens / EACH)))))
+    return min(frames, 1 << int(math.log2(max(1, tokens / (cells * SHARE)))))
 
 
 def _most(full: int, fits: Callable[[int], bool]) -> int:

@@ -141,6 +141,12 @@ def measured(model: Any, inputs: MakeInputs, frames: int, tokens: int) -> dict[s
     return {"prepare": prepared - start, "tower": tower, "fold": folding, "prefill": end - prepared - tower - folding}
 
 
+def cells_of(loaded: VideoModel) -> int:
+    """N, tokens of a frame of a loaded model."""
+    tokens = models.family(loaded.model).visual_tokens(inputs_of(loaded)(FEW)["input_ids"])
+    return max(1, round(tokens / FEW))
+
+
 def inputs_of(loaded: VideoModel) -> MakeInputs:
     """What makes inputs of a loaded model for a noisy video of some frames."""
 
