@@ -48,3 +48,8 @@ def test_description_shows_changed_settings():
 def test_names_are_not_broken_at_hyphens(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     assert "aot-paper" in table([("a b c d e f g h i j k l m n o aot-paper", "other")])
+
+
+def test_a_number_of_tokens_takes_the_place_of_the_retention():
+    assert described(Random(tokens=64)) == "random(tokens=64)"
+    assert described(Random(retention=0.1)) == "random(retention=0.1)"

@@ -87,9 +87,11 @@ def plus_minus(value: float, error: float = math.nan, *, sign: str = "", scale: 
 
 def described(method: "Reducer | TowerMethod") -> str:
     """The method's name with its retention and all fields that differ from their defaults."""
+    fields = ((field, getattr(method, field.name)) for field in dataclasses.fields(method))
     told = [
-        f"{field.name}={getattr(method, field.name)!r}"
-        for field in dataclasses.fields(method)
-        if field.name == "retention" or getattr(method, field.name) != field.default
+        f"{field.name}={value!r}"
+        for field, value in fields
+        # The retention is None where a number of tokens is given.
+        if (value is not None if field.name == "retention" else value != field.default)
     ]
     return f"{method.name}({', '.join(told)})"
