@@ -27,6 +27,7 @@ def test_plan_is_printed_and_checked(capsys, clip):
         ((), "give a budget: --tokens, --seconds or --memory"),
         (("--memory", "much"), "--memory must be a size such as '6 GB', got 'much'"),
         (("--seconds", "1e-9"), "no plan is within 1e-09 s: the least is 1 frame at 1 tokens"),
+        (("--tokens", "4", "--frames", "0"), "frames must be a whole number of at least 1, got 0"),
         (("--tokens", "0"), "tokens must be a whole number of at least 1, got 0"),
     ],
 )

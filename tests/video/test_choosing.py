@@ -1,6 +1,7 @@
 """Which frames are taken, by what they show."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tests.video.test_sampling import film
 from vidfold.video import sample
 from vidfold.video.choosing import CHOOSERS, cheapest_runs, cuts, looked_at, thumbnail
 from vidfold.video.decoding import Decoder
+from vidfold.video.index import Index
 from vidfold.video.sources import Source
 from vidfold.video.writing import write
 
@@ -104,6 +106,14 @@ def test_keyframes_are_looked_at_where_they_are_near(tmp_path):
         for _ in decoder.at(positions.tolist()):
             pass
         assert decoder.decoded < 4 * len(positions)
+
+
+def test_no_fewer_frames_are_looked_at_than_taken():
+    ticks = np.arange(1100)
+    keys = np.stack([ticks[::2], np.ones(550, np.int64)], axis=1)
+    index = Index(ticks, 1100, Fraction(1, 25), keys)
+    for frames in (1, 60, 1000, 1090):
+        assert len(looked_at(index, frames)) >= frames
 
 
 def test_thumbnail_is_the_mean_of_cells():

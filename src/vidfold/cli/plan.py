@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     budget = {"tokens": options.tokens, "seconds": options.seconds, "memory": _bytes(options.memory)}
     if all(value is None for value in budget.values()):
         raise ValueError("give a budget: --tokens, --seconds or --memory")
-    frames = options.frames or MOST
+    frames = MOST if options.frames is None else options.frames
     if options.video:
         frames = available(options.video, frames)
     with quiet_libraries():

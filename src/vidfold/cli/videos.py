@@ -56,10 +56,10 @@ def sampled(options: argparse.Namespace, frames: int | None = None) -> "tuple[Fr
     """Frames of the video that the options name, and the time to decode them; ``frames`` replaces their number."""
     from vidfold.app.loading import usual_frames
 
-    if frames is None and options.frames is None:
-        # How many a number of tokens pays for is known with the model.
-        frames = 1 if options.tokens else usual_frames(options.model or "tiny")
-    frames = options.frames if frames is None else frames
+    if frames is None and options.frames is None and options.tokens:
+        return decode(options.video, 1, options.stream)  # how many these pay for is known with the model
+    if frames is None:
+        frames = usual_frames(options.model or "tiny") if options.frames is None else options.frames
     return decode(options.video, frames, options.stream, _chooser(options))
 
 

@@ -59,7 +59,8 @@ def looked_at(index: Index, frames: int) -> Positions:
     pair = keys[np.stack([after - 1, after]).clip(0, len(keys) - 1)]
     nearest = np.where(np.abs(pair[0] - even) <= np.abs(pair[1] - even), pair[0], pair[1])
     near = 2 * np.abs(nearest - even) <= index.total // count
-    return np.unique(np.where(near, nearest, even))
+    found = np.unique(np.where(near, nearest, even))
+    return found if len(found) >= frames else even
 
 
 def thumbnail(picture: Pixels) -> Numbers:
