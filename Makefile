@@ -8,8 +8,10 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 OUT ?= out
 EVAL := .venv-eval
 EVAL_STAMP := $(EVAL)/.ready
+DOCS := .venv-docs
+DOCS_STAMP := $(DOCS)/.ready
 
-.PHONY: setup demo test test-lab test-matrix test-eval lint format bench clean
+.PHONY: setup demo test test-lab test-matrix test-eval docs lint format bench clean
 
 setup: $(STAMP)
 
@@ -62,6 +64,19 @@ test-eval: $(EVAL_STAMP)
 		--include-path tests/evaluation/tasks --batch-size 4 --output $(OUT)/reproduce && \
 	echo "== test-eval: green in $$(($$(date +%s) - start)) s"
 
+# The site is made from docstrings without importing them, so it needs none of the package's own dependencies.
+$(DOCS_STAMP): docs/requirements.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
+		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(DOCS) && \
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt && \
+	touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP)
+	@echo "== docs: the site, where every warning is an error (seconds)"
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --site-dir $(abspath $(OUT))/site && \
+	echo "== docs: open $(OUT)/site/index.html"
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,4 +91,4 @@ bench: setup
 	$(BIN)/vidfold bench quality --methods all --retention 0.25 0.10 --clips 64 --output $(OUT)/quality
 
 clean:
-	rm -rf $(VENV) $(EVAL) .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) $(DOCS) .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
