@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.photos.questions import KINDS
+from lab.real.numbers import spearman
 from vidfold.bench.plots import distinct, panels
 from vidfold.bench.scores import Estimate
 
@@ -51,18 +52,6 @@ class Answers:
             means = self.measures[places].mean(1)
             found.append((share, [sign * spearman(means[:, at], right) for at, sign in enumerate(_BETTER)]))
         return found
-
-
-def spearman(one: Any, other: Any) -> float:
-    """Rank correlation; ties have their mean rank; NaN where a number is NaN, or all of one side are the same."""
-    ranks: list[list[float]] = []
-    for values in (np.asarray(one, float), np.asarray(other, float)):
-        if np.isnan(values).any():
-            return float("nan")
-        ranks.append([(np.count_nonzero(values < each) + np.count_nonzero(values <= each)) / 2 for each in values])
-    first, second = (np.array(each) - np.mean(each) for each in ranks)
-    spread = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / spread if spread else float("nan")
 
 
 def write(found: Answers, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,3 +27,15 @@ def worlds(path: Path) -> MeanBy:
         if row["status"] == "measured" and row["accuracy_mean"]:
             found.setdefault((row["method"], f"{float(row['asked']):g}"), []).append(float(row["accuracy_mean"]))
     return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def spearman(one: Any, other: Any) -> float:
+    """Rank correlation; ties have their mean rank; NaN where a number is NaN, or all of one side are the same."""
+    ranks: list[list[float]] = []
+    for values in (np.asarray(one, float), np.asarray(other, float)):
+        if np.isnan(values).any():
+            return float("nan")
+        ranks.append([(np.count_nonzero(values < each) + np.count_nonzero(values <= each)) / 2 for each in values])
+    first, second = (np.array(each) - np.mean(each) for each in ranks)
+    spread = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / spread if spread else float("nan")

@@ -9,10 +9,9 @@ import argparse
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import correlation
 
 from lab.real import pictures
-from lab.real.numbers import AT, LOWER, MeanBy, means, worlds
+from lab.real.numbers import AT, LOWER, MeanBy, means, spearman, worlds
 from vidfold.app.tables import markdown_table, percent
 from vidfold.app.writing import Row, read_csv, replacing, write_text
 from vidfold.bench.real.table import HEADS
@@ -152,11 +151,7 @@ def _spearman(one: MeanBy, other: MeanBy, share: str) -> str:
     names = sorted({name for name, each in one if each == share} & {name for name, each in other if each == share})
     if len(names) < 3:
         return ""
-    ranks = [
-        [sum(a < b for a in column) + sum(a == b for a in column) / 2 for b in column]
-        for column in ([values[name, share] for name in names] for values in (one, other))
-    ]
-    return f"{correlation(*ranks):.2f}"
+    return f"{spearman(*([values[name, share] for name in names] for values in (one, other))):.2f}"
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def clips() -> tuple[Clip, ...]:
         Clip(
             file=row["file"],
             split=row["split"],
-            source=row["repository"],
+            source=row["source"],
             commit=row["commit"],
             path=row["path"],
             sha256=row["sha256"],

@@ -44,6 +44,19 @@ def test_short_videos_are_told(asked, capsys):
     assert "1 videos have fewer than 8 frames: 3.mp4" in capsys.readouterr().out
 
 
+def test_errors_are_over_sources(asked, tmp_path, capsys):
+    listed = tmp_path / "listed.csv"
+    listed.write_text("file,cuts,source\n0.mp4,,one\n1.mp4,,one\n2.mp4,,other\n")
+    assert main([*asked, "--shots", str(listed)]) == 0
+    with (tmp_path / "features.csv").open() as file:
+        counts = {(row["clips"], row["sources"]) for row in csv.DictReader(file) if row["measure"] == "coverage"}
+    assert counts == {("4", "3")}
+    listed.write_text("file,cuts\n0.mp4,\n")
+    assert main([*asked, "--shots", str(listed)]) == 0
+    with (tmp_path / "features.csv").open() as file:
+        assert {row["sources"] for row in csv.DictReader(file) if row["measure"] == "coverage"} == {"4"}
+
+
 def test_bad_input(asked, tmp_path, capsys):
     def told(*changes):
         return refused(capsys, *asked, *changes)

@@ -13,9 +13,10 @@ from lab.photos.groups import GROUPS, OF_CATEGORY, OF_CLASS, of_clip
 from lab.photos.measure import answers, fold
 from lab.photos.questions import ANSWERS, KINDS, NUMBERS, questions
 from lab.photos.reader import ASK, LENGTH, NAMES, PICTURES, PLAN, VOCABULARY, Reader, Sizes, packed, slots
-from lab.photos.report import spearman, write
+from lab.photos.report import write
 from lab.photos.shots import CAMERA, PLACES, SIDE, VIEWS, Shot, alone, box, render
 from lab.photos.sources import SPLITS, Source, sources, split_of
+from lab.real.numbers import spearman
 
 pytestmark = pytest.mark.lab
 

@@ -44,7 +44,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--shots",
         metavar="FILE",
-        help="CSV file with columns 'file' and 'cuts', the seconds at which shots end; other files have one shot",
+        help="CSV file with columns 'file' and 'cuts', the seconds at which shots end (other files have one shot), and "
+        "perhaps 'source': errors are then over sources, not files",
     )
     parser.add_argument("--names", metavar="FILE", help="JSON list of names to give to tokens; needs a side for texts")
     parser.add_argument(
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     clips = None if options.clips is None else check_count("clips", options.clips)
     output = Path(options.output)
     videos = study.files(Path(options.videos), clips)
-    cuts = _cuts(options.shots) if options.shots else {}
+    cuts, sources = _listed(options.shots) if options.shots else ({}, {})
     with quiet_libraries():
         with announced_if_slow(f"loading {options.tower}"):
             tower = Tower.load(options.tower, options.layer, options.device)
@@ -85,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
             if options.names:
                 names = Names.load(tower, Path(options.names), Path(options.texts) if options.texts else None)
         cache = Path(options.cache) if options.cache else output / "encoded"
-        asked = study.Study(tower, videos, chosen, frames, cache, names, cuts)
+        asked = study.Study(tower, videos, chosen, frames, cache, names, cuts, sources)
         readable, skipped = study.encode(asked, Progress("encoding video"))
         for name, reason in skipped.items():
             print(f"skipped {name}: {reason}", file=sys.stderr)
@@ -98,10 +99,13 @@ def run(options: argparse.Namespace) -> None:
     print("\nwrote " + ", ".join(map(str, table.write(found, output))))
 
 
-def _cuts(path: str) -> Mapping[str, Sequence[float]]:
+def _listed(path: str) -> tuple[Mapping[str, Sequence[float]], Mapping[str, str]]:
+    """Cuts and sources by file name."""
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
-            return {row["file"]: tuple(map(float, row["cuts"].split())) for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        cuts = {row["file"]: tuple(map(float, row["cuts"].split())) for row in rows}
+        return cuts, {row["file"]: row["source"] for row in rows if row.get("source")}
     except (KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f"--shots {path!r} needs columns 'file' and 'cuts', numbers with spaces between: {error}"

@@ -80,7 +80,7 @@ def _encode(tower: Tower, path: Path, frames: int) -> Encoded:
     between = len(found) == 2 * frames - 1 and frames > 1
     if not between:
         found = sample(path, frames)
-    pixels = _middle(found.pixels)
+    pixels = middle(found.pixels)
     kept = pixels[::2] if between else pixels
     # Every second frame is left for the views; a short video has none to spare, and shows parts of its own frames.
     last = len(kept) - (2 if between else 1)
@@ -101,8 +101,8 @@ def _encode(tower: Tower, path: Path, frames: int) -> Encoded:
     )
 
 
-def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The square in the middle of every frame, so that every tower sees the same part, whatever its processor crops."""
+def middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The square in the middle of frames (F, H, W, ...): every tower sees it all, whatever its processor crops."""
     height, width = pixels.shape[1:3]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

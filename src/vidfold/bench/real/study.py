@@ -37,6 +37,7 @@ class Study:
         cache: folder of encoded videos.
         names: to name tokens with, or None.
         cuts: file name -> seconds at which a shot ends; a file that is not there is one shot.
+        sources: file name -> where it is from; a file that is not there is a source of its own.
     """
 
     tower: Tower
@@ -46,10 +47,15 @@ class Study:
     cache: Path
     names: Names | None
     cuts: Mapping[str, Sequence[float]]
+    sources: Mapping[str, str]
 
     def video(self, digest: str) -> Encoded:
         """An encoded video."""
         return encoded(self.tower, self.videos[digest], self.frames, self.cache, digest)
+
+    def source(self, subject: str) -> str:
+        """Where a measured video is from, by its SHA-256; joined shots of several videos are a source of their own."""
+        return self.sources.get(self.videos[subject].name, subject) if subject in self.videos else subject
 
     @property
     def archive(self) -> str:

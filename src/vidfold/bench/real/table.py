@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidfold.app.tables import markdown_table, percent
 from vidfold.app.writing import Row, write_csv, write_text
@@ -31,14 +32,15 @@ HEADS = {
 """Measure -> its head in a table; an arrow where lower is better."""
 COLUMNS = (
     *("tower", "fingerprint", "layer", "frames", "method", "method_code", "retention", "kept"),
-    *("measure", "clips", "mean", "error", "gap", "gap_error"),
+    *("measure", "clips", "sources", "mean", "error", "gap", "gap_error"),
 )
 """Columns of the file. ``gap`` is the mean minus that of the first method on the same videos, ``gap_error`` its paired
 standard error."""
 
 
 def rows(study: Study, saved: Outcomes) -> list[Row]:
-    """Every measure of every setting, with standard errors over videos."""
+    """Every measure of every setting, with standard errors over sources."""
+    sources = np.array([study.source(subject) for subject in saved.clips])
     first = {setting.retention: setting for setting in reversed(study.settings)}
     found = []
     for setting in study.settings:
@@ -56,10 +58,10 @@ def rows(study: Study, saved: Outcomes) -> list[Row]:
         for measure in HEADS:
             if measure in values:
                 own, gap = values[measure], values[measure] - base[measure]
-                numbers = dict(
-                    zip(("mean", "error", "gap", "gap_error"), map(_told, (*_mean(own), *_mean(gap))), strict=True)
-                )
-                found.append(shared | {"measure": measure, "clips": str(int((~np.isnan(own)).sum()))} | numbers)
+                known = ~np.isnan(own)
+                counts = (measure, str(known.sum()), str(len(np.unique(sources[known]))))
+                numbers = (*mean(own[known], sources[known]), *mean(gap[known], sources[known]))
+                found.append(shared | dict(zip(COLUMNS[8:], (*counts, *map(_told, numbers)), strict=True)))
     return found
 
 
@@ -90,11 +92,18 @@ def write(found: Sequence[Row], output: Path) -> list[Path]:
     return files
 
 
-def _mean(values: Floats) -> tuple[float, float]:
-    """Mean over the videos that have the value, and its standard error."""
-    known = values[~np.isnan(values)]
-    error = known.std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else math.nan
-    return float(known.mean()), float(error)
+def mean(values: Floats, sources: NDArray[np.str_]) -> tuple[float, float]:
+    """Mean over videos (V,), and its standard error when only different ``sources`` (V,) are independent.
+
+    Every video has the same weight. The deviations of the videos of one source are summed before they are squared
+    (Liang & Zeger 1986, with the factor S / (S - 1) for S sources); if every video has its own source, it is the usual
+    error of a mean. NaN for one source.
+    """
+    _, place = np.unique(sources, return_inverse=True)
+    sums = np.bincount(place, values - values.mean())
+    count = len(sums)
+    error = math.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values) if count > 1 else math.nan
+    return float(values.mean()), error
 
 
 def _told(value: float) -> str:
