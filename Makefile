@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	@echo "== demo: render a small video, ask a language model about it with all its tokens and with a tenth (seconds)"
-	@start=$$(date +%s); $(BIN)/vidfold demo --out $(OUT) && echo "== demo: done in $$(($$(date +%s) - start)) s"
+	@start=$$(date +%s); $(BIN)/vidfold demo --output $(OUT) && echo "== demo: done in $$(($$(date +%s) - start)) s"
 
 test: setup
 	@echo "== test: the suite without the training of models, which 'make test-lab' tests (minutes on two cores)"

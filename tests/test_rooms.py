@@ -12,12 +12,12 @@ import vidfold
 PACKAGE = Path(vidfold.__file__).parent
 
 FLOORS = (
-    {"tokens", "checks", "versions", "extras", "transport", "video"},
+    {"tokens", "checks", "versions", "extras", "transport", "video", "tiny"},
     {"clips", "drops", "linear", "newlines", "ops", "segments"},
     {"reducers", "tower"},
     {"models"},
     {"folding", "reading"},
-    {"tiny", "app", "planning"},
+    {"app", "planning"},
     {"bench", "evaluation"},
     {"cli"},
 )

@@ -95,3 +95,8 @@ def check_known(told: str, name: str, known: Sequence[str], *, listed: Sequence[
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"{told} {name!r}; {hint}there are: {', '.join(listed or known)}")
+
+
+def frozen(value: object) -> object:
+    """A value with its lists as tuples, since settings do not change."""
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value

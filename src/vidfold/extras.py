@@ -1,6 +1,8 @@
 """Optional dependencies: imported where they are used, and named with their extra where they are missing or broken."""
 
 import importlib
+import importlib.metadata
+import re
 from typing import Any
 
 from vidfold import versions
@@ -14,8 +16,8 @@ def load(module: str, extra: str) -> Any:
     """The module, its version checked.
 
     Raises:
-        MissingExtra: it is not installed, where the message says which extra of vidfold to install; or it is
-            transformers, and the torchvision that its processors need does not load.
+        MissingExtra: it is not installed, where the message says what to install; or it is transformers, and the
+            torchvision that its processors need does not load.
         ValueError: it is older than the versions that vidfold is tested with.
 
     Warns:
@@ -26,11 +28,37 @@ def load(module: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
-        raise MissingExtra(f"{module} is not installed: pip install 'vidfold[{extra}]'") from error
+        raise MissingExtra(f"{module} is not installed: {remedy(extra)}") from error
     versions.check(found)
     if module == "transformers":
         _check_torchvision()
     return found
+
+
+def remedy(extra: str) -> str:
+    """The command that installs what is missing of an extra, wherever vidfold itself was installed from."""
+    wanted = requirements(extra) or [f"vidfold[{extra}]"]
+    missing = [each for each in wanted if not _installed(each)]
+    return "pip install " + " ".join(f"'{each}'" for each in missing or wanted)
+
+
+def requirements(extra: str) -> list[str]:
+    """The packages of an extra as pip takes them, such as "av<20,>=15"; empty where vidfold is not installed."""
+    try:
+        lines = importlib.metadata.requires("vidfold") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    split = (re.fullmatch(r"(.+?) *; *extra == ['\"](.+)['\"]", line) for line in lines)
+    return [found[1] for found in split if found and found[2] == extra]
+
+
+def _installed(requirement: str) -> bool:
+    """Whether a package is there, in any version."""
+    try:
+        importlib.metadata.version(re.split(r"[^\w.-]", requirement)[0])
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _check_torchvision() -> None:

@@ -5,8 +5,9 @@ import sys
 import pytest
 import torch
 
-from vidfold import extras, tiny
-from vidfold.app.loading import EMBEDDED, load
+from vidfold import extras, models, tiny
+from vidfold.app.loading import load
+from vidfold.tiny import EMBEDDED
 
 
 def test_embedded_model_is_the_default():
@@ -21,6 +22,13 @@ def test_the_embedded_models_load_in_float32(name):
     assert loaded.model.dtype == torch.float32
     assert not loaded.model.training
     assert loaded.seconds > 0
+
+
+def test_the_embedded_model_by_name_in_python():
+    model, processor = models.load("tiny")
+    assert model.name_or_path == str(tiny.path())
+    assert model.dtype == torch.float32
+    assert processor.tokenizer is not None
 
 
 def test_settings_pass_through():
@@ -90,7 +98,7 @@ def test_a_chat_template_that_fails_or_reaches_out_is_one_line(template, tmp_pat
 
 def test_transformers_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(extras.MissingExtra, match=r"transformers is not installed: pip install 'vidfold\[models\]'"):
+    with pytest.raises(extras.MissingExtra, match=r"transformers is not installed: pip install .*'transformers<"):
         load()
 
 

@@ -101,7 +101,6 @@ def test_bad_questions_and_files(capsys, clip, tmp_path):
     cut.write_bytes(Path(clip).read_bytes()[:5000])
     assert "cut short" in refused(capsys, "ask", str(cut), "what?")
     assert "the following arguments are required: question" in refused(capsys, "ask", clip)
-    assert "COMMAND" in refused(capsys)
 
 
 def test_features_that_are_not_finite(capsys, clip, tmp_path):
@@ -121,10 +120,12 @@ def test_hub_model_without_connection(capsys, clip, monkeypatch):
     assert "not in the local cache" in refused(capsys, "ask", clip, "what?", "--model", "nobody/nothing")
 
 
-@pytest.mark.parametrize(("module", "extra"), [("av", "video"), ("transformers", "models")])
-def test_error_names_missing_extras(capsys, clip, monkeypatch, module, extra):
+@pytest.mark.parametrize("module", ["av", "transformers"])
+def test_error_names_missing_packages(capsys, clip, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    assert f"{module} is not installed: pip install 'vidfold[{extra}]'" in refused(capsys, "ask", clip, "what?")
+    told = refused(capsys, "ask", clip, "what?")
+    assert f"{module} is not installed: pip install " in told
+    assert f"'{module}<" in told
 
 
 def test_progress_is_shown_when_slow(capsys, clip, monkeypatch):

@@ -12,10 +12,11 @@ from vidfold.models.llava_onevision import LlavaOnevision
 
 
 def printed(capsys, monkeypatch) -> dict[str, str]:
-    """Family -> its line."""
+    """Family -> its lines."""
     monkeypatch.setenv("COLUMNS", "400")
     assert main(["models"]) == 0
-    return {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    return {line.split()[0]: line + after for line, after in zip(lines[::2], lines[1::2], strict=True)}
 
 
 def test_models(capsys, monkeypatch):
@@ -40,4 +41,4 @@ def test_error_names_unsupported_methods(capsys, monkeypatch):
 
     monkeypatch.setitem(FAMILIES, "poor", Poor)
     line = printed(capsys, monkeypatch)["poor"]
-    assert line.endswith("aot-paper, aot-reference, tome, visionzip")
+    assert line.endswith("cannot serve aot-paper, aot-reference, tome, visionzip")

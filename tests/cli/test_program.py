@@ -2,15 +2,41 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import vidfold.cli
+import vidfold
 from vidfold.cli import main
 
-SOURCE = Path(vidfold.cli.__file__).parent.parent
+
+def test_without_a_command_the_help_is_printed(capsys):
+    assert main([]) == 0
+    assert "usage: vidfold [-h]" in capsys.readouterr().out
+    assert main(["bench"]) == 0
+    assert "usage: vidfold bench [-h]" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"vidfold {vidfold.__version__}\n")
+
+
+def test_completion(capsys):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as end:
+        main(["--completion", "bash"])
+    script = capsys.readouterr().out
+    assert not end.value.code
+    assert all(word in script for word in ("reproduce", "--retention", "_shtab_compgen_files"))
+
+
+def test_verbose_shows_the_log(capsys, clip):
+    assert main(["ask", clip, "what is the first scene?", "--verbose"]) == 0
+    assert "vidfold.folding.folder: tokens 288 -> 29" in capsys.readouterr().err
+    assert main(["ask", clip, "what is the first scene?"]) == 0
+    assert "vidfold" not in capsys.readouterr().err
 
 
 def test_debug_shows_the_error(clip):
@@ -65,18 +91,14 @@ def test_a_file_name_in_another_encoding_than_utf8():
 
 
 def test_help_needs_neither_torch_nor_transformers():
-    # The package's own names are left out, so that this is about the command line alone.
-    program = f"""
-import sys, types
-package = types.ModuleType("vidfold")
-package.__path__ = [{str(SOURCE)!r}]
-sys.modules["vidfold"] = package
+    program = """
+import sys
 from vidfold.cli import main
 try:
     main(["--help"])
 except SystemExit as end:
     assert not end.code
-assert not {{"torch", "transformers", "av", "numpy"}} & set(sys.modules)
+assert not {"torch", "transformers", "av", "numpy"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

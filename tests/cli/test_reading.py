@@ -38,6 +38,23 @@ def test_a_video_that_was_read_is_asked_without_decoding(capsys, read, monkeypat
     assert "no frame decoded" in " ".join(capsys.readouterr().out.split())
 
 
+def test_questions_from_the_standard_input(capsys, read, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(["", *WORDS])))
+    assert main(["ask", read, "-", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [each["question"] for each in report["answers"]] == WORDS
+    assert report["notes"] == []
+    monkeypatch.setattr("sys.stdin", io.StringIO(" "))
+    assert "reads the standard input, which has none" in refused(capsys, "ask", read, "-")
+
+
+def test_questions_that_the_embedded_model_never_learnt(capsys, clip, read):
+    strange = "tell me a story about dinosaurs"
+    for video in (clip, read):
+        assert main(["ask", video, strange]) == 0
+        assert f"never learnt to answer {strange!r}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_chat(capsys, read, monkeypatch):
     lines = ["/frames", WORDS[0], "", "/tokens", "/magic", WORDS[1], "/quit", "never asked"]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))

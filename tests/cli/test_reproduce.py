@@ -75,4 +75,4 @@ def test_bad_input_gets_one_line(capsys, arguments, quoted):
 
 def test_missing_lmms_eval_is_named(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'vidfold[eval]'" in refused(capsys, "reproduce", "table1", "--rows", "none")
+    assert "lmms_eval is not installed: pip install" in refused(capsys, "reproduce", "table1", "--rows", "none")

@@ -11,7 +11,7 @@ from tests.models import builders
 from vidfold import AOT, Identity, Random, Reduction
 from vidfold.folding import fold
 from vidfold.models import LlavaOnevision
-from vidfold.reducers import FastV
+from vidfold.reducers import FastV, ToMe
 
 
 def test_model_is_unchanged():
@@ -33,6 +33,20 @@ def test_model_is_unchanged():
     assert shape_of(model) == before
     assert model.config.to_dict() == config.to_dict()
     assert model.config._attn_implementation == config._attn_implementation
+
+
+@pytest.mark.parametrize(("short", "method"), [(0.25, AOT(retention=0.25)), ("tome", ToMe())])
+def test_a_method_in_short(small, short, method):
+    with fold(small, short) as folded:
+        assert folded.reducer == method
+
+
+def test_a_handle_says_what_it_does(small):
+    with fold(small, Random(retention=0.25)) as folded:
+        assert repr(folded).startswith("Folded(LlavaOnevisionForConditionalGeneration, Random(retention=0.25")
+        small(**row(small, 0))
+    assert ", removed, last call: tokens 18 -> 5 (27.8 %)" in repr(folded)
+    assert repr(folded.last).startswith("Report(tokens 18 -> 5 (27.8 %)")
 
 
 def test_remove_twice(small):
@@ -177,8 +191,12 @@ def test_threads_with_one_folded_model_give_the_same_answers(small):
 
 
 def test_errors_at_fold_time(small):
-    with pytest.raises(ValueError, match=r"callable.*0\.1"):
-        fold(small, 0.1)
+    with pytest.raises(ValueError, match=r"AOT\(tokens=1024\).*got 16"):
+        fold(small, 16)
+    with pytest.raises(ValueError, match=r"retention must be in \(0, 1\], got 1.5"):
+        fold(small, 1.5)
+    with pytest.raises(ValueError, match="unknown method 'aott'; did you mean 'aot'"):
+        fold(small, "aott")
     with pytest.raises(ValueError, match=r"Linear.*llava_onevision"):
         fold(torch.nn.Linear(2, 2), Identity())
     with pytest.raises(ValueError, match="LlavaOnevisionModel has no generate"):

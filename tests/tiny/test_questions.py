@@ -8,7 +8,7 @@ import pytest
 from lab.questions import ANSWERS, every_question
 from tests.tiny.clips import some
 from vidfold.tiny.casting import cast
-from vidfold.tiny.questions import GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, WAYS, questions
+from vidfold.tiny.questions import GROUPS, KINDS, NUMBERS, PLACES, TEMPLATES, WAYS, learnt, questions
 from vidfold.tiny.scenes import Clip, seeds
 from vidfold.tiny.textures import SIZE, TEXTURES
 from vidfold.tiny.worlds import COLORS, LOOKS, SCENES, SHAPES, WORLDS
@@ -221,3 +221,12 @@ def test_every_kind_has_a_group_and_its_answers():
     assert ANSWERS["shape"] == SHAPES
     assert ANSWERS["tiny"] == COLORS
     assert (ANSWERS["where"], ANSWERS["moves"]) == (PLACES, WAYS)
+
+
+def test_questions_of_clips_were_learnt():
+    assert all(learnt(each.text) for clip in some("first", 8)[:3] for each in questions(clip))
+
+
+@pytest.mark.parametrize("text", ["", "what?", "what is the third scene?", "where does the red object move?"])
+def test_others_were_not(text):
+    assert not learnt(text)

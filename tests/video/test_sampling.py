@@ -367,3 +367,8 @@ def test_metadata_of_a_processor_gives_each_frame_its_own_time():
     metadata = Frames(pixels, np.array([0.0, 0.25]), duration=2.0, fps=10.0, total=20, decoded=2).metadata
     assert metadata.pop("frames_indices") == [0.0, 2.5]
     assert metadata == {"total_num_frames": 20, "fps": 10.0, "duration": 2.0, "width": 6, "height": 4}
+
+
+def test_frames_show_no_pixels(tmp_path):
+    frames = sample(film(tmp_path / "film.mp4"), 4)
+    assert repr(frames) == "Frames(4 frames of 64 x 48, 0.00 to 1.56 s of 1.60 s, 25 a second)"

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vidfold import extras, models
+from vidfold.tiny import EMBEDDED
 
 TINY = "tiny"
 """The name of the embedded model."""
-
-EMBEDDED: Mapping[str, Literal["varied", "whole"]] = {TINY: "varied", "tiny-whole": "whole"}
-"""Names of the embedded model and its twin -> what their language models last read in training."""
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -76,10 +74,9 @@ def load(
     """Load a model of a supported family.
 
     Args:
-        name: "tiny" for the embedded model, "tiny-whole" for its twin that was trained further on whole videos
-            alone, or what `vidfold.models.load` takes: a folder, or an identifier on the Hugging Face hub.
+        name: as `vidfold.models.load` takes it.
         device: such as "cpu", "cuda:1", or "auto" to spread it over all devices; None: a GPU where there is one.
-        dtype: name of a torch dtype or "auto" for the checkpoint's own; None: "auto", float32 for the embedded ones.
+        dtype: name of a torch dtype or "auto" for the checkpoint's own; None: as `vidfold.models.load`.
         attention: attention implementation of transformers; None: its default.
         quantization: of the weights, by bitsandbytes.
         trust_remote_code: whether Python code that comes with the checkpoint may run.
@@ -89,18 +86,15 @@ def load(
         MissingExtra: transformers is not installed.
     """
     start = time.perf_counter()
-    location, settings = name, {"dtype": dtype or "auto", "device_map": checked_device(device)}
-    if name in EMBEDDED:
-        from vidfold import tiny
-
-        location = str(tiny.path(EMBEDDED[name]))
-        settings["dtype"] = dtype or "float32"
+    settings: dict[str, Any] = {"device_map": checked_device(device)}
+    if dtype is not None:
+        settings["dtype"] = dtype
     if attention is not None:
         settings["attn_implementation"] = attention
     if quantization is not None:
         transformers = extras.load("transformers", "models")
         settings["quantization_config"] = transformers.BitsAndBytesConfig(**{f"load_in_{quantization}": True})
-    model, processor = models.load(location, trust_remote_code=trust_remote_code, **settings)
+    model, processor = models.load(name, trust_remote_code=trust_remote_code, **settings)
     return VideoModel(name, model, processor, time.perf_counter() - start)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from vidfold import extras, tiny
-from vidfold.app.loading import EMBEDDED, VideoModel, load
+from vidfold.app.loading import VideoModel, load
 from vidfold.app.writing import write_text
 from vidfold.bench import agreement, features, plots, reading, report
 from vidfold.bench.clips import Scenes, Source
@@ -83,11 +83,11 @@ def suite_plan(
     if len(chosen) == 1:
         raise ValueError(f"a suite compares methods, got {list(methods)}; all tokens are always measured")
     sources = [Scenes(clips, split=suite, world=world, frames=frames) for world in SUITES[suite]]
-    for name, read in EMBEDDED.items() if models is None else ():
+    for name, read in tiny.EMBEDDED.items() if models is None else ():
         if not (folder := tiny.path(read)).joinpath("config.json").is_file():
             raise ValueError(f"the model {name!r}, which a suite also needs, has no weights in {str(folder)!r}")
-    loaded = {name: load(name, device=device) for name in EMBEDDED} if models is None else models
-    benches = tuple(Bench(loaded[name], source) for name in EMBEDDED for source in sources)
+    loaded = {name: load(name, device=device) for name in tiny.EMBEDDED} if models is None else models
+    benches = tuple(Bench(loaded[name], source) for name in tiny.EMBEDDED for source in sources)
     return Plan(chosen, benches, (reading.measure,), "suite.csv", suite)
 
 

@@ -40,6 +40,17 @@ def _tokens(answer: "Answer") -> str:
     return f"{answer.tokens_before} -> {answer.tokens_after} ({100 * answer.retention:.1f} %)"
 
 
+def doubts(model: str | None, asked: Sequence[str]) -> list[str]:
+    """What to tell of questions that a model never learnt, where that is known: of the embedded one, the default."""
+    from vidfold.tiny import EMBEDDED, learnt
+
+    unknown = [each for each in asked if not learnt(each)] if (model or "tiny") in EMBEDDED else []
+    return [
+        f"the embedded model never learnt to answer {each!r}, and says any word ('vidfold scene' has its questions)"
+        for each in unknown
+    ]
+
+
 def typical(answers: "Sequence[Answer]") -> "Answer":
     """The answer with the median cache size, with the median time of every stage."""
     stages = {

@@ -3,11 +3,13 @@
 import argparse
 import dataclasses
 import json
+import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vidfold.app.tables import described, duration, table
-from vidfold.cli.answers import side_by_side
+from vidfold.cli.answers import doubts, side_by_side
 from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.options import (
     FILES,
@@ -32,7 +34,11 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = command(commands, "ask", run, "Ask a model about a video file, folded.")
     add_video(parser, f"{FILES}, or a file of 'vidfold read'")
-    parser.add_argument("question", nargs="+", help="in quotes; several are asked of what was read once")
+    parser.add_argument(
+        "question",
+        nargs="+",
+        help="in quotes; several are asked of what was read once; - reads one a line from the standard input",
+    )
     add_tower(parser)
     parser.add_argument("--max-new-tokens", type=int, default=64, help="length of the answer at most (default: 64)")
     add_model(parser)
@@ -46,6 +52,7 @@ def run(options: argparse.Namespace) -> None:
     from vidfold.app.asking import check_question
     from vidfold.checks import check_count
 
+    options.question = asked(options.question)
     for question in options.question:
         check_question(question)
     check_count("max_new_tokens", options.max_new_tokens)
@@ -59,6 +66,14 @@ def run(options: argparse.Namespace) -> None:
     _of_one_reading(options)
 
 
+def asked(given: Sequence[str]) -> list[str]:
+    """The questions of a command line; "-" stands for those on the standard input, one a line."""
+    from_input = [line.strip() for line in sys.stdin if line.strip()] if "-" in given else []
+    if "-" in given and not from_input:
+        raise ValueError("question - reads the standard input, which has none: one question a line")
+    return [question for each in given for question in (from_input if each == "-" else [each])]
+
+
 def _of_one_reading(options: argparse.Namespace) -> None:
     """Answers about a video that is read once, or was before."""
     with quiet_libraries():
@@ -67,6 +82,7 @@ def _of_one_reading(options: argparse.Namespace) -> None:
             start = time.perf_counter()
             answers = video.ask(options.question, max_new_tokens=options.max_new_tokens)
             spent = 1000 * (time.perf_counter() - start)
+    notes = doubts(options.model, options.question)
     if options.json:
         pairs = [{"question": each, "text": text} for each, text in zip(options.question, answers, strict=True)]
         report: dict[str, Any] = {
@@ -76,13 +92,15 @@ def _of_one_reading(options: argparse.Namespace) -> None:
             "tokens_before": video.before,
             "tokens_after": video.tokens,
             "cache_bytes": video.prefix.nbytes,
+            "notes": notes,
             "answers": pairs,
             "milliseconds": spent,
         }
         print(json.dumps(report, indent=2))
         return
     rows = [("question", "answer"), *zip(options.question, answers, strict=True)]
-    print(table([*facts, ("answered in", duration(spent))]), table(rows), sep="\n\n")
+    facts += [("answered in", duration(spent)), *(("note", note) for note in notes)]
+    print(table(facts), table(rows), sep="\n\n")
 
 
 def _once(options: argparse.Namespace, question: str, still: "TowerMethod | None") -> None:
@@ -104,16 +122,17 @@ def _once(options: argparse.Namespace, question: str, still: "TowerMethod | None
             answers["folded"] = ask(
                 loaded, frames, question, method, max_new_tokens=options.max_new_tokens, tower=still
             )
+    notes = [*frames.notes, *doubts(options.model, [question])]
     if options.json:
         report = {
             "video": options.video,
             "question": question,
             "model": loaded.name,
-            "method": {"name": method.name} | dataclasses.asdict(method),
+            "method": method.as_dict(),
             "tower": still and {"name": still.name} | dataclasses.asdict(still),
             "frames": len(frames),
             "timestamps": frames.timestamps.tolist(),
-            "notes": frames.notes,
+            "notes": notes,
             "milliseconds": {"decode": decoding, "load": 1000 * loaded.seconds},
         }
         answered = {name: dataclasses.asdict(answer) for name, answer in answers.items()}
@@ -122,7 +141,7 @@ def _once(options: argparse.Namespace, question: str, still: "TowerMethod | None
     height, width = frames.pixels.shape[1:3]
     facts = [
         ("video", f"{options.video}, {frames.duration:.1f} s, {len(frames)} frames of {width} x {height}"),
-        *[("note", note) for note in frames.notes],
+        *[("note", note) for note in notes],
         ("model", f"{loaded.name} on {loaded.model.device}, loaded in {duration(1000 * loaded.seconds)}"),
         ("method", described(method)),
         *([("plan", f"{len(frames)} frames at {options.tokens / len(frames):.1f} tokens")] if options.tokens else []),

@@ -4,7 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from vidfold.app.progress import say
 from vidfold.app.tables import amount, table
+from vidfold.cli.answers import doubts
 from vidfold.cli.console import quiet_libraries
 from vidfold.cli.options import FILES, Commands, add_model, add_video, command
 from vidfold.cli.videos import video_of
@@ -37,6 +39,8 @@ def run(options: argparse.Namespace) -> None:
             if line.startswith("/"):
                 print(_told(line, video, talk))
             elif line:
+                for doubt in doubts(options.model, [line]):
+                    say(f"{doubt}\n")
                 _answer(talk, line, options.max_new_tokens)
 
 

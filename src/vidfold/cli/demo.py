@@ -18,7 +18,9 @@ def add(commands: Commands) -> None:
     parser = command(
         commands, "demo", run, "Ask the embedded model about a clip of its worlds, unfolded and folded to a tenth."
     )
-    parser.add_argument("--out", default="out/demo", help="folder for the clip (default: out/demo)")
+    parser.add_argument(
+        "--output", "--out", default="out/demo", metavar="DIR", help="folder for the clip (default: out/demo)"
+    )
     parser.add_argument("--seed", type=int, default=1_000_000_045, help="of the clip; see 'vidfold scene'")
 
 
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     from vidfold.reducers import get
     from vidfold.tiny import questions, render
 
-    folder = Path(options.out)
+    folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "clip.mp4"
     clip = render(options.seed, FRAMES)

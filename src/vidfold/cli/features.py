@@ -30,7 +30,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--layer", type=int, default=-2, help="hidden state of the tower that is folded (default: -2)")
     parser.add_argument(
         "--methods",
+        "--method",
         nargs="+",
+        metavar="NAME",
         default=["all"],
         help="names; all (default) is every method with an exact budget that folds before the language model",
     )

@@ -4,11 +4,19 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vidfold import extras
-from vidfold.app.tables import table
+from vidfold.app.tables import table, wrapped
 from vidfold.cli.options import Commands, command
 
 if TYPE_CHECKING:
     from vidfold.models import Family
+
+NOTES = """
+first line: the class of transformers
+second line: what is folded, images only by fold(..., images=True); then the attention received that methods may read
+attention received: in two layers of the vision tower, by every patch, or as the mean of a token's patches; \
+full layers: those that attend without windows
+cannot serve: methods that need what the family does not give
+all families: several videos in a prompt, batches of unequal prompts, beams, sampling, labels"""
 
 
 def add(commands: Commands) -> None:
@@ -19,25 +27,18 @@ def add(commands: Commands) -> None:
 def run(_: argparse.Namespace) -> None:
     """Print a table of the families."""
     from vidfold.models import FAMILIES
-    from vidfold.models.attention.observing import DEEP_LAYER, REFERENCE_DEPTH, SHALLOW_LAYER
     from vidfold.models.base import Family
     from vidfold.reducers import METHODS
 
-    rows = [("family", "class", "folds", "attention received", "cannot serve")]
+    rows = []
     for name, family in sorted(FAMILIES.items()):
         folds = ["videos", "images"]
         folds += ["DeepStack"] * (family.side_levels is not Family.side_levels)
         lacking = sorted(each for each, method in METHODS.items() if method().needs - family.gives)
-        rows.append((name, model_class(family), ", ".join(folds), family.saliency, ", ".join(lacking) or "-"))
+        without = f"; cannot serve {', '.join(lacking)}" if lacking else ""
+        rows += [(name, model_class(family)), ("", f"{', '.join(folds)}; {family.saliency}{without}")]
     print(table(rows))
-    print(
-        f"\nattention received: in layers {SHALLOW_LAYER} and {DEEP_LAYER} of the vision tower (where it has "
-        f"{SHALLOW_LAYER} or fewer, at {SHALLOW_LAYER}/{REFERENCE_DEPTH} of its depth),\n"
-        "    by every patch, or as the mean of a token's patches; full layers: those that attend without windows\n"
-        "cannot serve: methods that need what the family does not give\n"
-        "images: whole unless fold(..., images=True)\n"
-        "all families: several videos in a prompt, batches of unequal prompts, beams, sampling, labels"
-    )
+    print(wrapped(NOTES, "    "))
 
 
 def model_class(family: "type[Family]") -> str:

@@ -30,6 +30,7 @@ def command(
     """The parser of a new command, which calls ``run(options)``."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--verbose", action="store_true", help="write to stderr what is done, from the log 'vidfold'")
     parser.set_defaults(run=run)
     return parser
 
@@ -99,7 +100,9 @@ def pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
 
 def add_method(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a method and its fields."""
-    parser.add_argument("--method", default="aot", help="how to fold; see 'vidfold methods' (default: aot)")
+    parser.add_argument(
+        "--method", "--methods", default="aot", metavar="NAME", help="how to fold; see 'vidfold methods' (default: aot)"
+    )
     parser.add_argument("--retention", type=number, help="share of the tokens to keep, in (0, 1] (default: 0.10)")
     parser.add_argument("--tokens", type=int, metavar="K", help="instead: keep K tokens, however many frames there are")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="another field of the method")

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vidfold import extras
+from vidfold import __version__, extras
 from vidfold.cli import (
     ask,
     chat,
     demo,
+    doctor,
     features,
     methods,
     models,
@@ -23,10 +24,13 @@ from vidfold.cli import (
     speed,
     tables,
 )
+from vidfold.cli.completion import SHELLS, Completion
+from vidfold.cli.console import logged
+from vidfold.cli.options import Commands
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
-COMMANDS = (ask, read, chat, plan, scene, methods, models, reproduce, tables, demo, repair)
+COMMANDS = (ask, read, chat, plan, scene, methods, models, reproduce, tables, demo, doctor, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
 BENCHES = (quality, features, speed)
 """Those of ``vidfold bench``."""
@@ -37,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _check_text(arguments)
-        options = _parser().parse_args(arguments)
-        options.run(options)
+        options = parser().parse_args(arguments)
+        with logged(getattr(options, "verbose", False)):
+            options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("vidfold: interrupted", file=sys.stderr)
@@ -69,14 +74,25 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see '{self.prog} --help')")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="vidfold", description="Fold a video into a tenth of its tokens for video language models.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; without one it prints its help."""
+    program = _Parser(prog="vidfold", description="Fold a video into a tenth of its tokens for video language models.")
+    program.add_argument("--version", action="version", version=f"vidfold {__version__}")
+    program.add_argument(
+        "--completion", action=Completion, choices=SHELLS, help="print the script by which a shell completes commands"
+    )
+    commands = _group(program, "commands", "COMMAND")
     for command in COMMANDS:
         command.add(commands)
     text = "Measure methods side by side."
-    bench = commands.add_parser("bench", help=text, description=text)
-    benches = bench.add_subparsers(title="benches", required=True, metavar="BENCH")
-    for command in BENCHES:
-        command.add(benches)
-    return parser
+    benches = _group(commands.add_parser("bench", help=text, description=text), "benches", "BENCH")
+    for bench in BENCHES:
+        bench.add(benches)
+    return program
+
+
+def _group(program: argparse.ArgumentParser, title: str, metavar: str) -> Commands:
+    """Where the commands of a program are added; without one of them it prints its help."""
+    program.set_defaults(run=lambda _: program.print_help())
+    commands: Commands = program.add_subparsers(title=title, metavar=metavar)
+    return commands

@@ -23,7 +23,14 @@ def add(commands: Commands) -> None:
         run,
         "Measure what methods keep: in feature space, in what the model says, in right answers.",
     )
-    parser.add_argument("--methods", nargs="+", default=["all"], help="names, or all (default); see 'vidfold methods'")
+    parser.add_argument(
+        "--methods",
+        "--method",
+        nargs="+",
+        default=["all"],
+        metavar="NAME",
+        help="names, or all (default); see 'vidfold methods'",
+    )
     parser.add_argument(
         "--retention",
         type=number,
@@ -57,6 +64,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--output",
+        metavar="DIR",
         help="folder; results that it has are not measured again (default: out/quality; with --suite its name instead)",
     )
     parser.add_argument("--seed", type=int, help="of random draws (default: 0)")

@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         "Run the rows of a table with lmms-eval, or print their commands; finished rows are not run again.",
     )
     parser.add_argument(
-        "table", help="table1 (LLaVA-OneVision), table2 (LLaVA-Video), table3 (ablations) or table4 (times)"
+        "table", help="1 (LLaVA-OneVision), 2 (LLaVA-Video), 3 (ablations) or 4 (times); also table1 to table4"
     )
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="such as aot or aot@0.10 (default: all)")
     parser.add_argument("--list", action="store_true", help="list the rows, and the rows that no command fills")

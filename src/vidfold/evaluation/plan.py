@@ -170,12 +170,13 @@ def names() -> tuple[str, ...]:
 
 
 def read(name: str) -> Recipe:
-    """The recipe of a table.
+    """The recipe of a table; "1" is "table1".
 
     Raises:
         ValueError: there is none of that name.
         MissingExtra: PyYAML is not installed.
     """
+    name = f"table{name}" if name.isdecimal() else name
     if name not in names():
         raise ValueError(f"no recipe for {name!r}; there are: {', '.join(names())}")
     return parse(name, (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ def reproduce(jobs: Sequence[Job], tell: Callable[[str], None]) -> None:
         MissingExtra: lmms-eval is not installed.
     """
     if any(job.command[0] != BENCH for job in jobs) and importlib.util.find_spec("lmms_eval") is None:
-        raise extras.MissingExtra("lmms_eval is not installed: pip install 'vidfold[eval]'")
+        raise extras.MissingExtra(f"lmms_eval is not installed: {extras.remedy('eval')}")
     for number, job in enumerate(jobs, 1):
         place, done = f"{number}/{len(jobs)} {job.row.id}", job.folder / ROW
         if done.is_file() and load_object(done).get("hash") == job.hash:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from vidfold.app.loading import TINY, Quantization, usual_frames
 from vidfold.app.parsing import literal
 from vidfold.checks import Settings as Checked
-from vidfold.checks import check_choice, check_count, check_ratio, setting
+from vidfold.checks import check_choice, check_count, check_ratio, frozen, setting
 from vidfold.reducers import Reducer, get
 
 UNFOLDED = "none"
@@ -76,7 +76,7 @@ class Settings(Checked):
             ValueError: no such method or field, or a value that it refuses.
         """
         known = {field.name for field in dataclasses.fields(cls)} - {"reducer"}
-        given = {name: _fixed(literal(value)) for name, value in arguments.items()}
+        given = {name: frozen(literal(value)) for name, value in arguments.items()}
         own: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
         fields = {name: value for name, value in given.items() if name not in known}
         own.setdefault("frames", usual_frames(own.get("pretrained", TINY)))
@@ -133,11 +133,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         return repr(value)
     return "'" + "".join(each if _PLAIN.fullmatch(each) else f"\\U{ord(each):08x}" for each in value) + "'"
-
-
-def _fixed(value: object) -> object:
-    """Lists as tuples, since settings do not change."""
-    return tuple(map(_fixed, value)) if isinstance(value, list | tuple) else value
 
 
 def digest(value: object) -> str:

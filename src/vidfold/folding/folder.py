@@ -1,5 +1,6 @@
 """The folding of one call: encode its videos, reduce them, and put the result into its inputs."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ from vidfold.reducers.baselines import Identity
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tokens import Reduction, VideoTokens
 from vidfold.tower import TowerMethod
+
+_LOG = logging.getLogger(__name__)
 
 
 class Fold(Protocol):
@@ -150,6 +153,7 @@ class Folder:
             kept, *sizes, closing=family.closing, clock=clock, layers=layers, images=len(shown), tower=spent
         )
         self.last = report
+        _LOG.debug("%s", report)  # as text, and so waiting for the device, only where it is shown
         kept_all = all(len(each) >= each.full and each.retention >= 1 for each in reductions)
         share = getattr(self.reducer, "retention", 1.0)  # None: the method keeps a number of tokens
         if kept_all and not (run and run.limits) and (share is None or share < 1.0):

@@ -17,6 +17,7 @@ from vidfold.reading.prompts import single
 from vidfold.reading.stream import Stream
 from vidfold.reading.video import FoldedVideo
 from vidfold.reading.wording import Wording
+from vidfold.reducers import AOT, get
 from vidfold.reducers.inner import InnerReducer
 from vidfold.tower import TowerMethod
 
@@ -29,6 +30,11 @@ class Folded(Folder):
 
     _methods: tuple[Wrapped, ...] = ()
     _entered = False
+
+    def __repr__(self) -> str:
+        state = "" if self._methods else ", removed"
+        last = f", last call: {self.last}" if self.last else ""
+        return f"Folded({type(self.model).__name__}, {self.reducer!r}{state}{last})"
 
     def _start(self) -> "Folded":
         """Fold the model's calls from now on; a ValueError where another handle does."""
@@ -131,7 +137,7 @@ class Folded(Folder):
 
 def fold(
     model: Any,
-    reducer: Fold,
+    reducer: Fold | float | str,
     *,
     family: Family | None = None,
     images: bool = False,
@@ -162,7 +168,8 @@ def fold(
     Args:
         model: a transformers model of a supported family (`vidfold.models.FAMILIES`), with ``generate``; or what
             ``torch.compile``, PEFT or DistributedDataParallel made of it, whose inner model is folded.
-        reducer: a `vidfold.Reducer`, or any function from `VideoTokens` to `Reduction`.
+        reducer: a `vidfold.Reducer`, or any function from `VideoTokens` to `Reduction`. In short, a share of the tokens
+            such as 0.1 is `AOT` with that retention, and a name such as "tome" is that method with its defaults.
         family: the family with choices other than its defaults, e.g. ``LlavaOnevision(model, deep_layer=-1)``.
         images: fold images as well, each as a video of one frame; by default they stay whole.
         tower: what decides, from pixels, which part of every video the vision tower computes, such as
@@ -172,11 +179,10 @@ def fold(
         The handle; ``handle.last`` reports on the last call.
 
     Raises:
-        ValueError: an unsupported or already folded model, a reducer that is not callable, needs what the family cannot
+        ValueError: an unsupported or already folded model, a reducer that is no method, needs what the family cannot
             give or layers the language model does not have; later, from calls, inputs that do not fit together.
     """
-    if not callable(reducer):
-        raise ValueError(f"a reducer must be callable, such as vidfold.Random(0.1); got {reducer!r}")
+    reducer = _method(reducer)
     model = unwrapped(model)
     family = models.family(model) if family is None else family
     if family.model is not model:
@@ -196,3 +202,17 @@ def fold(
             f"up to layer {family.side_levels - 1} (DeepStack): drop from layer {family.side_levels} on"
         )
     return folded._start()
+
+
+def _method(reducer: Fold | float | str) -> Fold:
+    """What folds: as given, or `AOT` for a share of the tokens, or a method by its name."""
+    if isinstance(reducer, str):
+        return get(reducer)
+    if isinstance(reducer, float):
+        return AOT(retention=reducer)
+    if not callable(reducer):
+        raise ValueError(
+            "a reducer must be a method such as vidfold.AOT(retention=0.1) or vidfold.AOT(tokens=1024), the name of "
+            f"one, or a share of the tokens such as 0.1; got {reducer!r}"
+        )
+    return reducer

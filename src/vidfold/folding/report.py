@@ -1,7 +1,7 @@
 """What a folded call did: tokens before and after, and the time of its stages."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class Clock:
         return dict(zip(STAGES, self.laps(), strict=False))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """What the last call through a folded model did.
 
@@ -65,7 +65,7 @@ class Report:
     prompt_before: int
     prompt_after: int
     closing: int = 0
-    clock: Clock | None = field(default=None, repr=False)
+    clock: Clock | None = None
     layers: tuple[int, ...] = ()
     images: int = 0
     tower: Spent | None = None
@@ -99,6 +99,9 @@ class Report:
         On a GPU the device's own time, waited for here and not in the call; elsewhere wall-clock time.
         """
         return self.clock.milliseconds() if self.clock else {}
+
+    def __repr__(self) -> str:
+        return f"Report({self})"
 
     def __str__(self) -> str:
         if not self.reductions:

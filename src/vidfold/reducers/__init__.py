@@ -3,7 +3,7 @@
 from dataclasses import fields
 from inspect import isabstract
 
-from vidfold.checks import check_known
+from vidfold.checks import check_known, frozen
 from vidfold.reducers.aot import AOT, AOTPaper, AOTReference
 from vidfold.reducers.base import BudgetedReducer, PublishedReducer, Reducer, select
 from vidfold.reducers.baselines import AveragePool, Identity, Random, SpacetimeGrid, UniformGrid
@@ -35,6 +35,9 @@ METHODS: dict[str, type[Reducer]] = {
 def get(name: str, **settings: object) -> Reducer:
     """The method called ``name`` with its fields set, e.g. ``get("aot", retention=0.1)``.
 
+    Plain data serves as well: ``get(**{"name": "aot", "retention": 0.1})``, from JSON or YAML; `Reducer.as_dict` is the
+    way back.
+
     Raises:
         ValueError: no such method, no such field, or a value the method refuses.
     """
@@ -44,7 +47,7 @@ def get(name: str, **settings: object) -> Reducer:
     if unknown := sorted(settings.keys() - known):
         raise ValueError(f"{name} has no field {unknown[0]!r}; it has: {', '.join(sorted(known)) or 'none'}")
     try:
-        return method(**settings)
+        return method(**{field: frozen(value) for field, value in settings.items()})
     except TypeError as error:
         given = ", ".join(f"{field}={value!r}" for field, value in settings.items())
         raise ValueError(f"{name} does not take {given}: {error}") from error

@@ -50,6 +50,13 @@ class Reducer(Settings, ABC):
         """Whether, with these settings, the number of tokens is known from frames and cells alone."""
         return True
 
+    def as_dict(self) -> dict[str, Any]:
+        """The method as plain data, its name and its fields: `vidfold.reducers.get` makes it again of them.
+
+        A field that holds an object, such as a segmenter, keeps it.
+        """
+        return {"name": self.name} | {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+
     @abstractmethod
     def count(self, frames: int, cells: int) -> int:
         """Number of tokens K that F frames of N cells are folded to; newlines are outside this count.

@@ -1,10 +1,13 @@
 """The folders of the tiny model's weights: a standard LLaVA-OneVision of about two million parameters."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 FOLDERS = {"varied": "weights", "whole": "weights_whole"}
 """Folders of the weights, by what the language model read last in training."""
+EMBEDDED: Mapping[str, Literal["varied", "whole"]] = {"tiny": "varied", "tiny-whole": "whole"}
+"""Names of the embedded model and its twin -> what their language models read last in training."""
 
 
 def path(read: Literal["varied", "whole"] = "varied") -> Path:

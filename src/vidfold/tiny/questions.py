@@ -1,6 +1,7 @@
 """Questions about a clip, with the true answers."""
 
 import itertools
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from vidfold.tiny.casting import Object
 from vidfold.tiny.scenes import Clip
 from vidfold.tiny.textures import SIZE
+from vidfold.tiny.worlds import COLORS, SCENES
 
 TEMPLATES = {
     "scene": "what is the {end} scene?",
@@ -60,6 +62,14 @@ def questions(clip: Clip) -> tuple[Question, ...]:
     found = [question for part in asked for question in part]
     found.append(Question("count", TEMPLATES["count"], NUMBERS[len(clip.objects)]))
     return tuple(sorted(found, key=lambda question: KINDS.index(question.kind)))
+
+
+def learnt(text: str) -> bool:
+    """Whether a question is worded as one of those that the embedded model was trained to answer."""
+    words = {"end": ENDS, "scene": SCENES, "color": COLORS, "other": COLORS}
+    any_of = {name: f"({'|'.join(choices)})" for name, choices in words.items()}
+    patterns = (TEMPLATES[kind].removesuffix("?").format(**any_of) for kind in KINDS)
+    return any(re.fullmatch(rf"{pattern}\s*\?", text) for pattern in patterns)
 
 
 def _put(kind: str, answer: str, **words: str) -> Question:

@@ -1,5 +1,6 @@
 """Sample frames from a video."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -15,13 +16,14 @@ from vidfold.video.index import Index
 from vidfold.video.pictures import Pictures, files_of, webp_of
 from vidfold.video.sources import Source
 
+_LOG = logging.getLogger(__name__)
 Positions = NDArray[np.int64]
 
 MOST_LOST = 0.1
 """Share of a video that may be missing or damaged."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frames:
     """Frames sampled from a video.
 
@@ -45,6 +47,11 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[1:3]
+        span = f"{self.timestamps[0]:.2f} to {self.timestamps[-1]:.2f} s of {self.duration:.2f} s" if len(self) else "-"
+        return f"Frames({len(self)} frames of {width} x {height}, {span}, {self.fps:.3g} a second)"
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -104,6 +111,7 @@ def sample(
         return _chosen(video, chooser, frames, progress)
 
     found = _read(path, wanted, stream, progress)
+    _LOG.debug("%s: %r, %d frames decoded", path, found, found.decoded)
     notes = list(found.notes)
     if len(found) < frames:
         notes.append(f"{frames} frames were asked for, and the video has {len(found)}: all of them are used")

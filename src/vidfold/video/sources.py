@@ -112,7 +112,7 @@ def _address(address: str) -> Any:
         return fsspec.open_local(f"simplecache::{address}")
     except ImportError as error:
         raise ValueError(
-            f"{address!r} is an address on the web; to read it: pip install 'vidfold[web]' ({error})"
+            f"{address!r} is an address on the web; to read it: {extras.remedy('web')} ({error})"
         ) from error
     except (OSError, ValueError) as error:
         raise ValueError(f"{address!r} cannot be read: {type(error).__name__}: {error}") from error

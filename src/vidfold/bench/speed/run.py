@@ -1,6 +1,5 @@
 """A run: what is measured, and every way in turn, repeated while time is left."""
 
-import dataclasses
 import itertools
 import math
 import re
@@ -157,7 +156,7 @@ def measure(
     }
     return Results(
         model={"name": subject.name, "random_weights": subject.random, "parameters": model.num_parameters()},
-        method={"name": plan.reducer.name} | dataclasses.asdict(plan.reducer),
+        method=plan.reducer.as_dict(),
         title=described(plan.reducer),
         video=words,
         provenance=provenance(model) | own,

@@ -1,5 +1,6 @@
 """Every checkpoint that is served is loaded here: by transformers, or as the authors of LLaVA publish it."""
 
+import logging
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from vidfold.models import llava_video
 from vidfold.models.loading import published
 from vidfold.models.loading.weights import check_none, files_of
 from vidfold.models.registry import FAMILIES
+from vidfold.tiny import EMBEDDED, path
 
+_LOG = logging.getLogger(__name__)
 HUB = ("revision", "token", "cache_dir", "local_files_only")
 """Settings that say where a checkpoint is found; they hold for its config and processor as well."""
 
@@ -24,11 +27,12 @@ def load(name: str, *, trust_remote_code: bool = False, **settings: Any) -> tupl
     Weights are read from safetensors only: other formats can run code when they are read.
 
     Args:
-        name: a folder, or an identifier on the Hugging Face hub such as "lmms-lab/LLaVA-Video-7B-Qwen2".
+        name: a folder, or an identifier on the Hugging Face hub such as "lmms-lab/LLaVA-Video-7B-Qwen2"; "tiny" is the
+            embedded model, and "tiny-whole" its twin that was trained further on whole videos alone.
         trust_remote_code: whether Python code that comes with the checkpoint may run. Nobody is asked: by default a
             checkpoint that needs such code is refused.
         settings: of ``from_pretrained``, such as ``dtype``, ``device_map``, ``attn_implementation``, ``revision``; by
-            default the checkpoint's own dtype on the CPU.
+            default the checkpoint's own dtype (float32 for the embedded models) on the CPU.
 
     Returns:
         The model in evaluation mode, and its processor.
@@ -40,10 +44,13 @@ def load(name: str, *, trust_remote_code: bool = False, **settings: Any) -> tupl
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         raise ValueError(f"model {name!r} is not a folder; give a folder or an identifier on the hub")
     extras.load("transformers", "models")
+    location, dtype = (str(path(EMBEDDED[name])), "float32") if name in EMBEDDED else (name, "auto")
     try:
-        return _loaded(name, {"dtype": "auto"} | settings, trust_remote_code)
+        model, processor = _loaded(location, {"dtype": dtype} | settings, trust_remote_code)
     except Exception as error:  # a damaged checkpoint can raise anything
         raise ValueError(f"model {name!r} cannot be loaded: {_reason(error)}") from error
+    _LOG.info("loaded %s: %s, %s on %s", name, type(model).__name__, model.dtype, model.device)
+    return model, processor
 
 
 def _loaded(name: str, settings: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:
