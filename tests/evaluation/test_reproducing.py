@@ -193,5 +193,5 @@ def test_a_damaged_record_of_a_row_is_named(tmp_path, text, told):
 
 def test_without_lmms_eval(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(extras.MissingExtra, match="pip install .*'lmms-eval<"):
+    with pytest.raises(extras.MissingExtra, match=r"pip install .*'lmms-eval<"):
         reproduce(plan(tmp_path), tell=print)
