@@ -11,7 +11,7 @@ EVAL_STAMP := $(EVAL)/.ready
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.ready
 
-.PHONY: setup demo test test-lab test-matrix test-eval docs lint format bench clean
+.PHONY: setup demo test test-lab test-matrix test-eval docs lint format bench pictures clean
 
 setup: $(STAMP)
 
@@ -89,6 +89,11 @@ format: setup
 bench: setup
 	@echo "== bench: what every method keeps (a few minutes on two cores; resumes)"
 	$(BIN)/vidfold bench quality --methods all --retention 0.25 0.10 --clips 64 --output $(OUT)/quality
+
+pictures: setup
+	@echo "== pictures: those of the documents, of a clip of the embedded model's worlds (seconds)"
+	$(BIN)/vidfold scene $(OUT)/clip.mp4 --seed 1000000045 --frames 16
+	$(BIN)/vidfold show $(OUT)/clip.mp4 --frames 8 --still docs/pictures/fold.png
 
 clean:
 	rm -rf $(VENV) $(EVAL) $(DOCS) .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

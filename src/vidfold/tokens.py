@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidfold.show.inline import drawing
+from vidfold.show.trace import Trace
+
 Grid = tuple[int, int]
 
 OPTIONAL = frozenset({"shallow", "deep", "frame_features", "keys", "head_attention"})
@@ -218,6 +221,17 @@ class Reduction:
     def retention(self) -> float:
         """Kept share of the tokens, K / (F*N), newlines on neither side."""
         return (len(self) - self.newlines) / self.full
+
+    @property
+    def trace(self) -> Trace:
+        """Where the cells of the video went, as plain arrays; only that of tokens is known where there are no weights.
+
+        Weights of encoder tokens count as none, since the encoder grid is not known here.
+        """
+        return Trace.of(self.frames, self.cells, self.grid, self.full, self.weights)
+
+    def _repr_html_(self) -> str:
+        return drawing(self.trace)
 
 
 @torch.no_grad()

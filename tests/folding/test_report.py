@@ -1,7 +1,11 @@
+import numpy as np
+import pytest
 import torch
 
 from tests.conftest import make_video
-from vidfold import Random
+from tests.folding.calls import row
+from tests.show.pages import record
+from vidfold import AOT, Random, fold
 from vidfold.folding.report import STAGES, Clock, Report
 
 
@@ -42,3 +46,25 @@ def test_report_of_tokens_dropped_inside_the_language_model():
     assert str(report) == f"tokens 36 -> 36 (100.0 %) before the language model, {inside} | "
     assert Report((Random(retention=0.25)(video),), 50, 23).layer_retention == 0.25
     assert Report((), 12, 12).layer_retention == 1.0
+
+
+def test_a_page_of_the_last_call(small):
+    with fold(small, AOT(0.25), weights=True) as folded:
+        small(**row(small, 0))
+    report = folded.last
+    assert report.reductions[0].weights is not None
+    data = record(report.show(np.zeros((8, 30, 20, 3), np.uint8)).html())
+    assert data["views"][0]["known"]
+    assert data["views"][0]["details"] == repr(AOT(0.25))
+    with pytest.raises(ValueError, match="video must be below"):
+        report.show(video=9)
+    with pytest.raises(ValueError, match=r"frames must be .* uint8, got \(8, 30, 20\)"):
+        report.show(np.zeros((8, 30, 20), np.uint8))
+
+
+def test_a_page_without_weights_says_how_to_get_them():
+    report = Report((Random(retention=0.25)(make_video()),), 100, 40)
+    (view,) = record(report.show().html())["views"]
+    assert not view["known"]
+    assert "weights=True" in view["notes"][0]
+    assert "30 of 120 tokens" in report._repr_html_()

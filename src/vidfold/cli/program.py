@@ -21,6 +21,7 @@ from vidfold.cli import (
     repair,
     reproduce,
     scene,
+    show,
     speed,
     tables,
 )
@@ -30,7 +31,7 @@ from vidfold.cli.options import Commands
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
-COMMANDS = (ask, read, chat, plan, scene, methods, models, reproduce, tables, demo, doctor, repair)
+COMMANDS = (ask, show, read, chat, plan, scene, methods, models, reproduce, tables, demo, doctor, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
 BENCHES = (quality, features, speed)
 """Those of ``vidfold bench``."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -66,15 +66,24 @@ class Folder:
         family: how the model's tokens are taken out and put back.
         images: whether images are folded too.
         tower: what decides which units of videos the vision tower computes; None: all.
+        weights: whether reductions say where tokens went.
         drops: of a method that works inside the language model; else empty.
         dropper: what makes them, while the model is folded.
         last: what the last call did; None before the first.
     """
 
     def __init__(
-        self, model: Any, reducer: Fold, family: Family, *, images: bool = False, tower: TowerMethod | None = None
+        self,
+        model: Any,
+        reducer: Fold,
+        family: Family,
+        *,
+        images: bool = False,
+        tower: TowerMethod | None = None,
+        weights: bool = False,
     ) -> None:
         self.model, self.reducer, self.family, self.images, self.tower = model, reducer, family, images, tower
+        self.weights = weights
         inner = reducer if isinstance(reducer, InnerReducer) else None
         self.drops: tuple[Drop, ...] = inner.schedule(len(decoder_layers(model))) if inner else ()
         self.dropper: Dropper | None = None
@@ -150,7 +159,14 @@ class Folder:
         sizes = inputs["input_ids"].shape[1], spliced["input_ids"].shape[1]
         kept = tuple(map(without_gradients, folded + shown))
         report = Report(
-            kept, *sizes, closing=family.closing, clock=clock, layers=layers, images=len(shown), tower=spent
+            kept,
+            *sizes,
+            closing=family.closing,
+            clock=clock,
+            layers=layers,
+            images=len(shown),
+            tower=spent,
+            method=repr(self.reducer),
         )
         self.last = report
         _LOG.debug("%s", report)  # as text, and so waiting for the device, only where it is shown
@@ -171,7 +187,7 @@ class Folder:
         trains = torch.is_grad_enabled() and any(each.features.requires_grad for each in videos)
         fold = self._outside
         if isinstance(fold, Reducer):
-            reductions = fold.many(videos, weights=trains)
+            reductions = fold.many(videos, weights=trains or self.weights)
         else:
             reductions = [fold(each) for each in videos]
         for each in reductions:
@@ -182,7 +198,8 @@ class Folder:
             if not trains or each.tokens.requires_grad:
                 continue
             if each.weights is not None:
-                reductions[number] = with_gradients(each, video)
+                carrying = with_gradients(each, video)
+                reductions[number] = replace(carrying, weights=each.weights) if self.weights else carrying
             elif not warnings:
                 warnings.append(
                     f"{self.reducer!r} gives no Reduction.weights: the projector and the vision tower get no gradients"

@@ -142,6 +142,7 @@ def fold(
     family: Family | None = None,
     images: bool = False,
     tower: TowerMethod | None = None,
+    weights: bool = False,
 ) -> Folded:
     """Fold every video that ``model.generate(...)`` or ``model(...)`` is given.
 
@@ -174,6 +175,8 @@ def fold(
         images: fold images as well, each as a video of one frame; by default they stay whole.
         tower: what decides, from pixels, which part of every video the vision tower computes, such as
             `vidfold.tower.Still`; by default it computes all. ``handle.last.tower`` has the share computed.
+        weights: also compute the ``Reduction.weights`` of every call, with which ``handle.last.show()`` tells where
+            tokens went; it waits for the device once.
 
     Returns:
         The handle; ``handle.last`` reports on the last call.
@@ -194,7 +197,7 @@ def fold(
         raise ValueError(f"{reducer!r} works inside the language model and drops tokens of videos only: no images=True")
     if tower is not None and not isinstance(tower, TowerMethod):
         raise ValueError(f"tower must be a tower method, such as vidfold.tower.Still(), got {tower!r}")
-    folded = Folded(model, reducer, family, images=images, tower=tower)
+    folded = Folded(model, reducer, family, images=images, tower=tower, weights=weights)
     first = min((drop.layer for drop in folded.drops), default=family.side_levels)
     if first < family.side_levels:
         raise ValueError(

@@ -1,12 +1,18 @@
 """What a folded call did: tokens before and after, and the time of its stages."""
 
+import html
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vidfold.models.partial.encoding import Spent
+from vidfold.show.inline import drawing
+from vidfold.show.page import Film, Page, View
 from vidfold.tokens import Reduction
 
 STAGES = ("encode", "fold", "splice")
@@ -59,6 +65,7 @@ class Report:
             between layers; else empty, since every layer read what `after` counts.
         images: how many of the reductions, the last ones, are images.
         tower: what the vision tower computed of the videos, where a tower method decided that; else None.
+        method: what folded, in words.
     """
 
     reductions: tuple[Reduction, ...]
@@ -69,6 +76,7 @@ class Report:
     layers: tuple[int, ...] = ()
     images: int = 0
     tower: Spent | None = None
+    method: str = ""
 
     @property
     def before(self) -> tuple[int, ...]:
@@ -103,6 +111,31 @@ class Report:
     def __repr__(self) -> str:
         return f"Report({self})"
 
+    def show(self, frames: NDArray[np.uint8] | None = None, video: int = 0) -> Page:
+        """A page on one of the videos: which tokens are left, and where the others went.
+
+        In a notebook it is shown where it is the last value of a cell; ``page.save("report.html")`` writes it.
+
+        Args:
+            frames: (P, H, W, 3) uint8 RGB, the frames that were given to the processor; None draws cells without them.
+            video: its number in the call.
+
+        Raises:
+            ValueError: a call without that video, or frames of another form.
+        """
+        if not 0 <= video < len(self.reductions):
+            raise ValueError(f"video must be below {len(self.reductions)}, the videos of the call, got {video}")
+        if frames is not None and (frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8):
+            raise ValueError(f"frames must be (frames, height, width, 3) uint8, got {frames.shape} {frames.dtype}")
+        reduction = self.reductions[video]
+        notes = [] if reduction.weights is not None else ["for where cells went, use fold(model, method, weights=True)"]
+        name = self.method or "folded"
+        fold = View(name, name, reduction.retention, reduction.trace, milliseconds=self.milliseconds, notes=notes)
+        return Page(Film(f"Video {video + 1} of the last call", frames), [fold])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>{''.join(drawing(each.trace) for each in self.reductions)}"
+
     def __str__(self) -> str:
         if not self.reductions:
             return f"no video: prompt of {self.prompt_after} tokens unchanged"
@@ -113,11 +146,16 @@ class Report:
         return f"tokens {before} -> {after} ({100 * after / before:.1f} %){inside}{tower} | {stages}"
 
     def _inside(self) -> str:
-        """The layers in words: runs of layers that read the same number of tokens."""
-        starts = [index for index, kept in enumerate(self.layers) if index == 0 or kept != self.layers[index - 1]]
-        ends = [*starts[1:], len(self.layers)]
-        parts = [
-            f"{self.layers[start]} in layer{f's {start}-{end - 1}' if end - start > 1 else f' {start}'}"
-            for start, end in zip(starts, ends, strict=True)
-        ]
-        return f"{100 * self.layer_retention:.1f} % on average inside: {', '.join(parts)}"
+        """The layers in words."""
+        return in_words(self.layers, sum(self.before))
+
+
+def in_words(layers: Sequence[int], full: int) -> str:
+    """How many of ``full`` tokens each layer reads, by runs of layers that read the same number."""
+    starts = [index for index, kept in enumerate(layers) if index == 0 or kept != layers[index - 1]]
+    ends = [*starts[1:], len(layers)]
+    parts = [
+        f"{layers[start]} in layer{f's {start}-{end - 1}' if end - start > 1 else f' {start}'}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return f"{100 * sum(layers) / (len(layers) * full):.1f} % on average inside: {', '.join(parts)}"
