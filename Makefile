@@ -11,7 +11,7 @@ EVAL_STAMP := $(EVAL)/.ready
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.ready
 
-.PHONY: setup demo test test-lab test-matrix test-eval docs lint format bench pictures clean
+.PHONY: setup demo test test-lab test-matrix test-eval test-docs docs lint format bench pictures clean
 
 setup: $(STAMP)
 
@@ -64,6 +64,12 @@ test-eval: $(EVAL_STAMP)
 		--include-path tests/evaluation/tasks --batch-size 4 --output $(OUT)/reproduce && \
 	echo "== test-eval: green in $$(($$(date +%s) - start)) s"
 
+test-docs:
+	@echo "== test-docs: every example of README.md and docs/, with the built wheel in a new environment (minutes, 1.5 GB or 6 GB)"
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
+		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) scripts/test_docs.py
+
 # The site is made from docstrings without importing them, so it needs none of the package's own dependencies.
 $(DOCS_STAMP): docs/requirements.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
@@ -94,6 +100,7 @@ pictures: setup
 	@echo "== pictures: those of the documents, of a clip of the embedded model's worlds (seconds)"
 	$(BIN)/vidfold scene $(OUT)/clip.mp4 --seed 1000000045 --frames 16
 	$(BIN)/vidfold show $(OUT)/clip.mp4 --frames 8 --still docs/pictures/fold.png
+	$(BIN)/python examples/film_strip.py docs/pictures/film_strip.png
 
 clean:
-	rm -rf $(VENV) $(EVAL) $(DOCS) .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

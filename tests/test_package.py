@@ -1,16 +1,22 @@
 """The package imports only torch, and the examples in its documents run."""
 
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 import vidfold
+from scripts.doc_blocks import blocks
 from tests.conftest import make_video
-from vidfold import Reduction, VideoTokens
+from vidfold import Reduction, VideoTokens, tiny
+from vidfold.cli.program import parser
 from vidfold.reducers import base
 from vidfold.tiny import worlds
+from vidfold.video import write
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,19 +37,41 @@ def test_public_names_exist():
 
 
 def python_blocks(document: str) -> list[str]:
-    """The Python examples of a document, in order."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    """The Python examples of a document that run, in order."""
+    found = blocks(ROOT / document)
+    return [each.text for each in found if each.language == "python" and not each.left_out]
 
 
-def test_readme_examples_run(tmp_path, monkeypatch, capsys):
+DOCUMENTS = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/*.md")))]
+
+
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if python_blocks(each)])
+def test_examples_run(tmp_path, monkeypatch, capsys, document):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("logging.basicConfig", lambda: None)  # an example that sets up the log for good
+    write("clip.mp4", tiny.render(seed=1_000_000_004).frames, fps=2, scale=4, hold=12)
     namespace: dict = {}
-    for block in python_blocks("README.md"):
-        exec(compile(block, "README.md", "exec"), namespace)
-    answer, report = capsys.readouterr().out.strip().splitlines()
-    assert answer in worlds.COLORS
-    assert report.startswith("tokens 288 -> 29")
+    for block in python_blocks(document):
+        exec(compile(block, document, "exec"), namespace)
+    if document in ("README.md", "docs/folding.md"):
+        answer, report = capsys.readouterr().out.strip().splitlines()
+        assert answer in worlds.COLORS
+        assert report.startswith("tokens 288 -> 29")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_of_examples_exist(document):
+    """The parser of the command line knows every command and option that a page shows."""
+    for block in blocks(ROOT / document):
+        for line in block.text.replace("\\\n", " ").splitlines() if block.language == "sh" else ():
+            for words in commands(line):
+                parser().parse_args(words)
+
+
+def commands(line: str) -> list[list[str]]:
+    """The arguments of every call of vidfold in a line of a shell."""
+    calls = [shlex.split(part, comments=True) for part in re.split(r"&&|\||>", line)]
+    return [words[1:] for words in calls if words[:1] == ["vidfold"] and not words[1].startswith("--")]
 
 
 def test_contributing_example_runs():
