@@ -1,7 +1,9 @@
 """A film of the small world without an end, rendered on the fly: scenes that change, and objects that come once."""
 
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +73,25 @@ def film(seed: int, frames: int, until: int) -> Iterator[Part]:
         content = Cast((shot,), () if shown is None else (shown,), ())
         yield Part(first, filmed(rng, content, look, backgrounds, length)[0], scene, shown)
         first += length
+
+
+def apart(seed: int, frames: int, until: int) -> Iterator[Part]:
+    """`film`, rendered by a process of its own, so that the memory of this one is without what rendering takes."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(there, seed, frames, until), daemon=True)
+    process.start()
+    there.close()
+    try:
+        while (part := here.recv()) is not None:
+            yield part
+    finally:
+        here.close()
+        process.terminate()
+        process.join()
+
+
+def _send(pipe: Connection, seed: int, frames: int, until: int) -> None:
+    for part in film(seed, frames, until):
+        pipe.send(part)
+    pipe.send(None)
