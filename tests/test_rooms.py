@@ -12,7 +12,7 @@ import vidfold
 PACKAGE = Path(vidfold.__file__).parent
 
 FLOORS = (
-    {"tokens", "checks", "versions", "extras", "show", "transport", "video", "tiny"},
+    {"tokens", "checks", "versions", "extras", "replacing", "show", "transport", "video", "tiny"},
     {"clips", "drops", "linear", "newlines", "ops", "segments"},
     {"reducers", "tower"},
     {"models"},

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.real.sources import MODELS, TOOLS, Model, Package, clips, photos
-from vidfold.app.writing import replacing
+from vidfold.replacing import replacing
 
 TIMEOUT = 60
 """Seconds that a server may be silent."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from lab.real import pictures
 from lab.real.numbers import AT, LOWER, MeanBy, means, spearman, worlds
 from vidfold.app.tables import markdown_table, percent
-from vidfold.app.writing import Row, read_csv, replacing, write_text
+from vidfold.app.writing import Row, read_csv, write_text
 from vidfold.bench.real.table import HEADS
+from vidfold.replacing import replacing
 
 
 def main() -> None:

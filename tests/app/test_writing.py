@@ -5,8 +5,9 @@ import errno
 import numpy as np
 import pytest
 
-from vidfold.app import writing
-from vidfold.app.writing import read_csv, replacing, write_csv, write_text
+from vidfold import replacing as module
+from vidfold.app.writing import read_csv, write_csv, write_text
+from vidfold.replacing import replacing
 
 ROWS = [{"name": "a", "value": "1"}, {"name": 'b, "c"', "value": "x\ny"}]
 
@@ -38,7 +39,7 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, failure, raised,
     def fail(_):
         raise failure
 
-    monkeypatch.setattr(writing.os, "fsync", fail)
+    monkeypatch.setattr(module.os, "fsync", fail)
     with pytest.raises(raised, match=message):
         write_text(path, "new")
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("table.csv", "old")]

@@ -1,42 +1,14 @@
-"""Files that are complete or absent: each is written beside its place and moved there at the end."""
+"""Text and CSV files that are complete or absent."""
 
 import csv
 import io
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+
+from vidfold.replacing import replacing
 
 Row = dict[str, str]
 """One row of a CSV file: column -> text."""
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to; it replaces ``path`` when the block ends (POSIX and Windows).
-
-    After an error in the block, the old file is still there. A missing folder is created. Only one process at a time
-    may write to a path.
-
-    Raises:
-        OSError: the file cannot be written; the message names it.
-    """
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        if part.is_file():
-            part.unlink()
-        if isinstance(error, OSError):
-            raise OSError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 from vidfold import extras
 from vidfold.app.tables import percent
-from vidfold.app.writing import Row, replacing
+from vidfold.app.writing import Row
 from vidfold.bench.results import MEASURED, Results
 from vidfold.bench.settings import FULL
 from vidfold.bench.summary import merit
 from vidfold.reducers import AOT, Random
+from vidfold.replacing import replacing
 
 FORMATS = ("svg", "png")
 ACROSS = 6

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfold.app.writing import replacing
 from vidfold.bench.results import Values
 from vidfold.bench.scores import Arrays
+from vidfold.replacing import replacing
 
 
 class Outcomes:

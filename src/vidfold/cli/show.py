@@ -55,9 +55,10 @@ def run(options: argparse.Namespace) -> None:
     """Write the page, the picture or both, and say where they are."""
     from vidfold.app.encoded import Encoded
     from vidfold.app.showing import page
-    from vidfold.app.writing import replacing, write_text
+    from vidfold.app.writing import write_text
     from vidfold.reducers import get
     from vidfold.reducers.base import RETENTION
+    from vidfold.replacing import replacing
     from vidfold.show.still import format_of, still
 
     if options.output is None and options.still is None:

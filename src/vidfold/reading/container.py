@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vidfold import extras
+from vidfold.replacing import replaced
 
 KEY = "vidfold"
 """Entry of the header that holds the record."""
@@ -32,21 +32,15 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: M
     path = Path(path)
     if not path.parent.is_dir():
         raise ValueError(f"folder {str(path.parent)!r} is not there: make it first")
-    save_file = extras.load("safetensors.torch", "models").save_file
+    safetensors = extras.load("safetensors.torch", "models")
     plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
     header = {KEY: json.dumps(dict(record) | {"content": _digest(plain)})}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(plain, temporary, metadata=header)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        size = os.path.getsize(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return size
+    with replaced(path) as part:
+        try:
+            safetensors.save_file(plain, part, metadata=header)
+        except extras.load("safetensors", "models").SafetensorError as error:
+            raise OSError(str(error)) from error
+        return part.stat().st_size
 
 
 class Container:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidfold.app.writing import replacing
 from vidfold.bench.real.tower import Tower
+from vidfold.replacing import replacing
 from vidfold.tokens import Grid, VideoTokens
 from vidfold.video import sample
 
