@@ -101,6 +101,7 @@ def test_beams_samples_and_caches(case, model):
         {"past_key_values": StaticCache(text, max_cache_len=256)},
         {"past_key_values": DynamicCache(config=text)},
         {"past_key_values": Cache(layer_class_to_replicate=Rounded)},
+        {"cache_implementation": "dynamic"},
     ):
         answer = video.generate(question, **greedy(case), **settings)
         assert torch.equal(answer[:, 5:], expected["greedy"]), settings

@@ -110,6 +110,7 @@ def test_bad_input(tiny, video):
         "as input_ids are": lambda: video.generate(torch.ones(1, 2).long(), torch.ones(1, 3)),
         "on the left": lambda: video.generate(torch.ones(1, 2).long(), torch.tensor([[1, 0]])),
         "pixel_values_videos came": lambda: video.generate(torch.ones(1, 2).long(), pixel_values_videos=1),
+        "prompt_lookup_num_tokens came": lambda: video.ask(ASKED[0], prompt_lookup_num_tokens=2),
         "use_cache=False": lambda: video.generate(torch.ones(1, 2).long(), use_cache=False),
         "cannot be filled": lambda: video.generate(torch.ones(1, 2).long(), cache_implementation="offloaded"),
         "uint8": lambda: vidfold.read(tiny.model, tiny.processor, CLIP.frames / 255, FOLD),

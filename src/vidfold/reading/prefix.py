@@ -88,14 +88,15 @@ class Prefix:
             input_ids: (B, Q) int64.
             attention_mask: (B, Q), 0 at padding on the left; None: there is none.
             settings: of ``generate``, also beams, samples and streamers. The cache is a dynamic one, or with
-                ``cache_implementation="static"`` a static one, or any empty one that is given as ``past_key_values``.
+                ``cache_implementation="static"`` and for one question on a CPU a static one, or any empty one that is
+                given as ``past_key_values``.
 
         Returns:
             As ``generate``: (B, Q + new) int64, or its output object with such ``sequences``.
 
         Raises:
-            ValueError: no tokens, padding on the right, pixels, a cache that is not empty, or a model whose weights
-                have changed since.
+            ValueError: no tokens, padding on the right, pixels, a cache that is not empty, assisted generation, or a
+                model whose weights have changed since.
         """
         self.check_unchanged()
         mask = _checked(input_ids, attention_mask)
@@ -104,6 +105,9 @@ class Prefix:
         ids = torch.cat([self.ids.to(input_ids).expand(len(input_ids), -1), input_ids], 1)
         mask = torch.cat([mask.new_ones(len(ids), self.ids.shape[1]), mask], 1)
         default = self.model.generation_config
+        for name in _ASSISTED:
+            if setting(settings, default, name) is not None:
+                raise ValueError(f"{name} came with a question: assisted generation cannot go on from a cache")
         settings |= lengths(settings, default, self.dropped)
         settings = self._with_cache(settings, len(ids), ids.shape[1])
         if self.shift is not None:
@@ -117,7 +121,8 @@ class Prefix:
 
     def after(self, new: Tensor, cache: Any) -> "Prefix":
         """What has been read when ``new`` (1, N) came next, and the cache that a call with it left."""
-        layers = layers_of(cache) if type(cache).__name__ == "DynamicCache" else ()
+        plain = type(cache).__name__ in ("DynamicCache", "StaticCache") and not any(cache.is_sliding)
+        layers = layers_of(cache) if plain else ()
         if not layers or len(layers[0][0]) != 1:  # rows of beams, or keys that are not kept as they are
             layers = self.layers
         return Prefix(self.model, torch.cat([self.ids, new], 1), self.dropped, self.shift, layers, self.state)
@@ -137,21 +142,25 @@ class Prefix:
         default, rest = self.model.generation_config, dict(settings)
         if rest.get("use_cache") is False:
             raise ValueError("use_cache=False: a video that was read is its cache; fold and ask in one call instead")
+        rows *= max(setting(rest, default, name) or 1 for name in ("num_beams", "num_return_sequences"))
+        new, longest = (setting(rest, default, name) for name in ("max_new_tokens", "max_length"))
+        most = length + new if new is not None else longest or length + 20
         kind = setting(rest, default, "cache_implementation")
+        if kind is None and rows == 1 and most <= 2 * length and self.layers[0][0].device.type == "cpu":
+            # PyTorch attends head by head there, unless there is a mask: then transformers packs heads that share keys.
+            # A layer of 14 heads and 680 tokens takes 1.0 ms a new token without it and 0.1 with it, in bfloat16.
+            kind = "static"
         cache = cache_of(rest)
         if cache is not None:
             if held(cache):
                 raise ValueError(f"the cache of the call holds {held(cache)} tokens: give an empty one")
         elif kind == "static":
-            new, longest = (setting(rest, default, name) for name in ("max_new_tokens", "max_length"))
-            most = length + new if new is not None else longest or length + 20
             config = self.model.config.get_text_config(decoder=True)
             cache = StaticCache(config, max_cache_len=max(most, setting(rest, default, "max_cache_len") or 0))
         elif kind in (None, "dynamic"):
             cache = DynamicCache()
         else:
             raise ValueError(f"cache_implementation={kind!r} cannot be filled: give an empty cache as past_key_values")
-        rows *= max(setting(rest, default, name) or 1 for name in ("num_beams", "num_return_sequences"))
         for number, (keys, values) in enumerate(self.layers):
             cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
         for name in ("cache", "past_key_values", "cache_implementation"):
@@ -163,9 +172,16 @@ class Prefix:
         return rest | {"past_key_values": cache}
 
 
+_ASSISTED = ("assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit")
+"""Settings of ``generate`` whose first step reads the whole prompt, whatever the cache holds."""
+
+
 def layers_of(cache: Any) -> Layers:
-    """Keys and values of a dynamic cache."""
-    return tuple((layer.keys, layer.values) for layer in cache.layers)
+    """Keys and values of the tokens in a cache without sliding windows."""
+    length = held(cache)
+    return tuple(
+        (layer.keys[:, :, :length].contiguous(), layer.values[:, :, :length].contiguous()) for layer in cache.layers
+    )
 
 
 def _checked(input_ids: Tensor, mask: Tensor | None) -> Tensor:
