@@ -7,54 +7,29 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.photos.shots import COUNTS, Shot, alone, render, shots
 from lab.photos.sources import sources
-from vidfold.models.attention.observing import chosen_layers, collected
+from vidfold.bench.real.tower import Tower
 from vidfold.tokens import Pooling
 
 GRID, POOLING = (14, 14), Pooling.AVERAGE
 """The tower's grid, and how it is pooled for the reader."""
 LAYER = -2
 """Hidden state that the reader reads: the last but one, as in LLaVA."""
-_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+SEEN = ("features", "shallow", "deep", "keys")
 
 
-@dataclass(frozen=True, eq=False)
-class Tower:
-    """A frozen CLIP vision tower of 224 pixels that gives what a model's own tower would give a reducer."""
-
-    model: Any
-
-    @classmethod
-    def load(cls, folder: str, dtype: torch.dtype) -> "Tower":
-        """The tower of a transformers folder or hub id."""
-        from transformers import CLIPVisionModel
-
-        model = CLIPVisionModel.from_pretrained(folder, dtype=dtype).eval()
-        body = getattr(model, "vision_model", model)
-        body.encoder.layers = body.encoder.layers[: LAYER + 1]  # nothing reads the layers behind the hidden state
-        return cls(model)
-
-    @torch.inference_mode()
-    def __call__(self, frames: Tensor) -> dict[str, Tensor]:
-        """fp16 values by name for frames (F, 224, 224, 3) uint8: features (F, P, D), shallow and deep (F, P), keys
-        (F, P, E), without the class token."""
-        body = getattr(self.model, "vision_model", self.model)
-        scaled = (frames.float() / 255 - torch.tensor(_MEAN)) / torch.tensor(_STD)
-        pixels = scaled.movedim(-1, 1).to(next(body.parameters()).dtype)
-        modules = [layer.self_attn for layer in body.encoder.layers]
-        layers = chosen_layers(None, None, len(modules))
-        with collected({name: modules[layers.get(name, -1)] for name in ("shallow", "deep", "keys")}) as parts:
-            states = body(pixels, output_hidden_states=True).hidden_states[-1]
-        seen = {name: torch.cat(each).view(*states.shape[:2], *each[0].shape[1:]) for name, each in parts.items()}
-        return {name: value[:, 1:].half().clone() for name, value in (seen | {"features": states}).items()}
+def seen(tower: Tower, frames: NDArray[np.uint8]) -> dict[str, Tensor]:
+    """fp16 values by name for frames (F, 224, 224, 3): features (F, P, D), shallow and deep (F, P), keys (F, P, E)."""
+    tokens = tower(frames)
+    return {name: getattr(tokens, name).half() for name in SEEN}
 
 
 def order(folder: Path) -> Iterator[Shot]:
@@ -78,13 +53,13 @@ def encode(folder: Path, tower: str, out: Path, part: int = 0, parts: int = 1, d
     settings.write_text(json.dumps(description))
     numbered = sorted(enumerate(order(folder)), key=lambda each: (each[0] - part) % parts)
     paths = {out / f"{each.name}.pt": each for _, each in numbered}
-    see = Tower.load(tower, getattr(torch, dtype))
+    loaded = Tower.load(tower, LAYER, dtype=dtype)
     began, done = time.monotonic(), 0
     for path, each in paths.items():
         if path.exists():
             continue
         partial = path.with_suffix(f".partial{part}")
-        torch.save(see(torch.from_numpy(render(each))), partial)
+        torch.save(seen(loaded, render(each)), partial)
         partial.replace(path)
         done += 1
         if done % 20 == 0:
@@ -97,11 +72,8 @@ def encode_alone(folder: Path, tower: str, out: Path, split: str, dtype: str) ->
     path = out / f"alone-{split}.pt"
     if path.exists():
         return
-    see = Tower.load(tower, getattr(torch, dtype))
-    parts = [
-        POOLING(see(torch.from_numpy(alone(each)[None]))["features"].float(), GRID).half()
-        for each in sources(folder, split).every
-    ]
+    loaded = Tower.load(tower, LAYER, dtype=dtype)
+    parts = [POOLING(loaded(alone(each)[None]).features, GRID).half() for each in sources(folder, split).every]
     torch.save(torch.cat(parts), path.with_suffix(".partial"))
     path.with_suffix(".partial").replace(path)
     print(f"{len(parts)} sources of {split} by themselves", flush=True)

@@ -1,12 +1,11 @@
 """Tables and pictures of the study: ``python -m lab.real.report --features FILE... --output benchmarks/real``.
 
 The files are ``features.csv`` of ``vidfold bench features``, that with all clips as ``--all``. ``--worlds`` is the file
-of right answers in the synthetic worlds, ``--answers`` one of right answers about photographs (columns reader, method,
-retention, mean), ``--objects`` that of ``lab.real.objects``.
+of right answers in the synthetic worlds, ``--answers`` that of ``lab.photos.measure``, ``--objects`` that of
+``lab.real.objects``.
 """
 
 import argparse
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,11 @@ from vidfold.app.tables import markdown_table, percent
 from vidfold.app.writing import Row, read_csv, write_text
 from vidfold.bench.real.table import HEADS
 from vidfold.replacing import replacing
+
+
+OVERVIEW = ("error", "coverage", "transport", "patch name", "frame name", "finds video", "joined shots", "objects")
+"""Measures of the first table."""
+LESS = tuple(HEADS[measure].removesuffix(" ↓") for measure in LOWER)
 
 
 def main() -> None:
@@ -32,12 +36,15 @@ def main() -> None:
     by_tower = {name: [row for row in rows if (row["tower"], row["layer"]) == name] for name in towers}
     main_rows = by_tower[next(iter(by_tower))]
     answers = {"synthetic worlds": worlds(options.worlds)}
-    if options.answers is not None:
-        with options.answers.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                own = answers.setdefault(f"photographs, reader {row['reader']}", {})
-                own[row["method"], f"{float(row['retention']):g}"] = float(row["mean"])
-    parts = []
+    for row in read_csv(options.answers)[1] if options.answers else ():
+        own = answers.setdefault(f"photographs, reader {row['reader']}", {})
+        own[row["method"], row["retention"]] = float(row["mean"])
+    measured = {head.removesuffix(" ↓"): means(main_rows, measure) for measure, head in HEADS.items()}
+    if options.objects is not None:
+        measured["objects"] = {
+            (row["method"], row["retention"]): float(row["mean"]) for row in read_csv(options.objects)[1]
+        }
+    parts = [f"## {percent(float(AT))} of the tokens\n\n{overview(measured, answers)}"]
     if options.all is not None:
         parts.append(f"## All clips\n\n{wide(read_csv(options.all)[1])}")
     if options.objects is not None:
@@ -45,7 +52,7 @@ def main() -> None:
     parts += [f"## {tower}, layer {layer}\n\n{tables(own)}" for (tower, layer), own in by_tower.items()]
     parts.append(f"## Order of the methods in other feature spaces\n\n{agreement(by_tower)}")
     parts += [
-        f"## What predicts right answers: {name}\n\n{predicted(main_rows, found)}" for name, found in answers.items()
+        f"## What predicts right answers: {name}\n\n{predicted(measured, found)}" for name, found in answers.items()
     ]
     write_text(options.output / "tables.md", "# Tables of the study on real videos\n\n" + "\n\n".join(parts) + "\n")
     drawn = {
@@ -76,6 +83,23 @@ def tables(rows: Sequence[Row]) -> str:
         title = f"**{head.removesuffix(' ↓')}** (`{measure}`, {clips} clips{every}{better})"
         parts.append(f"{title}\n\n" + markdown_table([["method", *map(percent, map(float, shares))], *body]))
     return "\n\n".join(parts)
+
+
+def overview(measured: Mapping[str, MeanBy], answers: Mapping[str, MeanBy]) -> str:
+    """A row for every method, with the measures of `OVERVIEW` and right answers in %."""
+    columns = {head: measured[head] for head in OVERVIEW if measured.get(head)}
+    base = next(iter(columns.values()))
+    order = sorted((key for key in base if key[1] in (AT, "1")), key=base.__getitem__)
+    head = ["method", *(f"{name} ↓" if name in LESS else name for name in columns), *answers]
+    body = [
+        [
+            key[0],
+            *(_told(found.get(key), "{:.3f}") for found in columns.values()),
+            *(_told(found.get(key), "{:.1%}") for found in answers.values()),
+        ]
+        for key in order
+    ]
+    return markdown_table([head, *body])
 
 
 def wide(rows: Sequence[Row]) -> str:
@@ -116,28 +140,36 @@ def _gap(row: Row) -> str:
 def agreement(by_tower: Mapping[tuple[str, str], Sequence[Row]]) -> str:
     """Spearman's rank correlation of the methods' order in every feature space with that in the first."""
     (first, base), *others = by_tower.items()
-    head = ["measure", *(f"{tower}, layer {layer}" for (tower, layer), _ in others)]
+    columns = [
+        (f"{tower}, layer {layer}, {percent(float(share))}", rows, share)
+        for (tower, layer), rows in others
+        for share in (AT, "0.02")
+        if any(row["retention"] == share for row in rows)
+    ]
     body = []
     for measure in HEADS:
         one = means(base, measure)
-        found = [_spearman(one, means(rows, measure), AT) for _, rows in others]
+        found = [_spearman(one, means(rows, measure), share) for _, rows, share in columns]
         if any(found):
             body.append([HEADS[measure].removesuffix(" ↓"), *found])
-    return f"At {percent(float(AT))}, with {first[0]}, layer {first[1]}:\n\n" + markdown_table([head, *body])
+    table = markdown_table([["measure", *(head for head, *_ in columns)], *body])
+    return f"With {first[0]}, layer {first[1]}:\n\n{table}"
 
 
-def predicted(rows: Sequence[Row], answers: MeanBy) -> str:
+def predicted(measured: Mapping[str, MeanBy], answers: MeanBy) -> str:
     """Spearman's rank correlation over methods of every measure with right answers; 1 if both order them alike."""
-    shares = [share for share in sorted({share for _, share in answers}, key=float, reverse=True) if share != "1"]
-    shares = [share for share in shares if any(row["retention"] == share for row in rows)]
+    every = {key for found in measured.values() for key in found}
+    shares = sorted({share for _, share in every & answers.keys()} - {"1"}, key=float, reverse=True)
     body = []
-    for measure in HEADS:
-        found = means(rows, measure)
-        if found:
-            signed = {key: -value if measure in LOWER else value for key, value in found.items()}
-            body.append([HEADS[measure].removesuffix(" ↓"), *(_spearman(signed, answers, share) for share in shares)])
-    count = len({method for method, _ in answers} & {row["method"] for row in rows} - {"identity"})
+    for head, found in measured.items():
+        signed = {key: -value if head in LESS else value for key, value in found.items()}
+        body.append([head, *(_spearman(signed, answers, share) for share in shares)])
+    count = len({method for method, _ in every & answers.keys()} - {"identity"})
     return f"{count} methods.\n\n" + markdown_table([["measure", *map(percent, map(float, shares))], *body])
+
+
+def _told(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
 
 
 def _with_gap(row: Row | None) -> str:

@@ -1,12 +1,12 @@
 """``vidfold bench features``: what methods keep of the features of a vision tower, on any videos."""
 
 import argparse
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidfold.app.progress import Progress
+from vidfold.app.writing import read_csv
 from vidfold.checks import check_count
 from vidfold.cli.console import announced_if_slow, quiet_libraries
 from vidfold.cli.options import Commands, command, number
@@ -104,11 +104,10 @@ def run(options: argparse.Namespace) -> None:
 def _listed(path: str) -> tuple[Mapping[str, Sequence[float]], Mapping[str, str]]:
     """Cuts and sources by file name."""
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_csv(path)[1]
         cuts = {row["file"]: tuple(map(float, row["cuts"].split())) for row in rows}
-        return cuts, {row["file"]: row["source"] for row in rows if row.get("source")}
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(
             f"--shots {path!r} needs columns 'file' and 'cuts', numbers with spaces between: {error}"
         ) from error
+    return cuts, {row["file"]: row["source"] for row in rows if row.get("source")}
