@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
+    masks = sorted((options.data / "photos" / "coco_masks").glob("*.png"))
+    if not masks:
+        parser.error(f"--data {str(options.data)!r} holds no photos/coco_masks: run python -m lab.real.fetch first")
     tower = Tower.load(str(options.data / "clip-vit-base-patch16"))
     texts = options.data / "text"
     told = json.loads((texts / "coco_stuff171_classes.json").read_text())
@@ -44,7 +47,6 @@ def main() -> None:
     names = Names(tower, normalize(vectors[: len(KINDS)], dim=-1))
     settings = [FULL, *(Setting(name, share) for share in RETENTIONS for name in exact_methods())]
     right: dict[Setting, list[float]] = {setting: [] for setting in settings}
-    masks = sorted((options.data / "photos" / "coco_masks").glob("*.png"))
     watch = Progress("photograph")
     for place, mask in enumerate(masks):
         tokens, objects = _photo(tower, mask)

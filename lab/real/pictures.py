@@ -31,7 +31,8 @@ def _apart(heights: Mapping[str, float], least: float) -> dict[str, float]:
     placed: dict[str, float] = {}
     for name in sorted(heights, key=heights.__getitem__):
         placed[name] = max([heights[name], *(height + least for height in placed.values())])
-    return placed
+    up = (sum(placed.values()) - sum(heights.values())) / len(placed)
+    return {name: height - up for name, height in placed.items()}
 
 
 def over_retention(rows: Sequence[Row]) -> Any:
@@ -82,30 +83,23 @@ def over_retention(rows: Sequence[Row]) -> Any:
     return figure
 
 
-def beside_worlds(rows: Sequence[Row], answers: MeanBy) -> Any:
-    """Right answers in the synthetic worlds over two real measures, at 10 % and, if measured, at 5 %."""
-    shares = [share for share in (AT, "0.05") if any(row["retention"] == share for row in rows)]
-    chosen = [(measure, share) for share in shares for measure in ("quantisation_error", "coverage")]
+def beside_answers(rows: Sequence[Row], answers: Mapping[str, MeanBy]) -> Any:
+    """Right answers over error and transport cost on real videos, at `AT`: a row for every kind of answers."""
+    chosen = [(name, measure) for name in answers for measure in LOWER]
     figure, panels = _panels(len(chosen), 2, (5.2, 3.8))
-    for axes, (measure, share) in zip(panels, chosen, strict=True):
-        found = means(rows, measure)
-        names = [name for name, each in answers if each == share and (name, share) in found]
+    for axes, (world, measure) in zip(panels, chosen, strict=True):
+        found, own = means(rows, measure), answers[world]
+        names = [name for name, share in own if share == AT and (name, share) in found]
         for name in names:
             colour = SHOWN.get(name, "#777777")
-            axes.plot(found[name, share], 100 * answers[name, share], "o", color=colour, markersize=4)
-            axes.annotate(
-                name,
-                (found[name, share], 100 * answers[name, share]),
-                (4, 3),
-                textcoords="offset points",
-                fontsize=7,
-                color=colour,
-            )
-        axes.set_xlabel(f"real videos: {HEADS[measure].removesuffix(' ↓')}", fontsize=8)
-        axes.set_ylabel("synthetic worlds: right answers, %", fontsize=8)
-        axes.set_title(f"{percent(float(share))} of the tokens", fontsize=9)
+            at = found[name, AT], 100 * own[name, AT]
+            axes.plot(*at, "o", color=colour, markersize=4)
+            axes.annotate(name, at, (4, 3), textcoords="offset points", fontsize=7, color=colour)
+        axes.set_xlabel(f"real videos: {HEADS[measure]}", fontsize=8)
+        axes.set_ylabel(f"{world}: right answers, %", fontsize=8)
         axes.tick_params(labelsize=7)
-        axes.margins(x=0.15)
+        axes.margins(x=0.2)
+    figure.suptitle(f"{percent(float(AT))} of the tokens", fontsize=9)
     return figure
 
 

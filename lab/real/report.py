@@ -16,7 +16,6 @@ from vidfold.app.writing import Row, read_csv, write_text
 from vidfold.bench.real.table import HEADS
 from vidfold.replacing import replacing
 
-
 OVERVIEW = ("error", "coverage", "transport", "patch name", "frame name", "finds video", "joined shots", "objects")
 """Measures of the first table."""
 LESS = tuple(HEADS[measure].removesuffix(" ↓") for measure in LOWER)
@@ -57,7 +56,7 @@ def main() -> None:
     write_text(options.output / "tables.md", "# Tables of the study on real videos\n\n" + "\n\n".join(parts) + "\n")
     drawn = {
         "measures": pictures.over_retention(main_rows),
-        "worlds": pictures.beside_worlds(main_rows, answers["synthetic worlds"]),
+        "answers": pictures.beside_answers(main_rows, dict(list(answers.items())[:2])),
         "towers": pictures.in_towers(by_tower),
     }
     for name, figure in drawn.items():

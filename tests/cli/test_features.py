@@ -68,3 +68,4 @@ def test_bad_input(asked, tmp_path, capsys):
     assert told("--texts", "x.npy").startswith("--texts are vectors of names: give --names FILE too")
     (tmp_path / "cuts.csv").write_text("file,cuts\na.mp4,soon\n")
     assert "needs columns 'file' and 'cuts'" in told("--shots", str(tmp_path / "cuts.csv"))
+    assert "none.csv" in told("--shots", str(tmp_path / "none.csv"))

@@ -48,6 +48,13 @@ def test_another_layer_is_not_taken_from_the_cache(tower, clip_folder, videos, t
     assert not torch.allclose(one.tokens.features, other.tokens.features)
 
 
+def test_files_of_another_form_are_encoded_again(tower, videos, tmp_path, monkeypatch):
+    cache.encoded(tower, videos / "0.mp4", 4, tmp_path)
+    monkeypatch.setattr(cache, "FORM", "another")
+    cache.encoded(tower, videos / "0.mp4", 4, tmp_path)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+
+
 def test_a_damaged_file_is_named(tower, videos, tmp_path):
     cache.encoded(tower, videos / "0.mp4", 4, tmp_path)
     (file,) = tmp_path.rglob("*.safetensors")
