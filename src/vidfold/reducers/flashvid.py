@@ -60,7 +60,7 @@ class FlashVID(PublishedReducer):
     expansion: float = setting(1.25, check_positive)
 
     name = "flashvid"
-    published = "FlashVID, ICLR 2026 (stage before the language model)"
+    published = "FlashVID, ICLR 2026, arXiv 2602.08024 (stage before the language model)"
     idea = "diverse attended tokens of every frame; trees of alike tokens over time, clustered in each frame"
     adds_up = True
     needs = frozenset({"deep"})
