@@ -218,7 +218,7 @@ def test_addresses(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"'file://nowhere\.mp4' does not exist"):
         sample("file://nowhere.mp4", 4)
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ValueError, match=r"'https://a\.b/c\.mp4' is an address on the web; .*vidfold\[web\]"):
+    with pytest.raises(ValueError, match=r"'https://a\.b/c\.mp4' is an address on the web; .*pip install .*'fsspec"):
         sample("https://a.b/c.mp4", 4)
 
 
