@@ -16,7 +16,7 @@ FLOORS = (
     {"clips", "drops", "linear", "newlines", "ops", "segments"},
     {"reducers", "tower"},
     {"models"},
-    {"folding", "reading"},
+    {"folding", "reading", "serving"},
     {"app", "planning"},
     {"bench", "evaluation"},
     {"cli"},

@@ -93,5 +93,5 @@ def test_the_documents_say_the_ranges():
 
 
 def test_pinned_versions_are_in_the_ranges():
-    for name in versions.TESTED:
+    for name in versions.TESTED.keys() & PINS.keys():
         versions.check(module(name, PINS[name]))

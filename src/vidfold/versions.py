@@ -5,8 +5,15 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-TESTED: Mapping[str, tuple[str, str]] = {"transformers": ("5.19", "5.24"), "av": ("15", "19")}
-"""Module -> the oldest and the newest version that ``make test-matrix`` tests; pyproject.toml has the same ranges."""
+TESTED: Mapping[str, tuple[str, str]] = {
+    "transformers": ("5.19", "5.24"),
+    "av": ("15", "19"),
+    "vllm": ("0.32", "0.32"),
+}
+"""Module -> the oldest and the newest version that ``make test-matrix`` tests, and ``make test-vllm`` for vLLM.
+
+pyproject.toml has the same ranges.
+"""
 
 
 class UntestedVersion(UserWarning):
