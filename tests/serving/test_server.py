@@ -1,7 +1,9 @@
 """A real vLLM server with the embedded model, asked over HTTP; where vLLM is installed (``make test-vllm``)."""
 
+import base64
 import re
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -31,7 +33,8 @@ def media(tmp_path_factory):
     folder = tmp_path_factory.mktemp("media")
     for number, clip in enumerate(CLIPS):
         write(folder / f"clip{number}.mp4", clip.frames, fps=2)
-    write(folder / "one.mp4", CLIPS[0].frames[:1], fps=2)
+    for name, frames in (("one", 1), ("two", 2)):
+        write(folder / f"{name}.mp4", CLIPS[0].frames[:frames], fps=2)
     Image.fromarray(np.full((96, 96, 3), 120, np.uint8)).save(folder / "grey.png")
     return folder
 
@@ -99,7 +102,9 @@ def test_answers_are_those_of_transformers(server, reference, media, budget, inl
             assert kept == method(budget).count(len(clip.frames), 36) + 1
         word, full = answer["choices"][0]["message"]["content"].strip(), 36 * len(clip.frames)
         with capsys.disabled():
-            sys.stdout.write(f"\n{file.name} {budget or 'as started'}: {full} -> {kept - 1} tokens; {question.text} {word}")
+            sys.stdout.write(
+                f"\n{file.name} {budget or 'as started'}: {full} -> {kept - 1} tokens; {question.text} {word}"
+            )
 
 
 @pytest.mark.parametrize("budget", [{"retention": 0.2}, {"tokens": 20}, {"retention": 1.0}], ids=str)
@@ -169,9 +174,22 @@ def test_a_bad_budget_is_a_bad_request(server, media, budget, message):
 
 
 def test_broken_videos_are_bad_requests_and_the_server_stays_up(server, reference, media):
-    for data in ("####", "aGVsbG8gd29ybGQ=", ""):
-        broken = {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{data}"}}
-        status, answer = server.ask([broken, text("how many?")])
-        assert status in (400, 422, 500), answer
-    parts = [("video", media / "one.mp4"), ("text", "what is the first scene?")]
-    assert ids(asked(server, parts, {"tokens": 1})) == reference(parts, {"tokens": 1})
+    sound = [("video", media / "two.mp4"), ("text", "what is the first scene?")]
+    broken = ["####", "aGVsbG8gd29ybGQ=", "", base64.b64encode((media / "one.mp4").read_bytes()).decode()]
+    for data in broken:
+        part = {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{data}"}}
+        status, answer = server.ask([part, text("how many?")])
+        assert status == 400, answer
+        assert ids(asked(server, sound, {"tokens": 1})) == reference(sound, {"tokens": 1})
+
+
+def test_a_request_that_is_cancelled_half_way_frees_its_place(server, reference, media):
+    parts = [("video", media / "clip1.mp4"), ("text", "what is the first scene?")]
+    content = [video(parts[0][1]), text(parts[1][1])]
+    with pytest.raises(TimeoutError):
+        server.ask(content, {"retention": 1.0}, 400, timeout=0.3)
+    assert ids(asked(server, parts, {"retention": 1.0})) == reference(parts, {"retention": 1.0})
+    end = time.monotonic() + 30
+    while metric(server, "vllm:num_requests_running"):
+        assert time.monotonic() < end
+        time.sleep(0.2)

@@ -37,7 +37,7 @@ def of_request(method: BudgetedReducer | None, budget: Mapping[str, Any]) -> Bud
         )
     if len(budget) > 1:
         raise ValueError(f"mm_processor_kwargs must have retention or tokens, not both: got {given}")
-    chosen = dataclasses.replace(method, **{name: budget.get(name) for name in NAMES})
+    chosen = _with(method, budget)
     check_exact(chosen)
     return chosen
 
@@ -51,5 +51,9 @@ def carried(method: BudgetedReducer) -> Tensor:
 def restored(method: BudgetedReducer, budget: Tensor) -> BudgetedReducer:
     """The method with a budget that was `carried`."""
     retention, tokens = budget.tolist()
-    chosen = {"retention": retention} if math.isnan(tokens) else {"tokens": int(tokens)}
-    return dataclasses.replace(method, **{name: chosen.get(name) for name in NAMES})
+    return _with(method, {"retention": retention} if math.isnan(tokens) else {"tokens": int(tokens)})
+
+
+def _with(method: BudgetedReducer, budget: Mapping[str, Any]) -> BudgetedReducer:
+    settings: dict[str, Any] = {name: budget.get(name) for name in NAMES}
+    return dataclasses.replace(method, **settings)
