@@ -79,40 +79,81 @@ def over_retention(rows: Sequence[Row]) -> Any:
 
 
 def over_retention_by_bench(results: Results) -> Any:
-    """A matplotlib Figure of right answers over the measured share of tokens kept, a panel per model and world."""
-    styles = distinct(list(dict.fromkeys(each.method for each in results.plan.folded)))
-    first = next(iter(styles))
-    shown = {
-        f"model {bench.loaded.name}, {bench.source.world} world": (first, rows)
+    """A matplotlib Figure of right answers over the measured share of tokens kept, a panel per method.
+
+    Every panel has a line for each model and world, and in grey those of the first method.
+    """
+    methods = list(dict.fromkeys(each.method for each in results.plan.folded))
+    benches = {
+        f"model {bench.loaded.name}, {bench.source.world} world": rows
         for bench, rows in sorted(results.measured.items(), key=lambda each: each[0].source.world)
     }
-    figure = _curves(shown, styles, len({bench.loaded.name for bench in results.plan.benches}))
-    _legend(figure, styles)
-    _name_axes(figure, "tokens kept, %, as measured", results.rows, f"suite {results.plan.suite}", f", for {first}")
+    return over_retention_by_method(methods, benches, f"suite {results.plan.suite}")
+
+
+def over_retention_by_method(methods: Sequence[str], benches: Mapping[str, Sequence[Row]], clips: str) -> Any:
+    """The picture of `over_retention_by_bench`, of rows by the name of their bench."""
+    across = min(len(methods), ACROSS // 2)
+    down, first = -(-len(methods) // across), methods[0]
+    figure, grid = panels(down, across, (0.6 + 3.4 * across, 1.4 + 2.4 * down), used=len(methods))
+    styles = dict(zip(benches, distinct(list(benches)).values(), strict=True))
+    for axes, method in zip(grid.flat, methods, strict=False):
+        for bench, rows in benches.items():
+            for name, style in (
+                (first, {"color": _GRID, "linewidth": 2.5, "zorder": 1}),
+                (method, {**styles[bench], "linewidth": 1.2, "markersize": 3.5}),
+            ):
+                own = sorted(
+                    (row for row in rows if row["method"] == name), key=lambda row: float(row["layer_retention"])
+                )
+                axes.plot([float(row["layer_retention"]) for row in own], [merit(row)[0] for row in own], **style)
+        _retentions(axes, [row for rows in benches.values() for row in rows])
+        axes.set_title(method, fontsize=9.5, pad=4)
+    _legend(figure, styles, {f"{first}, in every panel": {"color": _GRID, "linestyle": "-"}})
+    full = [merit(row)[0] for rows in benches.values() for row in rows if row["method"] == FULL.method]
+    told = f"; with all tokens {min(full):.1f} to {max(full):.1f}" if full else ""
+    _name_axes(figure, f"tokens kept, %, as measured{told}", next(iter(benches.values())), clips, bars=None)
     return figure
 
 
 def over_time(rows: Sequence[Row]) -> Any:
-    """A matplotlib Figure of quality over the time of one fold, with one panel per requested retention."""
-    folded = sorted((row for row in rows if row["method"] != FULL.method and row["fold_ms"]), key=merit, reverse=True)
+    """A matplotlib Figure of quality and of the time of one fold: a row per method, the best first.
+
+    One panel per requested retention has the quality, all on one axis, and the last one the milliseconds. A method that
+    works inside the language model has no time of its own.
+    """
+    folded = sorted((row for row in rows if row["method"] != FULL.method), key=merit, reverse=True)
     asked = sorted({row["asked"] for row in folded}, key=float)
-    methods = sorted({row["method"] for row in folded}, key=lambda name: (name != AOT.name, name))
-    styles = {name: {**style, "linestyle": ""} for name, style in distinct(methods).items()}
-    down, across = -(-len(asked) // 2), min(2, len(asked))
-    figure, grid = panels(down, across, (5.8 * across, 1.2 + 4.4 * down), alike=False, used=len(asked))
-    for axes, share in zip(grid.flat, asked, strict=False):
-        _level(axes, rows)
+    order = sorted(folded, key=lambda row: (float(row["asked"]), -merit(row)[0]))
+    methods = list(dict.fromkeys(row["method"] for row in order))
+    colors = {AOT.name: _FIRST["color"], Random.name: _RANDOM["color"]}
+    figure, grid = panels(1, len(asked) + 1, (2.2 + 2.6 * (len(asked) + 1), 1.3 + 0.23 * len(methods)))
+    what, (*qualities, times) = _measure(rows), grid.flat
+    for share, axes in zip(asked, qualities, strict=True):
         for row in (row for row in folded if row["asked"] == share):
             value, error = merit(row)
-            axes.errorbar(float(row["fold_ms"]), value, error, **styles[row["method"]], markersize=6, elinewidth=0.7)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-        # Times within a factor of ten may have no power of ten between them.
-        left, right = axes.get_xlim()
-        axes.xaxis.set_minor_formatter("{x:g}" if right < 10 * left else "")
-        axes.set_title(f"{percent(float(share))} of the tokens requested", fontsize=10)
-    _legend(figure, styles)
-    _name_axes(figure, "milliseconds per fold, median over clips", rows)
+            place, color = methods.index(row["method"]), colors.get(row["method"], _INK)
+            axes.errorbar(value, place, xerr=error, color=color, marker="o", markersize=4, elinewidth=0.8)
+            if row["fold_ms"]:
+                filled = color if share == asked[0] else "white"
+                times.plot(float(row["fold_ms"]), place, color=color, marker="o", markersize=4, markerfacecolor=filled)
+        for row in (row for row in rows if row["method"] == FULL.method):
+            axes.axvline(merit(row)[0], color=_INK, linewidth=0.9, zorder=0)
+        axes.set_title(f"{what}, at {percent(float(share))} of the tokens", fontsize=9)
+        axes.sharex(qualities[0])
+    times.set_xscale("log")
+    times.xaxis.set_major_formatter("{x:g}")
+    others = " and ".join(percent(float(share)) for share in asked[1:])
+    hollow = f"; hollow: {others}" if others else ""
+    times.set_title(f"milliseconds per fold, median{hollow}", fontsize=9)
+    grid.flat[0].set_yticks(range(len(methods)), methods)
+    grid.flat[0].invert_yaxis()
+    for axes in grid.flat[1:]:
+        axes.tick_params(labelleft=False)
+    figure.supxlabel(
+        f"model {rows[0]['model']}, {rows[0]['source']}; line: all tokens; bars: one standard error over clips",
+        fontsize=9,
+    )
     return figure
 
 
@@ -181,17 +222,23 @@ def _retentions(axes: Any, rows: Sequence[Row]) -> None:
     axes.minorticks_off()
 
 
-def _legend(figure: Any, styles: Mapping[str, Style]) -> None:
-    """Draw the legend above all panels."""
+def _legend(figure: Any, styles: Mapping[str, Style], last: Mapping[str, Style] | None = None) -> None:
+    """Draw the legend above all panels; its last entry is the line of all tokens, or another."""
     line = extras.load("matplotlib.lines", "bench").Line2D
-    handles = [line([], [], label=name, markersize=4.5, **style) for name, style in styles.items()]
-    handles.append(line([], [], label="all tokens", color=_INK, linewidth=0.9))
+    last = {"all tokens": {"color": _INK, "linestyle": "-"}} if last is None else last
+    handles = [line([], [], label=name, markersize=4.5, **style) for name, style in {**styles, **last}.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)), frameon=False, fontsize=9)
 
 
-def _name_axes(figure: Any, across: str, rows: Sequence[Row], clips: str = "", bars: str = "") -> None:
-    """Label the axes, and name the model, the clips and the error bars."""
-    answered = all(row["accuracy_mean"] for row in rows if row["status"] == MEASURED)
-    figure.supylabel("right answers, %" if answered else "same most likely token as unfolded, %", fontsize=9)
+def _name_axes(figure: Any, across: str, rows: Sequence[Row], clips: str = "", bars: str | None = "") -> None:
+    """Label the axes, and name the model, the clips and, if there are any, the error bars."""
+    figure.supylabel(_measure(rows), fontsize=9)
     clips = clips or f"model {rows[0]['model']}, {rows[0]['source']}"
-    figure.supxlabel(f"{across}\n{clips}; bars: one standard error over clips{bars}", fontsize=9)
+    errors = "" if bars is None else f"; bars: one standard error over clips{bars}"
+    figure.supxlabel(f"{across}\n{clips}{errors}", fontsize=9)
+
+
+def _measure(rows: Sequence[Row]) -> str:
+    """What is shown of the rows."""
+    answered = all(row["accuracy_mean"] for row in rows if row["status"] == MEASURED)
+    return "right answers, %" if answered else "same most likely token as unfolded, %"
