@@ -8,12 +8,15 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 OUT ?= out
 EVAL := .venv-eval
 EVAL_STAMP := $(EVAL)/.ready
+BROWSER := .venv-browser
+BROWSER_STAMP := $(BROWSER)/.ready
 VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.ready
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.ready
 
-.PHONY: setup demo test test-lab test-matrix test-eval test-vllm test-docs docs lint format bench pictures clean
+.PHONY: setup demo test test-lab test-matrix test-eval test-vllm test-browser test-notebook test-docs app docs lint format \
+	bench pictures clean
 
 setup: $(STAMP)
 
@@ -89,6 +92,31 @@ test-docs:
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(PYTHON) scripts/test_docs.py
 
+# Gradio, Playwright and notebooks need many packages, some in other versions than the rest is developed with.
+$(BROWSER_STAMP): pyproject.toml
+	@echo "== a Python environment with Gradio, Playwright and notebooks in $(BROWSER) (a minute or two, about 2.5 GB)"
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
+		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(BROWSER) && \
+	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
+		transformers==5.23.0 gradio==6.31.0 playwright==1.65.2 axe-playwright-python==0.1.7 nbmake==1.5.5 \
+		ipykernel nbconvert pytest hypothesis -e '.[app,bench]' && \
+	$(BROWSER)/bin/vidfold repair && \
+	touch $(BROWSER_STAMP)
+
+test-browser: $(BROWSER_STAMP)
+	@echo "== test-browser: pages in a browser without a window, which must be there: apt-get install chromium (a minute)"
+	@start=$$(date +%s); $(BROWSER)/bin/python -m pytest -m browser tests/browser && \
+	echo "== test-browser: green in $$(($$(date +%s) - start)) s"
+
+test-notebook: $(BROWSER_STAMP)
+	@echo "== test-notebook: the notebooks, from top to bottom (seconds)"
+	@start=$$(date +%s); $(BROWSER)/bin/python -m pytest -m '' --nbmake notebooks && \
+	echo "== test-notebook: green in $$(($$(date +%s) - start)) s"
+
+app: $(BROWSER_STAMP)
+	$(BROWSER)/bin/vidfold app $(APP)
+
 # The site is made from docstrings without importing them, so it needs none of the package's own dependencies.
 $(DOCS_STAMP): docs/requirements.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(RECENT)' \
@@ -122,4 +150,4 @@ pictures: setup
 	$(BIN)/python examples/film_strip.py docs/pictures/film_strip.png
 
 clean:
-	rm -rf $(VENV) $(EVAL) $(VLLM) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) $(VLLM) $(BROWSER) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
