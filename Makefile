@@ -99,7 +99,7 @@ $(BROWSER_STAMP): pyproject.toml
 		|| { echo "vidfold needs Python 3.11 or newer. Where there is one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(BROWSER) && \
 	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
-		transformers==5.23.0 gradio==6.31.0 playwright==1.65.2 axe-playwright-python==0.1.7 nbmake==1.5.5 \
+		transformers==5.23.0 gradio==6.31.0 playwright==1.65.2 axe-playwright-python==0.1.8 nbmake==1.5.5 \
 		ipykernel nbconvert pytest hypothesis -e '.[app,bench]' && \
 	$(BROWSER)/bin/vidfold repair && \
 	touch $(BROWSER_STAMP)

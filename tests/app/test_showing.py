@@ -9,7 +9,7 @@ from vidfold.app.asking import ask
 from vidfold.app.encoded import Encoded
 from vidfold.app.loading import VideoModel, load
 from vidfold.app.reading import timed
-from vidfold.app.showing import page
+from vidfold.app.showing import needs, page
 from vidfold.reducers import FastV, FlashVID
 from vidfold.tiny import questions, render, seeds
 from vidfold.tower import Still
@@ -30,7 +30,7 @@ def frames():
 
 def test_answers_weights_and_times(loaded, frames):
     method = AOT(0.25, segments=((0, 3), (3, 5)))
-    video = Encoded.of(loaded, frames, [method])
+    video = Encoded.of(loaded, frames)
     data = record(page(video, [method, Random(0.1)], title="clip", question=QUESTION.text).html())
     first, second = data["views"]
     assert first["answer"] == ask(loaded, frames, QUESTION.text, method).text
@@ -45,7 +45,7 @@ def test_answers_weights_and_times(loaded, frames):
 
 def test_a_method_inside_the_language_model(loaded, frames):
     method = FastV(0.25, layer=1)
-    video = Encoded.of(loaded, frames, [method])
+    video = Encoded.of(loaded, frames)
     (view,) = record(page(video, [method], title="clip", question=QUESTION.text).html())["views"]
     assert view["answer"] == ask(loaded, frames, QUESTION.text, method).text
     assert len(unpacked(view["places"], "<u4")) == 288
@@ -55,7 +55,7 @@ def test_a_method_inside_the_language_model(loaded, frames):
 
 def test_what_the_tower_skips(loaded, frames):
     method = AOT(0.1)
-    video = Encoded.of(loaded, frames, [method], Still())
+    video = Encoded.of(loaded, frames, tower=Still())
     skipped = record(page(video, [method], title="clip").html())["skipped"]
     (units,) = video.family.units(video.inputs)
     computed = Still().plan(units).computed
@@ -66,7 +66,7 @@ def test_what_the_tower_skips(loaded, frames):
 
 def test_a_method_without_weights_and_a_number_of_tokens(loaded, frames):
     methods = [FlashVID(0.1, original=True), AOT(tokens=20), Identity()]
-    video = Encoded.of(loaded, frames, methods)
+    video = Encoded.of(loaded, frames, needs(methods))
     views = record(page(video, methods, title="clip").html())["views"]
     assert [view["known"] for view in views] == [False, True, True]
     assert [view["asked"] for view in views] == [0.1, 20 / 288, 1.0]
@@ -74,14 +74,14 @@ def test_a_method_without_weights_and_a_number_of_tokens(loaded, frames):
 
 
 def test_one_frame(loaded):
-    video = Encoded.of(loaded, timed(CLIP.frames[:1], 2.0), [AOT(0.1)])
+    video = Encoded.of(loaded, timed(CLIP.frames[:1], 2.0))
     data = record(page(video, [AOT(0.1)], title="clip", question=QUESTION.text).html())
     assert data["frames"] == 1
     assert len(unpacked(data["views"][0]["places"], "<u4")) == 4
 
 
 def test_bad_input(loaded, frames):
-    video = Encoded.of(loaded, frames, [AOT(0.1)])
+    video = Encoded.of(loaded, frames)
     with pytest.raises(ValueError, match="methods must be at least one"):
         page(video, [], title="clip")
     with pytest.raises(ValueError, match="question must not be empty"):

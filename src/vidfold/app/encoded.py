@@ -1,7 +1,6 @@
 """A video that was encoded once, to be folded by any number of methods."""
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +42,24 @@ class Encoded:
     @classmethod
     @torch.no_grad()
     def of(
-        cls, loaded: VideoModel, frames: Frames, methods: Iterable[Reducer], tower: TowerMethod | None = None
+        cls,
+        loaded: VideoModel,
+        frames: Frames,
+        needs: frozenset[str] = frozenset(),
+        tower: TowerMethod | None = None,
     ) -> "Encoded":
-        """Encode a video with all that these methods need.
+        """Encode a video.
+
+        Args:
+            loaded: the model.
+            frames: of the video; all of them are used.
+            needs: optional fields of `VideoTokens` that methods will need.
+            tower: what decides which part the vision tower computes; None: all.
 
         Raises:
-            ValueError: a method that needs what the model cannot give, or frames that it does not take.
+            ValueError: needs that the model cannot meet, or frames that it does not take.
         """
         family = models.family(loaded.model)
-        needs = frozenset[str]().union(*(method.needs for method in methods))
         family.check_needs(needs)
         wording = Wording(loaded.processor)
         inputs, preparing = timed(inputs_of, loaded=loaded, prompts=[wording.opening], videos=[frames])

@@ -1,6 +1,8 @@
 """A page on a video: folds of it by several methods and budgets, and what the model answers from each."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,10 +55,35 @@ def page(
         text, spent = _answered(video, whole, question, max_new_tokens)
         unfolded = text, {"encode": video.milliseconds["encode"], READING: spent}
     views = [view(video, each, question, max_new_tokens) for each in methods]
+    return Page(film(video, title), views, question, unfolded, skipped(video))
+
+
+def needs(methods: Iterable[Reducer]) -> frozenset[str]:
+    """Optional fields of `VideoTokens` that any of these methods needs."""
+    return frozenset[str]().union(*(method.needs for method in methods))
+
+
+def budgets(method: Reducer, retentions: Iterable[float]) -> list[Reducer]:
+    """The method with other budgets than its own, where it keeps a share."""
+    own = getattr(method, "retention", None)
+    settings: list[dict[str, Any]] = [{"retention": each} for each in retentions if each != own]
+    return [] if own is None else [dataclasses.replace(method, **each) for each in settings]
+
+
+def film(video: Encoded, title: str) -> Film:
+    """The frames of a video for a page, with what there is to tell of it."""
+    frames, loaded = video.frames, video.loaded
     # Some models read several frames as one.
-    times = video.frames.timestamps[np.arange(video.tokens.frames) * len(video.frames) // video.tokens.frames]
-    film = Film(title, video.frames.pixels, times.tolist(), facts(video))
-    return Page(film, views, question, unfolded, skipped(video))
+    times = frames.timestamps[np.arange(video.tokens.frames) * len(frames) // video.tokens.frames]
+    height, width = frames.pixels.shape[1:3]
+    facts = [
+        ("video", f"{frames.duration:.1f} s, {len(frames)} frames of {width} x {height}"),
+        *(("note", note) for note in frames.notes),
+        ("model", f"{loaded.name} on {loaded.model.device}"),
+        ("encoded in", duration(video.milliseconds["encode"])),
+        *([("tower", f"{described(video.tower)}")] if video.tower else []),
+    ]
+    return Film(title, frames.pixels, times.tolist(), facts)
 
 
 def view(video: Encoded, method: Reducer, question: str | None = None, max_new_tokens: int = 64) -> View:
@@ -71,19 +98,6 @@ def view(video: Encoded, method: Reducer, question: str | None = None, max_new_t
     asked = getattr(method, "retention", None) or len(trace.places) / trace.full
     notes = [] if reduction.weights is not None else ["it adds tokens up, so there are no shares that sum to 1"]
     return View(method.name, described(method), asked, trace, _cuts(video, method), answer, times, notes)
-
-
-def facts(video: Encoded) -> list[tuple[str, str]]:
-    """What a page says of a video."""
-    frames, loaded = video.frames, video.loaded
-    height, width = frames.pixels.shape[1:3]
-    return [
-        ("video", f"{frames.duration:.1f} s, {len(frames)} frames of {width} x {height}"),
-        *(("note", note) for note in frames.notes),
-        ("model", f"{loaded.name} on {loaded.model.device}"),
-        ("encoded in", duration(video.milliseconds["encode"])),
-        *([("tower", f"{described(video.tower)}")] if video.tower else []),
-    ]
 
 
 def skipped(video: Encoded) -> Skipped | None:

@@ -1,9 +1,7 @@
 """``vidfold show``: a page on what was folded."""
 
 import argparse
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from vidfold.app.tables import amount, table
 from vidfold.cli.console import announced_if_slow, quiet_libraries
@@ -20,9 +18,6 @@ from vidfold.cli.options import (
     tower,
 )
 from vidfold.cli.videos import frames_for, sampled, saved
-
-if TYPE_CHECKING:
-    from vidfold.reducers import Reducer
 
 RETENTIONS = (0.05, 0.10, 0.25, 0.50)
 """Budgets that the page's slider has beside the chosen one."""
@@ -54,10 +49,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the page, the picture or both, and say where they are."""
     from vidfold.app.encoded import Encoded
-    from vidfold.app.showing import page
+    from vidfold.app.showing import budgets, needs, page
     from vidfold.app.writing import write_text
     from vidfold.reducers import get
-    from vidfold.reducers.base import RETENTION
     from vidfold.replacing import replacing
     from vidfold.show.still import format_of, still
 
@@ -67,18 +61,19 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"a page shows frames: give the video itself, without --stream, got {options.video!r}")
     form = format_of(options.still) if options.still else ""
     method, towers = reducer(options), tower(options)
-    share = getattr(method, "retention", None)
-    methods = _budgets(method, [each for each in options.retentions if each != share])
+    methods = [method, *budgets(method, options.retentions)]
     for name in options.beside:
-        budgets = dict.fromkeys([share or RETENTION, *options.retentions])
-        methods += _budgets(get(name), [*budgets])[1:] or [get(name)]
+        other = get(name)
+        if share := getattr(method, "retention", None):
+            other = next(iter(budgets(other, [share])), other)
+        methods += [other, *budgets(other, options.retentions)]
     frames, _ = sampled(options)
     with quiet_libraries():
         loaded = load_model(options)
         frames, _ = frames_for(options, loaded, frames)
         with announced_if_slow("folding"):
             made = page(
-                Encoded.of(loaded, frames, methods, towers),
+                Encoded.of(loaded, frames, needs(methods), towers),
                 methods,
                 title=Path(options.video).name,
                 question=options.question,
@@ -94,11 +89,3 @@ def run(options: argparse.Namespace) -> None:
         write_text(options.output, made.html())
         told.append(("page", f"{options.output}, {amount(Path(options.output).stat().st_size, 'B')}"))
     print(table(told))
-
-
-def _budgets(method: "Reducer", retentions: list[float]) -> "list[Reducer]":
-    """A method with its own budget first, and then with others where it keeps a share."""
-    if getattr(method, "retention", None) is None:
-        return [method]
-    settings: list[dict[str, Any]] = [{"retention": each} for each in retentions]
-    return [method, *(dataclasses.replace(method, **each) for each in settings)]

@@ -1,0 +1,1 @@
+"""A page in the browser where a video is asked about, unfolded and folded."""
