@@ -120,7 +120,7 @@ def _scenes(rng: np.random.Generator, pool: Sequence[Shot], count: int, mixed: b
         for number in rng.permutation(len(pool)):
             pictures = [picture for scene in scenes for picture in scene.pictures]
             taken = {picture.group for picture in pictures}
-            scene = _mixed(rng, pool, int(number), taken) if mixed else _plain(pool[number], int(number))
+            scene = _mixed(rng, pool, int(number), taken) if mixed else plain(pool[number], int(number))
             if scene is not None and _differ([*pictures, *scene.pictures]):
                 scenes.append(scene)
             if len(scenes) == count:
@@ -133,7 +133,8 @@ def _differ(pictures: Sequence[Source]) -> bool:
     return all(len({getattr(each, of) for each in pictures}) == len(pictures) for of in ("group", "path"))
 
 
-def _plain(shot: Shot, number: int) -> Scene:
+def plain(shot: Shot, number: int) -> Scene:
+    """What an encoded shot shows, as it was encoded."""
     small = (Small(place, source, number) for place, source in shot.small)
     return Scene(number, shot.wide, tuple(sorted(small, key=lambda each: each.place)))
 
