@@ -61,7 +61,7 @@ def main() -> None:
     }
     for name, figure in drawn.items():
         with replacing(options.output / f"{name}.png") as picture:
-            figure.savefig(picture, format="png", dpi=150)
+            figure.savefig(picture, format="png", dpi=110)
 
 
 def tables(rows: Sequence[Row]) -> str:
