@@ -6,7 +6,8 @@ is trained through the model for a short time. The model is asked one thing, whi
 clip and begins to say what the video shows, and the word of a group that is seen should be likelier than that of one
 that is not. A bias for each word takes away that some words are likely after anything.
 
-``fit`` writes ``projector.pt``. ``ask`` reads clips that `lab.photos.measure` folded, and writes ``language.csv``.
+``fit`` writes ``projector.pt``; an interrupted run continues. ``ask`` reads clips that `lab.photos.measure` folded, and
+writes ``language.csv``.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from lab.photos.groups import GROUPS
 from lab.photos.measure import clip
 from lab.photos.pool import Pool
 from lab.photos.shots import VIEWS
-from vidfold.app.writing import Row, write_csv
+from vidfold.app.writing import Row, replacing, write_csv
 from vidfold.bench.settings import FULL, exact_methods
 
 BEFORE, AFTER = "The video shows these things:", ". So the video shows a"
@@ -111,14 +112,21 @@ def sample(
     return features[torch.rand(len(features), generator=rng).topk(kept).indices.sort().values], seen(video)
 
 
-def train(speaker: Speaker, pool: Pool, search: Pool) -> None:
-    """Trains projector and bias: the words of the groups that a clip shows should be alike likely, and no others."""
-    means = heard(speaker, pool, 48)[0].mean(0)
-    speaker.bias.data = means.mean() - means
+def train(speaker: Speaker, pool: Pool, search: Pool, path: Path) -> None:
+    """Sets and trains projector and bias: the words of the groups that a clip shows should be alike likely."""
     chosen = [{"params": [speaker.matrix], "lr": RATE}, {"params": [speaker.bias], "lr": BIAS_RATE}]
     optimizer = torch.optim.AdamW(chosen, weight_decay=0.0)
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2 - 2 * step / STEPS))
-    for step in range(STEPS):
+    saved: dict[str, Any] = torch.load(path) if path.exists() else {"step": 0}
+    if saved["step"]:
+        speaker.load_state_dict(saved["projector"], strict=False)
+        optimizer.load_state_dict(saved["optimizer"])
+        falling.load_state_dict(saved["falling"])
+    else:
+        speaker.fit(pool)
+        means = heard(speaker, pool, 48)[0].mean(0)
+        speaker.bias.data = means.mean() - means
+    for step in range(saved["step"], STEPS):
         rng = torch.Generator().manual_seed(step)
         kept = KEPT[int(torch.randint(len(KEPT), (), generator=rng))]
         batch = [sample(pool, step * BATCH + each, kept, rng, mixed=True) for each in range(BATCH)]
@@ -130,9 +138,12 @@ def train(speaker: Speaker, pool: Pool, search: Pool) -> None:
         nn.utils.clip_grad_norm_([speaker.matrix], 1.0)
         optimizer.step()
         falling.step()
-        if (step + 1) % 25 == 0:
-            told = f"loss {float(loss.detach()):.3f}, search {learnt(speaker, search):.3f}"
-            print(f"{step + 1}/{STEPS}, {told}", flush=True)
+        if (step + 1) % 10 == 0:
+            states = {"optimizer": optimizer.state_dict(), "falling": falling.state_dict()}
+            with replacing(path) as file:
+                torch.save({"projector": speaker.projector, "step": step + 1} | states, file)
+            print(f"{step + 1}/{STEPS}, loss {float(loss.detach()):.3f}", flush=True)
+    print(f"search: {learnt(speaker, search):.3f}", flush=True)
 
 
 @torch.no_grad()
@@ -183,14 +194,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if chosen.what == "fit":
             pool, search = (Pool(chosen.data, chosen.encoded, split) for split in ("train", "search"))
-            speaker.fit(pool)
-            train(speaker, pool, search)
-            chosen.out.mkdir(parents=True, exist_ok=True)
-            torch.save(speaker.projector, path)
+            train(speaker, pool, search, path)
             return
         if chosen.folded is None or not path.exists():
             raise ValueError(f"ask needs --folded, and {str(path)!r}, which fit writes")
-        speaker.load_state_dict(torch.load(path), strict=False)
+        speaker.load_state_dict(torch.load(path)["projector"], strict=False)
         asked = [(FULL.method, FULL.retention), *product(chosen.methods, chosen.retention)]
         rows = ask(speaker, Pool(chosen.data, chosen.encoded, "final"), chosen.folded, chosen.clips, asked)
         write_csv(chosen.out / "language.csv", COLUMNS, rows)
