@@ -26,8 +26,9 @@ from lab.photos.groups import GROUPS
 from lab.photos.measure import clip
 from lab.photos.pool import Pool
 from lab.photos.shots import VIEWS
-from vidfold.app.writing import Row, replacing, write_csv
+from vidfold.app.writing import Row, write_csv
 from vidfold.bench.settings import FULL, exact_methods
+from vidfold.replacing import replacing
 
 BEFORE, AFTER = "The video shows these things:", ". So the video shows a"
 RIDGE = 1e4
