@@ -1,11 +1,18 @@
 """``vidfold plan``, and the budgets of ``vidfold ask``."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.cli.running import refused
 from vidfold.cli import main
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Costs are kept in the home folder."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
 
 
 def test_plan_is_printed_and_checked(capsys, clip):
@@ -14,7 +21,11 @@ def test_plan_is_printed_and_checked(capsys, clip):
     assert "32 frames at 2.0 tokens: 64 tokens, about" in out
     assert "-> " in out
     assert "measured: " in out
-    assert "off" in out.splitlines()[-1]
+    assert "off" in out
+    assert "earlier plan" not in out
+    assert out.splitlines()[-1].startswith("memory beside the weights: ")
+    assert main(["plan", str(clip), "--tokens", "64", "--no-check"]) == 0
+    assert "costs are those of an earlier plan" in capsys.readouterr().out
     assert main(["plan", "--memory", "1 GB", "--seconds", "60", "--frames", "3", "--no-check"]) == 0
     out = capsys.readouterr().out
     assert "3 frames at 36.0 tokens: 108 tokens" in out

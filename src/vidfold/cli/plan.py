@@ -22,35 +22,46 @@ def add(commands: Commands) -> None:
     parser.add_argument("--memory", metavar="SIZE", help="of the model with its cache, at most, such as '6 GB'")
     parser.add_argument("--frames", type=int, help="frames at most (default: 256)")
     parser.add_argument("--random-weights", metavar="NAME", help="instead of --model, such as llava-onevision-0.5b")
+    parser.add_argument("--again", action="store_true", help="measure the costs anew that are known of an earlier plan")
     parser.add_argument("--no-check", action="store_true", help="do not run the chosen call to compare the forecast")
     add_model(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the options within the budget, the choice, and what a call of it then took."""
-    from vidfold.planning import calibrate, plan
+    from vidfold.bench.speed.memory import Peak
+    from vidfold.planning import known_costs, plan, usual_folder
     from vidfold.planning.choice import MOST
-    from vidfold.planning.costs import measured
-    from vidfold.video import available
+    from vidfold.planning.costs import SIZE, measured
+    from vidfold.video import available, sample
 
     budget = {"tokens": options.tokens, "seconds": options.seconds, "memory": _bytes(options.memory)}
     if all(value is None for value in budget.values()):
         raise ValueError("give a budget: --tokens, --seconds or --memory")
-    frames = MOST if options.frames is None else options.frames
+    frames, size = MOST if options.frames is None else options.frames, SIZE
     if options.video:
         frames = available(options.video, frames)
+        height, width = sample(options.video, 1).pixels.shape[1:3]
+        size = height, width
     with quiet_libraries():
-        model, inputs = _model(options)
-        costs = calibrate(model, inputs, progress=Progress("short call"))
+        model, inputs = _model(options, size)
+        asked = {"about": str(size), "again": options.again, "progress": Progress("short call")}
+        costs, known = known_costs(model, inputs, folder := usual_folder(), **asked)
         found = plan(costs, **budget, frames=frames)
+        if known:
+            print(f"costs are those of an earlier plan, kept in {folder}; --again measures them anew\n")
         print(table(_rows(found)), f"\n{found}", sep="\n")
         if options.no_check:
             return
         with announced_if_slow("running the plan once"):
+            peak = Peak(model.device)
             stages = measured(model, inputs, found.frames, found.tokens)
+            above = peak.above()
     total = sum(stages.values())
     told = ", ".join(f"{name} {duration(1000 * value)}" for name, value in stages.items())
     print(f"measured: {duration(1000 * total)}: {told}; the forecast is {found.chosen.seconds / total - 1:+.0%} off")
+    beside = found.chosen.memory - costs.weights
+    print(f"memory beside the weights: {amount(above, 'B')}, forecast {amount(beside, 'B')}")
 
 
 def _rows(found: Any) -> list[list[str]]:
@@ -64,8 +75,8 @@ def _rows(found: Any) -> list[list[str]]:
     return rows
 
 
-def _model(options: argparse.Namespace) -> tuple[Any, Callable[[int], Mapping[str, Any]]]:
-    """A model, and what makes its inputs for a video of some frames."""
+def _model(options: argparse.Namespace, size: tuple[int, int]) -> tuple[Any, Callable[[int], Mapping[str, Any]]]:
+    """A model, and what makes its inputs for a video of some frames of this height and width."""
     if options.random_weights:
         from vidfold.app import random_models
 
@@ -76,7 +87,7 @@ def _model(options: argparse.Namespace) -> tuple[Any, Callable[[int], Mapping[st
     from vidfold.planning.costs import inputs_of
 
     loaded = load_model(options)
-    return loaded.model, inputs_of(loaded)
+    return loaded.model, inputs_of(loaded, size)
 
 
 def _bytes(text: str | None) -> int | None:

@@ -45,7 +45,9 @@ def frames_for(options: argparse.Namespace, loaded: "VideoModel", frames: "Frame
     from vidfold.planning.costs import cells_of
 
     if options.tokens and options.frames is None:
-        frames, again = sampled(options, paid_for(options.tokens, cells_of(loaded), frames.total))
+        frames, again = sampled(
+            options, paid_for(options.tokens, cells_of(loaded, frames.pixels.shape[1:3]), frames.total)
+        )
         shown = family(loaded.model).shown_frames(frames.duration, len(frames))
         return (frames, again) if shown == len(frames) else sampled(options, shown)
     shown = family(loaded.model).shown_frames(frames.duration, len(frames))

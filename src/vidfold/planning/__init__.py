@@ -2,5 +2,6 @@
 
 from vidfold.planning.choice import Option, Plan, paid_for, plan
 from vidfold.planning.costs import Costs, Line, calibrate
+from vidfold.planning.known import known_costs, usual_folder
 
-__all__ = ["Costs", "Line", "Option", "Plan", "calibrate", "paid_for", "plan"]
+__all__ = ["Costs", "Line", "Option", "Plan", "calibrate", "known_costs", "paid_for", "plan", "usual_folder"]

@@ -22,8 +22,8 @@ FEW, MORE = 2, 6
 """Frames of the short calls."""
 LEAST = 8
 """Tokens that a short call keeps at least."""
-SIDE = 384
-"""Pixels along each side of the frames of a short call."""
+SIZE = (384, 384)
+"""Height and width of the frames of a short call, unless said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +141,17 @@ def measured(model: Any, inputs: MakeInputs, frames: int, tokens: int) -> dict[s
     return {"prepare": prepared - start, "tower": tower, "fold": folding, "prefill": end - prepared - tower - folding}
 
 
-def cells_of(loaded: VideoModel) -> int:
-    """N, tokens of a frame of a loaded model."""
-    tokens = models.family(loaded.model).visual_tokens(inputs_of(loaded)(FEW)["input_ids"])
+def cells_of(loaded: VideoModel, size: tuple[int, int] = SIZE) -> int:
+    """N, tokens of a frame of this height and width, by a loaded model."""
+    tokens = models.family(loaded.model).visual_tokens(inputs_of(loaded, size)(FEW)["input_ids"])
     return max(1, round(tokens / FEW))
 
 
-def inputs_of(loaded: VideoModel) -> MakeInputs:
-    """What makes inputs of a loaded model for a noisy video of some frames."""
+def inputs_of(loaded: VideoModel, size: tuple[int, int] = SIZE) -> MakeInputs:
+    """What makes inputs of a loaded model for a noisy video of some frames of this height and width."""
 
     def inputs(frames: int) -> Mapping[str, Any]:
-        pixels = np.random.default_rng(0).integers(0, 256, (frames, SIDE, SIDE, 3), np.uint8)
+        pixels = np.random.default_rng(0).integers(0, 256, (frames, *size, 3), np.uint8)
         video = Frames(pixels, np.arange(frames, dtype=np.float64), float(frames), 1.0, frames, frames)
         return processed(loaded, video, ["What happens in this video?"])
 
