@@ -12,7 +12,8 @@ from vidfold.evaluation.answering import Evaluator, Request
 from vidfold.evaluation.calling import generation
 from vidfold.evaluation.frames import load
 from vidfold.evaluation.records import Records
-from vidfold.evaluation.settings import Settings
+from vidfold.evaluation.settings import Settings, split, written
+from vidfold.planning import paid_for
 from vidfold.video import sample, write
 
 METHODS = [{"method": "none"}, {"method": "aot", "retention": 0.25}, {"method": "fastv"}]
@@ -119,6 +120,21 @@ def test_records_and_summary(tiny, asked, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "samples.rank0.jsonl").read_text().splitlines()]
     assert [line["answer"] for line in lines] == answers
     assert {line["kind"] for line in lines} == {"generate_until"}
+
+
+def test_a_number_of_tokens_is_kept_exactly_of_as_many_frames_as_it_pays_for(tiny, asked, tmp_path):
+    arguments = split(written({"method": "aot", "tokens": 40}))
+    run = evaluator(tiny, tmp_path, **arguments)
+    run.answer(asked[0][:2])
+    told = run.summary()
+    assert told["sampling"]["frames"] == paid_for(40, 36) == 16
+    assert (told["tokens"]["before"], told["tokens"]["after"]) == (16 * 36, 40)
+    fewer = evaluator(tiny, tmp_path, frames=4, **arguments)
+    fewer.answer(asked[0][:2])
+    assert (fewer.summary()["tokens"]["before"], fewer.summary()["tokens"]["after"]) == (4 * 36, 40)
+    assert fewer.settings.hash != run.settings.hash
+    with pytest.raises(ValueError, match="fastv has no field 'tokens'"):
+        evaluator(tiny, method="fastv", tokens=40)
 
 
 def test_methods_inside_the_language_model_report_layer_retention(tiny, asked):

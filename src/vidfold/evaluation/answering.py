@@ -17,6 +17,8 @@ from vidfold.evaluation.frames import load
 from vidfold.evaluation.records import SUMMARY, Record, Records, means, write_object
 from vidfold.evaluation.settings import Settings, digest
 from vidfold.models.llava_video import LlavaVideo
+from vidfold.planning import paid_for
+from vidfold.planning.costs import cells_of
 from vidfold.video import Frames
 
 PACKAGES = ("lmms-eval", "av", "accelerate")
@@ -95,6 +97,8 @@ class Evaluator:
         self.loaded, self.settings, self.records = loaded, settings, records
         self.watch, self._complain = watch, complain
         self._caller = Caller.of(loaded, settings)
+        tokens: Any = getattr(settings.reducer, "tokens", None)
+        self._most = settings.frames or paid_for(tokens, cells_of(loaded))
         forced = settings.force_sample
         llava_video = isinstance(models.family(loaded.model), LlavaVideo)
         self._every_second = llava_video if forced is None else not forced
@@ -140,7 +144,7 @@ class Evaluator:
             **means(list(self.records)),
             "pretrained": settings.pretrained,
             "frames": settings.frames,
-            "sampling": {"frames": settings.frames, "force_sample": not self._every_second},
+            "sampling": {"frames": self._most, "force_sample": not self._every_second},
             "settings": {
                 "batch_size": settings.batch_size,
                 "dtype": str(model.dtype).removeprefix("torch."),
@@ -173,7 +177,7 @@ class Evaluator:
         # Questions about the same video usually follow each other.
         path = request.path()
         if self._last is None or self._last[0] != path:
-            self._last = path, load(path, self.settings.frames, every_second=self._every_second)
+            self._last = path, load(path, self._most, every_second=self._every_second)
         return self._last[1]
 
     def _ask(self, requests: Sequence[Request], videos: Sequence[Frames]) -> list[Record]:

@@ -201,7 +201,7 @@ def _run(config: Mapping[str, Any], told: Mapping[str, Any]) -> Run | str:
         method=settings.method["name"],
         described=described(settings.reducer) if settings.reducer else settings.method["name"],
         retention=1.0 if isinstance(settings.reducer, InnerReducer) else retention,
-        frames=settings.frames,
+        frames=settings.frames or told["sampling"]["frames"],
         config_hash=str(told.get("config_hash", "")),
         errors=int(told.get("errors", 0)),
         published=told["row"].get("published"),

@@ -36,7 +36,8 @@ class Settings(Checked):
     Attributes:
         pretrained: "tiny", "tiny-whole", a hub identifier or a folder.
         reducer: the folding method; None does not fold (``method=none``).
-        frames: of a video, at most.
+        frames: of a video, at most. None, for a method with ``tokens``: as many as these pay for
+            (`vidfold.planning.paid_for`).
         force_sample: True samples `frames` frames evenly; False takes one a second, but no more than `frames`. None is
             lmms-eval's default for the family: one a second for LLaVA-Video, evenly for all others.
         template: of prompts: "qwen_1_5", as lmms-eval's LLaVA models use, "own", the processor's, or "auto": the first
@@ -55,7 +56,7 @@ class Settings(Checked):
 
     pretrained: str = TINY
     reducer: Reducer | None = None
-    frames: int = setting(usual_frames(TINY), check_count)
+    frames: int | None = setting(usual_frames(TINY), check_count, optional=True)
     force_sample: bool | None = setting(None, check_choice, of=Flag, optional=True)
     template: Template = setting("auto", check_choice, of=Template)
     dtype: str | None = None
@@ -79,7 +80,8 @@ class Settings(Checked):
         given = {name: frozen(literal(value)) for name, value in arguments.items()}
         own: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
         fields = {name: value for name, value in given.items() if name not in known}
-        own.setdefault("frames", usual_frames(own.get("pretrained", TINY)))
+        counted = fields.get("tokens") is not None
+        own.setdefault("frames", None if counted else usual_frames(own.get("pretrained", TINY)))
         if "record" in own:
             own["record"] = Path(str(own["record"]))
         return cls(reducer=_reducer(method, fields), **own)

@@ -59,8 +59,9 @@ def known_costs(
 
 def _read(path: Path) -> Costs | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Costs(**{name: Line(**each) if isinstance(each, dict) else each for name, each in values.items()})
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lines: dict[str, Any] = {name: Line(**each) for name, each in values.items() if isinstance(each, dict)}
+        return Costs(**values | lines)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
