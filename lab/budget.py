@@ -1,6 +1,6 @@
 """How many frames to take for a fixed number of tokens: right answers of the embedded model.
 
-    .venv/bin/python -m lab.budget --output OUT [--clips 200] [--split search]
+    .venv/bin/python -m lab.budget --output OUT [--clips 200] [--split search] [--ways even scenes novel]
 
 Clips of 64 frames of both small worlds. Of each clip some frames are taken, evenly or by what they show, and AOT folds
 them to the same number of tokens. Mean over the kinds of question, in %, with its standard error over clips.
@@ -9,7 +9,7 @@ them to the same number of tokens. Mean over the kinds of question, in %, with i
 import argparse
 import csv
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ from vidfold.video.choosing import CHOOSERS, WAYS
 LENGTH = 64
 FRAMES = (2, 4, 8, 16, 32, 64)
 TOKENS = (16, 32, 64, 128, 288)
+Cells = Mapping[tuple[str, int, int], Estimate]
+"""Way, frames and tokens -> a share."""
 
 
 def taken(pixels: np.ndarray, frames: int, way: str) -> np.ndarray:
@@ -41,11 +43,11 @@ def taken(pixels: np.ndarray, frames: int, way: str) -> np.ndarray:
     return chooser.choose(np.stack([chooser.look(each) for each in pixels]), np.ones(len(pixels)), frames)
 
 
-def measure(seed: int, loaded: VideoModel) -> dict[tuple[str, int, int], dict[str, float]]:
+def measure(seed: int, loaded: VideoModel, ways: Sequence[str]) -> dict[tuple[str, int, int], dict[str, float]]:
     """Values of one clip by way, frames and tokens."""
     clip = render(seed, LENGTH)
     found = {}
-    for way, count in itertools.product(WAYS, FRAMES):
+    for way, count in itertools.product(ways, FRAMES):
         if way != "even" and count in (FRAMES[0], LENGTH):
             continue
         places = taken(clip.frames, count, way)
@@ -60,29 +62,61 @@ def measure(seed: int, loaded: VideoModel) -> dict[tuple[str, int, int], dict[st
     return found
 
 
-def draw(path: Path, cells: Mapping[tuple[str, int, int], Estimate]) -> None:
-    """A panel for each way: right answers over frames, a line for each number of tokens."""
-    figure, axes = panels(1, len(WAYS), (4.2 * len(WAYS), 3.6))
-    styles = distinct([f"{tokens} tokens" for tokens in TOKENS])
-    for panel, way in zip(axes[0], WAYS, strict=True):
-        for tokens, (name, style) in zip(TOKENS, styles.items(), strict=True):
-            own = {frames: cells[way, frames, tokens] for frames in FRAMES if (way, frames, tokens) in cells}
+def report(cells: Cells, output: Path, name: str, clips: int, told: str) -> None:
+    """Write ``name``.csv and ``name``.png to a folder, and print a table for every way.
+
+    Args:
+        cells: what was measured.
+        output: the folder.
+        name: of the files.
+        clips: how many were measured.
+        told: what the shares are, and of how many frames.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["way", "frames", "tokens", "share", "error", "clips"])
+        writer.writerows([*key, each.value, each.error, clips] for key, each in cells.items())
+    ways = list(dict.fromkeys(way for way, _, _ in cells))
+    frames, tokens = sorted({count for _, count, _ in cells}), sorted({budget for _, _, budget in cells})
+    _draw(output / f"{name}.png", cells, ways, frames, tokens, told)
+    for way in ways:
+        rows = [[f"{way} frames", *(f"{budget} tokens" for budget in tokens)]]
+        for count in frames:
+            found = [cells.get((way, count, budget)) for budget in tokens]
+            shown = [f"{100 * each.value:.1f} ± {100 * each.error:.1f}" if each else "-" for each in found]
+            rows.append([str(count), *shown])
+        print(table(rows), end="\n\n")
+
+
+def _draw(
+    path: Path, cells: Cells, ways: Sequence[str], frames: Sequence[int], tokens: Sequence[int], told: str
+) -> None:
+    """A panel for each way: shares over frames, a line for each number of tokens."""
+    figure, axes = panels(1, len(ways), (4.2 * len(ways), 3.6))
+    styles = distinct([f"{budget} tokens" for budget in tokens])
+    for panel, way in zip(axes[0], ways, strict=True):
+        for budget, (name, style) in zip(tokens, styles.items(), strict=True):
+            own = {count: cells[way, count, budget] for count in frames if (way, count, budget) in cells}
             values, errors = ([100 * getattr(each, part) for each in own.values()] for part in ("value", "error"))
             panel.errorbar([*own], values, errors, label=name, **style, markersize=4, elinewidth=0.7)
         panel.set_xscale("log", base=2)
-        panel.set_xticks(FRAMES, [*map(str, FRAMES)])
+        panel.set_xticks(frames, [*map(str, frames)])
         panel.set_title(f"frames: {way}", fontsize=10)
-    figure.supxlabel("frames taken of 64", fontsize=9)
-    figure.supylabel("right answers, %", fontsize=9)
+    what, where = told.split(" of ")
+    figure.supxlabel(f"frames taken of {where}", fontsize=9)
+    figure.supylabel(f"{what}, %", fontsize=9)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=9)
     figure.savefig(path, dpi=150)
 
 
 def main() -> None:
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(prog="python -m lab.budget", description=__doc__)
     parser.add_argument("--clips", type=int, default=200, help="of each world (default: 200)")
     parser.add_argument("--split", default="search", help="(default: search)")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="to choose frames (default: all)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
     loaded = load("tiny")
@@ -90,27 +124,14 @@ def main() -> None:
     seeds = [seed for world in WORLDS for seed in Scenes(options.clips, options.split, world, (LENGTH,)).clips]
     progress = Progress("clip")
     for done, seed in enumerate(seeds):
-        for key, values in measure(int(seed), loaded).items():
+        for key, values in measure(int(seed), loaded, options.ways).items():
             every.setdefault(key, []).append(values)
         progress(done + 1, len(seeds))
-    options.output.mkdir(parents=True, exist_ok=True)
-    with (options.output / f"{options.split}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["way", "frames", "tokens", "accuracy", "error", "clips"])
-        cells = {
-            key: accuracy({name: np.array([each[name] for each in values]) for name in values[0]})
-            for key, values in every.items()
-        }
-        for (way, frames, tokens), score in cells.items():
-            writer.writerow([way, frames, tokens, score.value, score.error, len(every[way, frames, tokens])])
-    draw(options.output / f"{options.split}.png", cells)
-    for way in WAYS:
-        rows = [[f"{way} frames", *(f"{tokens} tokens" for tokens in TOKENS)]]
-        for frames in FRAMES:
-            found = [cells.get((way, frames, tokens)) for tokens in TOKENS]
-            shown = [f"{100 * each.value:.1f} ± {100 * each.error:.1f}" if each else "-" for each in found]
-            rows.append([str(frames), *shown])
-        print(table(rows), end="\n\n")
+    cells = {
+        key: accuracy({name: np.array([each[name] for each in values]) for name in values[0]})
+        for key, values in every.items()
+    }
+    report(cells, options.output, options.split, len(seeds), f"right answers of {LENGTH}")
 
 
 if __name__ == "__main__":

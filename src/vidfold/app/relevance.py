@@ -74,8 +74,12 @@ class Relevant:
 
     def choose(self, looks: Numbers, seconds: Numbers, frames: int) -> Positions:
         """See `vidfold.video.choosing.Chooser`."""
-        fit = looks @ self._text
-        spread = float(np.ptp(fit))
-        worth = (fit - fit.min()) / spread if spread > 0 else np.ones(len(fit))
-        weights = seconds * (COVERAGE + (1 - COVERAGE) * worth)
-        return covering(looks, weights, frames, COVERAGE, worth=worth, usable=False)
+        return fitting(looks, looks @ self._text, seconds, frames)
+
+
+def fitting(looks: Numbers, fit: Numbers, seconds: Numbers, frames: int) -> Positions:
+    """The choice of `Relevant`, for n frames with embeddings ``looks`` (n, E) that fit the question by ``fit`` (n,)."""
+    spread = float(np.ptp(fit))
+    worth = (fit - fit.min()) / spread if spread > 0 else np.ones(len(fit))
+    weights = seconds * (COVERAGE + (1 - COVERAGE) * worth)
+    return covering(looks, weights, frames, COVERAGE, worth=worth, usable=False)
