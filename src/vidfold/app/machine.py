@@ -100,22 +100,20 @@ def _decoders() -> Iterator[Finding]:
 
 
 def _accelerators() -> Iterator[Finding]:
-    """Packages that make a GPU faster; on a CPU nothing is missing without them."""
+    """Packages for GPUs and servers; where these are not used, nothing is missing without them."""
     import torch
 
-    on_gpu = torch.cuda.is_available()
     uses = {
-        "triton": (
-            "fused kernels of transport and of received attention",
-            "triton is not installed, so they run as plain torch: pip install triton",
-        ),
-        "flash_attn": ("--attn flash_attention_2", ""),
-        "bitsandbytes": ("--quantization", ""),
+        "triton": "fused kernels of transport and of received attention, on a GPU",
+        "flash_attn": "--attn flash_attention_2, on a GPU",
+        "bitsandbytes": "--quantization, on a GPU",
+        "vllm": "a server that folds",
     }
-    for module, (serves, remedy) in uses.items():
+    for module, serves in uses.items():
         version = _version(module)
-        state = "no, and of no use without a GPU" if version is None and not on_gpu else version or "not installed"
-        yield Finding(module, f"{state} ({serves})", remedy if version is None and on_gpu else "")
+        slow = module == "triton" and version is None and torch.cuda.is_available()
+        remedy = "triton is not installed, so its kernels run as plain torch: pip install triton" if slow else ""
+        yield Finding(module, f"{version or 'not installed'} ({serves})", remedy)
 
 
 def _version(module: str) -> str | None:
