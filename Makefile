@@ -8,6 +8,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 OUT ?= out
 EVAL := .venv-eval
 EVAL_STAMP := $(EVAL)/.ready
+BATCH := .venv-batch
+BATCH_STAMP := $(BATCH)/.ready
 BROWSER := .venv-browser
 BROWSER_STAMP := $(BROWSER)/.ready
 VLLM := .venv-vllm
@@ -15,7 +17,7 @@ VLLM_STAMP := $(VLLM)/.ready
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.ready
 
-.PHONY: setup demo test test-lab test-matrix test-eval test-vllm test-browser test-notebook test-docs app docs lint format \
+.PHONY: setup demo test test-lab test-matrix test-eval test-batch test-vllm test-browser test-notebook test-docs app docs lint format \
 	bench pictures clean
 
 setup: $(STAMP)
@@ -68,6 +70,20 @@ test-eval: $(EVAL_STAMP)
 		EgoSchema=world_egoschema LongVideoBench=world_longvideobench VideoMME=world_videomme world_egoschema_mcppl \
 		--include-path tests/evaluation/tasks --batch-size 4 --output $(OUT)/reproduce && \
 	echo "== test-eval: green in $$(($$(date +%s) - start)) s"
+
+# Ray is large and nothing else needs it: it goes beside the environment that is there.
+$(BATCH_STAMP): $(STAMP)
+	@echo "== test-batch: Ray in $(BATCH), beside $(VENV) (half a minute, about 500 MB)"
+	@$(BIN)/python -m venv $(BATCH) && \
+	$(BIN)/python -c "import site; print('import site; site.addsitedir(%r)' % site.getsitepackages()[0])" \
+		> $$(echo $(BATCH)/lib/python*/site-packages)/beside.pth && \
+	$(BATCH)/bin/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.50,<3' && \
+	touch $(BATCH_STAMP)
+
+test-batch: $(BATCH_STAMP)
+	@echo "== test-batch: batches whose processes are killed half-way, on one machine and on Ray (some minutes on two cores)"
+	@start=$$(date +%s); $(BATCH)/bin/python -m pytest -m "lab or not lab" tests/batch && \
+	echo "== test-batch: green in $$(($$(date +%s) - start)) s"
 
 # The build of vLLM for CPUs pins its own transformers. The audio and codec wheels it brings are for CUDA: they do not load.
 $(VLLM_STAMP): pyproject.toml
@@ -150,4 +166,4 @@ pictures: setup
 	$(BIN)/python examples/film_strip.py docs/pictures/film_strip.png
 
 clean:
-	rm -rf $(VENV) $(EVAL) $(VLLM) $(BROWSER) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EVAL) $(BATCH) $(VLLM) $(BROWSER) $(DOCS) .venv-test-docs .matrix $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@ FLOORS = (
     {"models"},
     {"folding", "reading", "serving"},
     {"app", "planning"},
-    {"bench", "evaluation", "live"},
+    {"batch", "bench", "evaluation", "live"},
     {"cli"},
 )
 """Rooms by floor, lowest first. A room imports only its own floor and lower ones; models do not import reducers."""

@@ -10,6 +10,7 @@ from vidfold import __version__, extras
 from vidfold.cli import (
     app,
     ask,
+    batch,
     chat,
     demo,
     doctor,
@@ -32,7 +33,7 @@ from vidfold.cli.options import Commands
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
-COMMANDS = (ask, show, app, read, chat, plan, scene, methods, models, reproduce, tables, demo, doctor, repair)
+COMMANDS = (ask, show, app, read, chat, batch, plan, scene, methods, models, reproduce, tables, demo, doctor, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
 BENCHES = (quality, features, speed)
 """Those of ``vidfold bench``."""
