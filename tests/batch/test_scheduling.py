@@ -1,5 +1,6 @@
 """The loop of a run with workers that die as they like: exactly one row for every question."""
 
+import itertools
 import random
 from collections import Counter
 
@@ -89,14 +90,13 @@ def test_exactly_one_row_whatever_dies(tmp_path, seed):
     assert all(engine.tries[each] <= 8 for each in engine.deadly)  # alone, and beside others
 
 
-def test_a_silent_worker_is_ended(tmp_path, monkeypatch):
-    times = iter(range(10_000))
-    monkeypatch.setattr("vidfold.batch.scheduling.time.monotonic", lambda: next(times))
+def test_a_silent_worker_is_ended(tmp_path):
+    times = itertools.count()
     engine = Frail(0, set(), Resources(timeout=20.0, retries=0), chance=0)
     engine.silent = {"1"}
     with Ledger(tmp_path, SETTINGS) as ledger:
         tasks = [Task(str(number), str(number), ("a",)) for number in range(3)]
-        Scheduler(engine, ledger, Tally(3, 0, 1, 1), lambda _: None).run(tasks)
+        Scheduler(engine, ledger, Tally(3, 0, 1, 1), lambda _: None, lambda: next(times)).run(tasks)
     assert {each["id"]: each["error"] is None for each in rows_of(tmp_path)} == {"0": True, "1": False, "2": True}
 
 

@@ -2,7 +2,8 @@
 
 from vidfold.batch.running import rows_of, run, status
 from vidfold.batch.settings import Resources, Settings
+from vidfold.batch.stage import Ask
 from vidfold.batch.tally import Tally
 from vidfold.batch.tasks import Task
 
-__all__ = ["Resources", "Settings", "Tally", "Task", "rows_of", "run", "status"]
+__all__ = ["Ask", "Resources", "Settings", "Tally", "Task", "rows_of", "run", "status"]

@@ -41,10 +41,15 @@ class Cluster:
 
     Ray places the actors: workers without room wait until the cluster grows.
 
+    Attributes:
+        actor: the class of its actors.
+
     Raises:
         MissingExtra: Ray is not installed.
         ValueError: no cluster answers at the address.
     """
+
+    actor: type[Any] = Actor
 
     def __init__(self, settings: Settings, resources: Resources, address: str | None = None) -> None:
         self._ray = extras.load("ray", "ray")
@@ -59,7 +64,9 @@ class Cluster:
             gpus = float(resources.device in (None, "cuda", "auto") and there.get("GPU", 0) > 0)
         options = {"num_cpus": self.resources.decoders, "num_gpus": gpus, "max_restarts": 0}
         # The lone call beside those that decode or answer is `load`.
-        self._actor = self._ray.remote(Actor).options(**options, max_concurrency=self.resources.ahead + 1)
+        self._actor = self._ray.remote(self.actor).options(**options, max_concurrency=self.resources.ahead + 1)
+        gauge = extras.load("ray.util.metrics", "ray").Gauge
+        self._gauges = {name: gauge(f"vidfold_batch_{name}") for name in ("rows", "wanted", "errors")}
         self._workers: dict[int, Any] = {}
         self._calls: dict[Any, tuple[int, int | None]] = {}  # reference -> worker, and number of the video
 
@@ -85,7 +92,9 @@ class Cluster:
         self._ray.kill(self._workers[worker])
 
     def show(self, tally: Tally) -> None:
-        """Nothing yet."""
+        """Set the gauges that Ray's dashboard shows as ``ray_vidfold_batch_...``."""
+        for name, value in (("rows", tally.done), ("wanted", tally.total), ("errors", tally.errors)):
+            self._gauges[name].set(value)
 
     def close(self) -> None:
         """End all workers, and Ray where this started it."""

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from vidfold import extras
-from vidfold.app.writing import replacing, write_text
+from vidfold.app.writing import write_text
 from vidfold.batch.rows import Row, schema
 from vidfold.batch.settings import Settings
+from vidfold.replacing import replacing
 
 JOURNAL, SETTINGS, RUN, LOCK = "_journal.jsonl", "_settings.json", "_run.json", "_lock"
 ROWS = 1000

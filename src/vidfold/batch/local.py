@@ -1,7 +1,7 @@
 """Workers as processes of this machine."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -17,54 +17,6 @@ from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tally import Tally
 from vidfold.batch.tasks import Task
 from vidfold.batch.worker import Worker, share_cores
-
-
-class Local:
-    """The engine of one machine; see `vidfold.batch.events.Engine`."""
-
-    def __init__(self, settings: Settings, resources: Resources) -> None:
-        self.settings, self.resources = settings, resources.placed(cores())
-        self._workers: dict[int, tuple[Any, Connection]] = {}
-
-    def start(self, worker: int) -> None:
-        """Start a worker."""
-        self._workers[worker] = started(_work, worker, self.settings, self.resources)
-
-    def give(self, worker: int, number: int, task: Task) -> None:
-        """Give a worker a video."""
-        with suppress(OSError):  # it has died, which `events` tells
-            self._workers[worker][1].send((number, task))
-
-    def events(self, seconds: float) -> Sequence[Event]:
-        """What has happened."""
-        ready = set(wait([connection for _, connection in self._workers.values()], seconds))
-        return [self._event(worker) for worker, (_, each) in self._workers.items() if each in ready]
-
-    def stop(self, worker: int) -> None:
-        """End a worker."""
-        self._workers[worker][0].kill()
-
-    def show(self, tally: Tally) -> None:
-        """There is no place for it."""
-
-    def close(self) -> None:
-        """End all workers."""
-        for process, connection in self._workers.values():
-            process.kill()
-            process.join()
-            connection.close()
-        self._workers = {}
-
-    def _event(self, worker: int) -> Event:
-        process, connection = self._workers[worker]
-        try:
-            event: Event = connection.recv()
-        except (EOFError, OSError):  # all that it said before has been taken
-            process.kill()
-            process.join()
-            connection.close()
-            return Died(worker, f"a worker ended: {ended_by(process.exitcode)}")
-        return event
 
 
 def cores() -> int:
@@ -112,3 +64,57 @@ def _be_quiet() -> None:
     logging = extras.load("transformers", "models").logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+class Local:
+    """The engine of one machine; see `vidfold.batch.events.Engine`.
+
+    Attributes:
+        work: what a worker's process does.
+    """
+
+    work: Callable[..., None] = staticmethod(_work)
+
+    def __init__(self, settings: Settings, resources: Resources) -> None:
+        self.settings, self.resources = settings, resources.placed(cores())
+        self._workers: dict[int, tuple[Any, Connection]] = {}
+
+    def start(self, worker: int) -> None:
+        """Start a worker."""
+        self._workers[worker] = started(self.work, worker, self.settings, self.resources)
+
+    def give(self, worker: int, number: int, task: Task) -> None:
+        """Give a worker a video."""
+        with suppress(OSError):  # it has died, which `events` tells
+            self._workers[worker][1].send((number, task))
+
+    def events(self, seconds: float) -> Sequence[Event]:
+        """What has happened."""
+        ready = set(wait([connection for _, connection in self._workers.values()], seconds))
+        return [self._event(worker) for worker, (_, each) in self._workers.items() if each in ready]
+
+    def stop(self, worker: int) -> None:
+        """End a worker."""
+        self._workers[worker][0].kill()
+
+    def show(self, tally: Tally) -> None:
+        """There is no place for it."""
+
+    def close(self) -> None:
+        """End all workers."""
+        for process, connection in self._workers.values():
+            process.kill()
+            process.join()
+            connection.close()
+        self._workers = {}
+
+    def _event(self, worker: int) -> Event:
+        process, connection = self._workers[worker]
+        try:
+            event: Event = connection.recv()
+        except (EOFError, OSError):  # all that it said before has been taken
+            process.kill()
+            process.join()
+            connection.close()
+            return Died(worker, f"a worker ended: {ended_by(process.exitcode)}")
+        return event

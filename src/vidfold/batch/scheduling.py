@@ -46,14 +46,22 @@ class Scheduler:
         engine: where workers run.
         ledger: where rows go.
         tally: how far the run is.
-        watch: called with the tally about once a second.
+        watch: called with the tally at least once a second.
+        clock: seconds.
     """
 
-    def __init__(self, engine: Engine, ledger: Ledger, tally: Tally, watch: Callable[[Tally], None]) -> None:
-        self.engine, self.ledger, self.tally, self.watch = engine, ledger, tally, watch
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        tally: Tally,
+        watch: Callable[[Tally], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine, self.ledger, self.tally, self.watch, self.clock = engine, ledger, tally, watch, clock
         self._suspects: deque[_Suspect] = deque()
         self._held = [_Held() for _ in range(engine.resources.workers)]
-        self._stillborn, self._number = 0, 0
+        self._stillborn, self._number, self._out = 0, 0, 0
 
     def run(self, tasks: Iterable[Task]) -> None:
         """Answer all.
@@ -62,16 +70,21 @@ class Scheduler:
             ValueError: a model that does not load, or workers that die before they can work.
             OSError: the output cannot be written.
         """
-        waiting = deque(tasks)
+        waiting, looked = deque(tasks), self.clock()
         for worker in range(min(len(self._held), len(waiting))):
             self.engine.start(worker)
-        while waiting or self._suspects or any(held.given for held in self._held):
-            for worker, held in enumerate(self._held):
-                self._feed(worker, held, waiting)
-            for event in self.engine.events(WAIT):
+        while waiting or self._suspects or self._out:
+            events = self.engine.events(WAIT)
+            for event in events:
                 self._take(event)
-            self._end_silent()
-            self.engine.show(self.tally)
+            # With a thousand workers, a look at all of them for every event would be most of the work.
+            died = any(isinstance(event, Died) for event in events)
+            for worker in range(len(self._held)) if died else {event.worker for event in events}:
+                self._feed(worker, self._held[worker], waiting)
+            if self.clock() > looked + WAIT:
+                looked = self.clock()
+                self._end_silent()
+                self.engine.show(self.tally)
             self.watch(self.tally)
 
     def _feed(self, worker: int, held: _Held, waiting: deque[Task]) -> None:
@@ -88,14 +101,14 @@ class Scheduler:
 
     def _give(self, worker: int, held: _Held, suspect: _Suspect) -> None:
         if not held.given:
-            held.heard = time.monotonic()
-        self._number += 1
+            held.heard = self.clock()
+        self._number, self._out = self._number + 1, self._out + 1
         held.given[self._number] = suspect
         self.engine.give(worker, self._number, suspect.task)
 
     def _take(self, event: Event) -> None:
         held = self._held[event.worker]
-        held.heard = time.monotonic()
+        held.heard = self.clock()
         if isinstance(event, Ready):
             self.ledger.check_model(event.fingerprint)
             held.ready, self._stillborn = True, 0
@@ -104,6 +117,7 @@ class Scheduler:
             raise ValueError(event.reason)
         elif isinstance(event, Answered):
             del held.given[event.number]
+            self._out -= 1
             held.alone = False
             self.tally.add(self.ledger.add(event.rows))
         else:
@@ -117,6 +131,7 @@ class Scheduler:
         if self._stillborn >= HOPELESS:
             raise ValueError(f"workers die before their model is loaded: {event.reason}")
         suspects = list(held.given.values())
+        self._out -= len(suspects)
         if len(suspects) == 1:
             (suspect,) = suspects
             suspect.deaths += 1
@@ -132,6 +147,6 @@ class Scheduler:
     def _end_silent(self) -> None:
         """End workers that have said nothing for too long."""
         for worker, held in enumerate(self._held):
-            if held.given and time.monotonic() > held.heard + 2 * self.engine.resources.timeout:
-                held.heard = time.monotonic()
+            if held.given and self.clock() > held.heard + 2 * self.engine.resources.timeout:
+                held.heard = self.clock()
                 self.engine.stop(worker)

@@ -1,6 +1,7 @@
 """``vidfold batch``: questions about many videos, one row for each, whatever fails meanwhile."""
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -63,17 +64,18 @@ def run(options: argparse.Namespace) -> None:
     if options.output is None:
         raise ValueError("give --output, a folder to write rows to")
     questions = options.question if options.questions is None else tasks.read_questions(options.questions)
-    tally = running.run(
-        options.input,
-        questions,
-        output=options.output,
-        settings=_settings(options),
-        resources=_resources(options),
-        engine=options.engine,
-        address=options.address,
-        retry_errors=options.retry_errors,
-        watch=_Line(),
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints what happens to its processes
+        tally = running.run(
+            options.input,
+            questions,
+            output=options.output,
+            settings=_settings(options),
+            resources=_resources(options),
+            engine=options.engine,
+            address=options.address,
+            retry_errors=options.retry_errors,
+            watch=_Line(),
+        )
     if options.json:
         for row in rows_of(options.output):
             print(json.dumps(row))
