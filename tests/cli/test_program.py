@@ -8,6 +8,7 @@ import pytest
 
 import vidfold
 from vidfold.cli import main
+from vidfold.cli.program import parser
 
 
 def test_without_a_command_the_help_is_printed(capsys):
@@ -15,6 +16,22 @@ def test_without_a_command_the_help_is_printed(capsys):
     assert "usage: vidfold [-h]" in capsys.readouterr().out
     assert main(["bench"]) == 0
     assert "usage: vidfold bench [-h]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        (["demo", "--out", "DIR"], ["demo", "--output", "DIR"]),
+        (["ask", "a.mp4", "what?", "--methods", "tome"], ["ask", "a.mp4", "what?", "--method", "tome"]),
+        (["bench", "quality", "--method", "tome"], ["bench", "quality", "--methods", "tome"]),
+        (
+            ["bench", "features", "--videos", "D", "--tower", "T", "--method", "tome"],
+            ["bench", "features", "--videos", "D", "--tower", "T", "--methods", "tome"],
+        ),
+    ],
+)
+def test_other_names_of_options(older, newer):
+    assert parser().parse_args(older) == parser().parse_args(newer)
 
 
 def test_version(capsys):
@@ -94,6 +111,7 @@ def test_help_needs_neither_torch_nor_transformers():
     program = """
 import sys
 from vidfold.cli import main
+from vidfold.cli.program import parser
 try:
     main(["--help"])
 except SystemExit as end:

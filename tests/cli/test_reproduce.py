@@ -76,3 +76,10 @@ def test_bad_input_gets_one_line(capsys, arguments, quoted):
 def test_missing_lmms_eval_is_named(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "lmms_eval is not installed: pip install" in refused(capsys, "reproduce", "table1", "--rows", "none")
+
+
+def test_a_table_by_its_number(capsys):
+    assert main(["reproduce", "1", "--dry-run"]) == 0
+    commands = capsys.readouterr().out
+    assert main(["reproduce", "table1", "--dry-run"]) == 0
+    assert commands == capsys.readouterr().out
