@@ -44,7 +44,7 @@ def blocks(page: Path) -> list[Block]:
 
 def run(page: Path) -> None:
     """Run the examples of a page here; raises where one fails."""
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.left_out:
             continue
