@@ -21,6 +21,8 @@ PACKAGES = {
     "PIL": ("models", "pictures, and animated WebP"),
     "av": ("video", "video files"),
     "fsspec": ("web", "videos at addresses"),
+    "pyarrow": ("batch", "many videos"),
+    "gradio": ("app", "the page of vidfold app"),
     "matplotlib": ("bench", "pictures of the benches"),
     "shtab": ("completion", "vidfold --completion"),
     "lmms_eval": ("eval", "the tables of papers; best in an environment of its own"),

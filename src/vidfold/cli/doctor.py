@@ -26,4 +26,5 @@ def run(options: argparse.Namespace) -> None:
         return
     print(table([("x" if each.missing else "", each.part, each.told) for each in found]))
     lacking = [each for each in found if each.missing]
-    print("", *(f"x  {each.missing}" for each in lacking), "" if lacking else "nothing is missing", sep="\n")
+    head = "x  missing; all of it is optional, and each line says how to get it:" if lacking else "nothing is missing"
+    print("", head, *(f"   {each.missing}" for each in lacking), sep="\n")
