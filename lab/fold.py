@@ -33,8 +33,8 @@ from lab.authors import Authors
 from lab.fold_report import AUTHORS, THEIRS, WITH_GEMM, Measured, draw, rows, side_by_side, slope
 from vidfold import Pooling, Reduction, VideoTokens, __version__
 from vidfold.app.asking import timed
+from vidfold.app.memory import Peak
 from vidfold.app.tables import amount, duration, table
-from vidfold.bench.speed.memory import Peak
 from vidfold.reducers import METHODS, InnerReducer, Reducer, get
 
 Ways = dict[str, Callable[[VideoTokens], Reduction]]

@@ -12,9 +12,9 @@ from tests.conftest import make_video
 from tests.models import internvl_model, qwen2_5_vl_model
 from tests.models.builders import llava_onevision, shared
 from vidfold import AOT, Pooling, Random, models
+from vidfold.app.memory import Peak, observed
 from vidfold.bench.speed import Plan, Results, Subject, measure, overview, ways
 from vidfold.bench.speed import run as speed_run
-from vidfold.bench.speed.memory import Peak, observed
 from vidfold.bench.speed.run import film, rotated
 from vidfold.bench.speed.ways import parts, spaced
 from vidfold.reducers import FastV

@@ -9,7 +9,7 @@ from vidfold.app.loading import load
 from vidfold.planning import known, known_costs
 from vidfold.planning.costs import Costs, Line, inputs_of
 
-COSTS = Costs(36, 9, Line(0.0, 0.1), Line(0.2, 0.3), Line(0.0, 0.0), Line(0.1, 0.2), 10, 20, 30)
+COSTS = Costs(36, 9, Line(0.0, 0.1), Line(0.2, 0.3), Line(0.0, 0.0), Line(0.1, 0.2), 10, Line(1.0, 20.0), 30)
 
 
 @pytest.fixture

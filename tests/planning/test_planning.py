@@ -16,7 +16,7 @@ COSTS = Costs(
     fold=Line(0.0, 0.005),
     prefill=Line(0.1, 0.001),
     weights=10**9,
-    working=10**7,
+    working=Line(0.0, 10**7),
     cached=10**4,
 )
 

@@ -29,7 +29,6 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the options within the budget, the choice, and what a call of it then took."""
-    from vidfold.bench.speed.memory import Peak
     from vidfold.planning import known_costs, plan, usual_folder
     from vidfold.planning.choice import MOST
     from vidfold.planning.costs import SIZE, measured
@@ -54,14 +53,16 @@ def run(options: argparse.Namespace) -> None:
         if options.no_check:
             return
         with announced_if_slow("running the plan once"):
-            peak = Peak(model.device)
-            stages = measured(model, inputs, found.frames, found.tokens)
-            above = peak.above()
-    total = sum(stages.values())
-    told = ", ".join(f"{name} {duration(1000 * value)}" for name, value in stages.items())
-    print(f"measured: {duration(1000 * total)}: {told}; the forecast is {found.chosen.seconds / total - 1:+.0%} off")
-    beside = found.chosen.memory - costs.weights
-    print(f"memory beside the weights: {amount(above, 'B')}, forecast {amount(beside, 'B')}")
+            call = measured(model, inputs, found.frames, found.tokens)
+    told = ", ".join(f"{name} {duration(1000 * value)}" for name, value in call.stages.items())
+    off = found.chosen.seconds / call.seconds - 1
+    print(f"measured: {duration(1000 * call.seconds)}: {told}; the forecast is {off:+.0%} off")
+    if call.memory:
+        beside = found.chosen.memory - costs.weights
+        print(
+            f"memory beside the weights: {amount(call.memory, 'B')}; the forecast is {amount(beside, 'B')}, "
+            f"{beside / call.memory - 1:+.0%} off"
+        )
 
 
 def _rows(found: Any) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """What a folded call of a model costs on this machine, by a few short calls: time of its stages, and memory."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from vidfold import models
 from vidfold.app.asking import processed
 from vidfold.app.loading import VideoModel
+from vidfold.app.memory import Peak
 from vidfold.folding import fold
 from vidfold.reducers import AOT
 from vidfold.video import Frames
@@ -38,7 +39,7 @@ class Line:
         return self.start + self.each * count
 
     @classmethod
-    def through(cls, counts: list[int], costs: list[float]) -> "Line":
+    def through(cls, counts: Sequence[int], costs: Sequence[float]) -> "Line":
         """The line with the least squared distance, of no negative start or slope."""
         if len(set(counts)) < 2:
             return cls(0.0, float(np.mean(costs)) / max(1, counts[0]))
@@ -60,7 +61,8 @@ class Costs:
         fold: seconds of the fold, by frames.
         prefill: seconds of the language model up to the first token, by tokens of the prompt.
         weights: bytes of the model.
-        working: bytes of the tower's largest layer for a frame. Counted, not measured.
+        working: bytes beside weights and cache at the peak of a call, by frames. Measured where the system tells, on
+            CUDA and Linux, else the counted bytes of the tower's largest layer.
         cached: bytes of the cache for a token of the prompt. Counted from its config.
     """
 
@@ -71,7 +73,7 @@ class Costs:
     fold: Line
     prefill: Line
     weights: int
-    working: int
+    working: Line
     cached: int
 
     def seconds(self, frames: int, tokens: int) -> dict[str, float]:
@@ -80,8 +82,26 @@ class Costs:
         return stages | {"prefill": self.prefill.at(tokens + self.text)}
 
     def memory(self, frames: int, tokens: int) -> int:
-        """Bytes of weights, the tower's largest layer, and the cache. What else a library holds is not counted."""
-        return self.weights + frames * self.working + (tokens + self.text) * self.cached
+        """Bytes of weights, cache and what a call works with. What else a library holds is not counted."""
+        return int(self.weights + self.working.at(frames) + (tokens + self.text) * self.cached)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call took.
+
+    Attributes:
+        stages: stage -> seconds, up to the first token of the answer.
+        memory: bytes at its peak, above those before it; 0 where the system does not tell.
+    """
+
+    stages: dict[str, float]
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds up to the first token of the answer."""
+        return sum(self.stages.values())
 
 
 def calibrate(model: Any, inputs: MakeInputs, *, progress: Callable[[int, int], None] | None = None) -> Costs:
@@ -96,7 +116,7 @@ def calibrate(model: Any, inputs: MakeInputs, *, progress: Callable[[int, int], 
         ValueError: an unsupported model, or inputs without a video.
     """
     family = models.family(model)
-    calls: list[tuple[int, int, int, dict[str, float]]] = []
+    calls: list[tuple[int, int, int, Call]] = []
     given, cells, text = {}, 0, 0
     for done, (frames, whole) in enumerate([(FEW, False), (FEW, False), (FEW, True), (MORE, False), (MORE, True)]):
         given = dict(inputs(frames))
@@ -110,22 +130,24 @@ def calibrate(model: Any, inputs: MakeInputs, *, progress: Callable[[int, int], 
     # Some models share the tokens of a frame between pairs, so this is a mean.
     cells = max(1, round(warm[-1][1] / warm[-1][0]))
     lines = {
-        name: Line.through([row[0] for row in warm], [row[3][name] for row in warm])
+        name: Line.through([row[0] for row in warm], [row[3].stages[name] for row in warm])
         for name in ("prepare", "tower", "fold")
     }
-    prefill = Line.through([row[2] for row in warm], [row[3]["prefill"] for row in warm])
+    prefill = Line.through([row[2] for row in warm], [row[3].stages["prefill"] for row in warm])
+    cached = _cached(model)
+    beside = [max(0, row[3].memory - row[2] * cached) for row in warm]
+    working = Line.through([row[0] for row in warm], beside) if any(beside) else Line(0.0, _working(model, given))
     weights = sum(each.nbytes for each in model.parameters())
-    return Costs(
-        cells, text, **lines, prefill=prefill, weights=weights, working=_working(model, given), cached=_cached(model)
-    )
+    return Costs(cells, text, **lines, prefill=prefill, weights=weights, working=working, cached=cached)
 
 
-def measured(model: Any, inputs: MakeInputs, frames: int, tokens: int) -> dict[str, float]:
-    """Stage -> seconds of one call with F frames folded to K tokens, up to its first token; arguments as `calibrate`.
+def measured(model: Any, inputs: MakeInputs, frames: int, tokens: int) -> Call:
+    """One call with F frames folded to K tokens, up to its first token; arguments as `calibrate`.
 
     Raises:
         ValueError: inputs without a video.
     """
+    peak = Peak(model.device)
     start = time.perf_counter()
     given = inputs(frames)
     prepared = time.perf_counter()
@@ -138,7 +160,8 @@ def measured(model: Any, inputs: MakeInputs, frames: int, tokens: int) -> dict[s
     if folded.last is None or not folded.last.reductions:
         raise ValueError(f"the inputs hold no video: they have {', '.join(sorted(given))}")
     tower, folding = (folded.last.milliseconds[name] / 1000 for name in ("encode", "fold"))
-    return {"prepare": prepared - start, "tower": tower, "fold": folding, "prefill": end - prepared - tower - folding}
+    rest = end - prepared - tower - folding
+    return Call({"prepare": prepared - start, "tower": tower, "fold": folding, "prefill": rest}, peak.above())
 
 
 def cells_of(loaded: VideoModel, size: tuple[int, int] = SIZE) -> int:

@@ -18,9 +18,9 @@ from vidfold import models
 from vidfold.app import random_models
 from vidfold.app.asking import processed, timed
 from vidfold.app.loading import VideoModel
+from vidfold.app.memory import Peak
 from vidfold.app.tables import described
 from vidfold.bench.provenance import provenance, weights_digest
-from vidfold.bench.speed.memory import Peak
 from vidfold.bench.speed.results import AUTHORS, TOWER, Case, Results, Way
 from vidfold.bench.speed.ways import folds, parts, run, sampled, towers
 from vidfold.checks import Settings, check_count, check_positive, setting

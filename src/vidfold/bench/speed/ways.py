@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import torch
 
 from vidfold.app.asking import timed
+from vidfold.app.memory import observed
 from vidfold.bench import authors
 from vidfold.bench.speed import results as names
-from vidfold.bench.speed.memory import observed
 from vidfold.bench.speed.results import Way
 from vidfold.models import Family, LlavaOnevision
 from vidfold.models.base import Inputs, accepted
