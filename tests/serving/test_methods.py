@@ -1,11 +1,12 @@
 """What a server and a request may ask for, without vLLM."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vidfold import AOT
+from vidfold import AOT, Identity
 from vidfold.reducers import METHODS, get
 from vidfold.serving import budgets, methods, served, startup
 
@@ -49,6 +50,19 @@ def test_every_served_method_counts_its_tokens_beforehand():
 def test_what_a_server_cannot_run_is_refused(name, rate, settings, message):
     with pytest.raises(ValueError, match=message):
         methods.started(name, rate, settings)
+
+
+@pytest.mark.parametrize("method", [AOT(0.1), AOT(0.37, rounds=2), AOT(tokens=9), get("evs", retention=0.25)], ids=repr)
+def test_a_method_as_options_of_a_server(method):
+    name, rate, *more = methods.options(method)[1::2]
+    fields = json.loads(more[0])["vidfold"] if more else {}
+    assert methods.started(name, float(rate), fields) == method
+
+
+@pytest.mark.parametrize("method", [Identity(), AOT(1.0), AOT.reference()], ids=repr)
+def test_a_method_that_cannot_be_served_has_no_options(method):
+    with pytest.raises(ValueError, match=r"cannot serve|above 0 and below 1"):
+        methods.options(method)
 
 
 def test_a_need_that_a_model_does_not_give_is_refused_with_the_methods_it_serves():

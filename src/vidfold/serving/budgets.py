@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidfold.reducers import BudgetedReducer
+from vidfold.reducers import BudgetedReducer, Identity
 from vidfold.serving.methods import check_exact
+from vidfold.tokens import Reduction, VideoTokens
 
 NAMES = ("retention", "tokens")
 """What a request may set."""
@@ -46,6 +47,13 @@ def carried(method: BudgetedReducer) -> Tensor:
     """The budget as two numbers (2,) float64: retention and tokens, NaN for the one that is not set."""
     numbers = (method.retention, method.tokens)
     return torch.tensor([math.nan if each is None else each for each in numbers], dtype=torch.float64)
+
+
+def folded(method: BudgetedReducer, budget: Tensor, video: VideoTokens) -> Reduction:
+    """A video folded by the server's method with a budget that was `carried`; a budget of all tokens costs nothing."""
+    chosen = restored(method, budget)
+    whole = chosen.count(video.frames, video.cells) == video.frames * video.cells
+    return (Identity() if whole else chosen)(video)
 
 
 def restored(method: BudgetedReducer, budget: Tensor) -> BudgetedReducer:

@@ -1,9 +1,12 @@
 """Which methods vLLM can serve, and the method that a server is started with."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import fields
 
 from vidfold.checks import check_known
-from vidfold.reducers import METHODS, BudgetedReducer, get
+from vidfold.reducers import METHODS, BudgetedReducer, Reducer, get
+from vidfold.reducers.base import RETENTION
 
 SERVED: tuple[str, ...] = tuple(sorted(name for name, method in METHODS.items() if issubclass(method, BudgetedReducer)))
 """Names of the methods with an exact budget: vLLM lays out the places of a video before its tower has seen it."""
@@ -36,6 +39,22 @@ def started(name: str, rate: float, settings: Mapping[str, object]) -> BudgetedR
     assert isinstance(method, BudgetedReducer)
     check_exact(method)
     return method
+
+
+def options(method: Reducer) -> list[str]:
+    """Options of a server's command line that give it this method; the inverse of `started`.
+
+    Raises:
+        ValueError: a method that cannot be served, or one that keeps all tokens.
+    """
+    changed = {each.name: getattr(method, each.name) for each in fields(method)}
+    changed = {each.name: changed[each.name] for each in fields(method) if changed[each.name] != each.default}
+    retention = changed.pop("retention", RETENTION)
+    # With a number of tokens, any rate switches folding on.
+    rate = 0.5 if retention is None else round(1 - retention, 9)
+    started(method.name, rate, changed)
+    told = ["--video-pruning-method", method.name, "--video-pruning-rate", str(rate)]
+    return [*told, "--additional-config", json.dumps({"vidfold": changed})] if changed else told
 
 
 def check_exact(method: BudgetedReducer) -> None:

@@ -21,4 +21,6 @@ class Served:
 
 MODELS: Mapping[str, Served] = {
     "LlavaOnevisionForConditionalGeneration": Served("vidfold.serving.models.llava_onevision:FoldedLlavaOnevision"),
+    "Qwen2_5_VLForConditionalGeneration": Served("vidfold.serving.models.qwen2_5_vl:FoldedQwen2_5VL", own=("evs",)),
+    "Qwen3VLForConditionalGeneration": Served("vidfold.serving.models.qwen3_vl:FoldedQwen3VL", own=("evs", "vidcom2")),
 }

@@ -57,11 +57,10 @@ class FoldedLlavaOnevision(LlavaOnevisionForConditionalGeneration):  # type: ign
             stock: Sequence[Tensor] = super().embed_multimodal(**kwargs)
             return stock
         assert self.method is not None
-        methods = [budgets.restored(self.method, each) for each in carried]
         newline = self.image_newline[None]
         return [
-            torch.cat([method(video).tokens, newline.to(video.features)])
-            for method, video in zip(methods, self._videos(**kwargs), strict=True)
+            torch.cat([budgets.folded(self.method, budget, video).tokens, newline.to(video.features)])
+            for budget, video in zip(carried, self._videos(**kwargs), strict=True)
         ]
 
     def _videos(self, **kwargs: Any) -> list[VideoTokens]:
