@@ -127,7 +127,7 @@ test-browser: $(BROWSER_STAMP)
 
 test-notebook: $(BROWSER_STAMP)
 	@echo "== test-notebook: the notebooks, from top to bottom (seconds)"
-	@start=$$(date +%s); $(BROWSER)/bin/python -m pytest -m '' --nbmake notebooks && \
+	@start=$$(date +%s); $(BROWSER)/bin/python -m pytest --nbmake notebooks && \
 	echo "== test-notebook: green in $$(($$(date +%s) - start)) s"
 
 app: $(BROWSER_STAMP)
@@ -163,6 +163,10 @@ pictures: setup
 	@echo "== pictures: those of the documents, of a clip of the embedded model's worlds (seconds)"
 	$(BIN)/vidfold scene $(OUT)/clip.mp4 --seed 1000000045 --frames 16
 	$(BIN)/vidfold show $(OUT)/clip.mp4 --frames 8 --still docs/pictures/fold.png
+	$(BIN)/vidfold show $(OUT)/clip.mp4 --frames 8 --question "what is the last scene?" --beside tome \
+		--output $(OUT)/report.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1000 --virtual-time-budget=5000 \
+		--screenshot=docs/pictures/page.png "file://$(abspath $(OUT))/report.html#46"
 	$(BIN)/python examples/film_strip.py docs/pictures/film_strip.png
 
 clean:

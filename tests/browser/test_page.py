@@ -177,6 +177,11 @@ def test_the_keyboard_reaches_everything(visit, report):
     assert "frame" in said(visited)
 
 
+def test_a_link_to_a_cell(visit, report):
+    page = visit(f"{report.as_uri()}#27").page
+    assert "frame 2, row 2, column 4" in page.locator(".said").first.inner_text()
+
+
 def test_screen_readers_are_told(visit, report):
     from axe_playwright_python.sync_playwright import Axe
 

@@ -130,7 +130,14 @@ class Report:
         reduction = self.reductions[video]
         notes = [] if reduction.weights is not None else ["for where cells went, use fold(model, method, weights=True)"]
         name = self.method or "folded"
-        fold = View(name, name, reduction.retention, reduction.trace, milliseconds=self.milliseconds, notes=notes)
+        fold = View(
+            name.partition("(")[0],
+            name,
+            reduction.retention,
+            reduction.trace,
+            milliseconds=self.milliseconds,
+            notes=notes,
+        )
         return Page(Film(f"Video {video + 1} of the last call", frames), [fold])
 
     def _repr_html_(self) -> str:

@@ -32,7 +32,7 @@ def drawing(trace: Trace) -> str:
                 long = len(list(run))
                 paths.setdefault(role, []).append(f"M{place * (width + 1) + column} {row}h{long}v1h-{long}z")
                 column += long
-    size = max(2.0, height / 8)
+    size = height / 5
     parts = [
         f'<path d="{"".join(paths[role])}" fill="{color}" fill-opacity="{strength}"/>'
         for role, (color, strength, _) in _COLORS.items()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vidfold import extras
 
-LONGEST = 336
+LONGEST = 256
 """Pixels of the longer side of a picture at most."""
 TOGETHER = 10_000_000
 """Pixels of all pictures together at most, so that a page of 1,000 frames stays small."""

@@ -10,7 +10,7 @@ const ROLES = [
   [DROPPED, "dropped: no token has a part of it"],
   [UNKNOWN, "no token stands here"],
 ];
-const LISTED = 24; // sources that are listed before the rest is asked for
+const LISTED = 12; // sources that are listed before the rest is asked for
 const DIM = { [DROPPED]: 0.86, [TOKEN]: 0, [SAME]: 0.66, [EARLIER]: 0.66, [LATER]: 0.66, [UNKNOWN]: 0.72 };
 
 const by = (id) => document.getElementById(id);
@@ -164,7 +164,7 @@ function draw(panel, frame) {
     }
     const share = found?.parts.get(cell);
     if (share !== undefined) {
-      pen.globalAlpha = 0.15 + (0.5 * share) / most;
+      pen.globalAlpha = 0.1 + (0.4 * share) / most;
       pen.fillStyle = colors.mark;
       pen.fillRect(x, y, across, down);
     }
@@ -255,8 +255,7 @@ function list(panel, most) {
     ...rows.slice(0, most).map(([cell, share]) => {
       const button = make("button", { type: "button", textContent: placed(cell) });
       button.onclick = () => go(panel, cell);
-      const row = make("li", {}, button, make("meter", { value: share, ariaHidden: "true" }));
-      row.append(make("span", { className: "share", textContent: percent(share) }));
+      const row = make("li", {}, button, make("span", { className: "share", textContent: percent(share) }));
       Object.assign(row.dataset, { cell, share });
       return row;
     }),
@@ -471,6 +470,8 @@ async function start() {
   };
   answers();
   update();
+  const chosen = Number(window.location.hash.slice(1)); // report.html#44 begins at cell 44
+  if (chosen > 0 && chosen < data.frames * cells) go(panels[0], chosen);
 }
 
 start();
