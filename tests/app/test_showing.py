@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.models import qwen2_5_vl_model
 from tests.show.pages import matrix, record, unpacked
 from vidfold import AOT, Identity, Random
 from vidfold.app.asking import ask
@@ -10,6 +11,7 @@ from vidfold.app.encoded import Encoded
 from vidfold.app.loading import VideoModel, load
 from vidfold.app.reading import timed
 from vidfold.app.showing import needs, page
+from vidfold.models import family
 from vidfold.reducers import FastV, FlashVID
 from vidfold.tiny import questions, render, seeds
 from vidfold.tower import Still
@@ -88,3 +90,16 @@ def test_bad_input(loaded, frames):
         page(video, [AOT(0.1)], title="clip", question=" ")
     with pytest.raises(ValueError, match="max_new_tokens"):
         page(video, [AOT(0.1)], title="clip", question="what?", max_new_tokens=0)
+
+
+def test_a_model_that_reads_two_frames_as_one():
+    model = qwen2_5_vl_model.build()
+    inputs = qwen2_5_vl_model.inputs(model, (4,), ((3,),))
+    pixels = np.zeros((6, 48, 32, 3), np.uint8)
+    pixels[::2] = 255
+    (tokens,) = family(model).encode(inputs)
+    video = Encoded(VideoModel("qwen", model, None, 0.0), timed(pixels, 2.0), inputs, tokens, {"encode": 1.0}, Still())
+    data = record(page(video, [AOT(0.25)], title="clip").html())
+    assert (data["frames"], data["grid"], data["times"]) == (3, [6, 4], [0.0, 1.0, 2.0])
+    assert len(data["pictures"]) == 3
+    assert data["skipped"]["grid"] == [6, 4]

@@ -4,7 +4,8 @@ import torch
 
 from tests.conftest import make_video
 from tests.folding.calls import row
-from tests.show.pages import record
+from tests.models import qwen2_5_vl_model
+from tests.show.pages import record, unpacked
 from vidfold import AOT, Random, fold
 from vidfold.folding.report import STAGES, Clock, Report
 
@@ -68,3 +69,12 @@ def test_a_page_without_weights_says_how_to_get_them():
     assert not view["known"]
     assert "weights=True" in view["notes"][0]
     assert "30 of 120 tokens" in report._repr_html_()
+
+
+def test_videos_of_one_call_have_grids_of_their_own():
+    model = qwen2_5_vl_model.build()
+    with fold(model, AOT(0.25), weights=True) as folded, torch.no_grad():
+        model(**qwen2_5_vl_model.inputs(model, (4,), ((2, 3),)))
+    found = [record(folded.last.show(video=number).html()) for number in (0, 1)]
+    assert [(each["grid"], each["frames"]) for each in found] == [([6, 4], 2), ([4, 6], 3)]
+    assert [len(unpacked(each["views"][0]["places"], "<u4")) for each in found] == list(folded.last.after)
