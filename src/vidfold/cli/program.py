@@ -23,6 +23,7 @@ from vidfold.cli import (
     repair,
     reproduce,
     scene,
+    serve,
     show,
     speed,
     tables,
@@ -35,7 +36,7 @@ EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
 COMMANDS = (ask, show, app, read, chat, batch, plan, scene, methods, models, reproduce, tables, demo, doctor, repair)
 """Modules whose ``add`` enters a command, in the order of the help."""
-BENCHES = (quality, features, speed)
+BENCHES = (quality, features, speed, serve)
 """Those of ``vidfold bench``."""
 
 
