@@ -90,6 +90,14 @@ def test_many_cuts(tmp_path):
     assert len(taken(path, 8, "scenes")) == 8
 
 
+def test_a_hundred_thousand_cuts():
+    looks = np.repeat(0.2 + 0.6 * (np.arange(100_001) % 2), 4)[:, None]
+    assert len(cuts(looks)) == 100_000
+    numbers = CHOOSERS["scenes"].choose(looks, np.ones(len(looks)), 8)
+    assert len(numbers) == 8
+    assert (np.diff(numbers) > 0).all()
+
+
 def test_unknown_way(tmp_path):
     with pytest.raises(ValueError, match="unknown way to choose frames 'scene'; did you mean 'scenes'"):
         sample(film(tmp_path / "clip.mp4"), 4, choose="scene")
