@@ -1,7 +1,7 @@
 """Imports inside the package: no two files import each other, and no room imports a room above it."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -34,7 +34,17 @@ FILES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 def imported(path: Path) -> Iterator[str]:
     """Modules of the package that a file imports, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return modules(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def at_once(path: Path) -> Iterator[str]:
+    """Modules of the package that a file imports when it is imported."""
+    return modules(ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+def modules(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Modules of the package in import statements."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names if each.name in FILES)
         elif isinstance(node, ast.ImportFrom):
@@ -56,6 +66,23 @@ def test_no_files_import_each_other():
         TopologicalSorter(IMPORTS).prepare()
     except CycleError as error:
         pytest.fail(f"these files import each other: {' -> '.join(error.args[1])}")
+
+
+def test_packages_can_be_imported_in_any_order():
+    """To import a file runs its packages first, so these may not wait for the file that imports it."""
+    first = {
+        name: {
+            each
+            for other in others
+            for each in (".".join(other.split(".")[:size]) for size in range(2, other.count(".") + 2))
+            if not name.startswith(each) and each in FILES
+        }
+        for name, others in {name: set(at_once(path)) - {name} for name, path in FILES.items()}.items()
+    }
+    try:
+        TopologicalSorter(first).prepare()
+    except CycleError as error:
+        pytest.fail(f"these wait for each other: {' -> '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("floor", range(len(FLOORS)), ids=lambda floor: "-".join(sorted(FLOORS[floor])))

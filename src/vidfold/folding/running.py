@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from vidfold.folding.caches import MARK, continuing
-from vidfold.folding.calls import generated_mask, lengths, named, restore
 from vidfold.folding.folder import Call, Folder
 from vidfold.folding.methods import Method
 from vidfold.models.cache import cache_of
+from vidfold.models.calls import generated_mask, lengths, named, restore
 
 
 def generate(folder: Folder, stock: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from vidfold.folding.calls import setting
+from vidfold.models.calls import setting
 from vidfold.reading.prefix import Prefix
 from vidfold.reading.wording import Turn, Wording
 

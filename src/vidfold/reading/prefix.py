@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidfold.folding.calls import lengths, setting
 from vidfold.models.base import Inputs
 from vidfold.models.builds import state_of
 from vidfold.models.cache import cache_argument, cache_of, held
+from vidfold.models.calls import lengths, setting
 
 Layers = tuple[tuple[Tensor, Tensor], ...]
 """Keys and values of every decoder layer, (1, heads, tokens, channels) each."""
