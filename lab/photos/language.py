@@ -32,7 +32,7 @@ from vidfold.replacing import replacing
 
 BEFORE, AFTER = "The video shows these things:", ". So the video shows a"
 RIDGE = 1e4
-STEPS, BATCH, RATE, BIAS_RATE = 120, 8, 2e-4, 0.02
+STEPS, BATCH, RATE, BIAS_RATE = 60, 8, 2e-4, 0.02
 KEPT = (20, 30, 40, 60)
 """Numbers of tokens of a clip of 8 frames that training reads, chosen at random."""
 COLUMNS = ("method", "retention", "clips", "mean", "error", "gap", "gap_error")
