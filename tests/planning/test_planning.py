@@ -77,7 +77,8 @@ def test_lines():
     assert Line.through([2, 6], [1.0, 3.0]).at(10) == pytest.approx(5)
     assert Line.through([2, 6], [3.0, 1.0]) == Line(2.0, 0.0), "noise: nothing gets cheaper"
     assert Line.through([2, 6], [0.5, 3.0]).start == 0.0
-    assert Line.through([2, 2], [1.0, 3.0]).at(4) == pytest.approx(4)
+    assert Line.through([2, 2], [1.0, 3.0]).at(4) == pytest.approx(2), "the least of equal counts"
+    assert Line.through([2, 2, 6, 6], [9.0, 1.0, 3.0, 4.0]).at(10) == pytest.approx(5)
 
 
 def test_costs_of_the_embedded_model():

@@ -40,9 +40,16 @@ class Line:
 
     @classmethod
     def through(cls, counts: Sequence[int], costs: Sequence[float]) -> "Line":
-        """The line with the least squared distance, of no negative start or slope."""
-        if len(set(counts)) < 2:
-            return cls(0.0, float(np.mean(costs)) / max(1, counts[0]))
+        """The line with the least squared distance, of no negative start or slope.
+
+        Of equal counts the least cost is taken: what else a machine does only adds to it.
+        """
+        least: dict[int, float] = {}
+        for count, cost in zip(counts, costs, strict=True):
+            least[count] = min(cost, least.get(count, cost))
+        counts, costs = [*least], [*least.values()]
+        if len(counts) < 2:
+            return cls(0.0, costs[0] / max(1, counts[0]))
         each, start = np.polyfit(counts, costs, 1)
         if start < 0:
             return cls(0.0, float(np.dot(counts, costs) / np.dot(counts, counts)))
