@@ -67,7 +67,7 @@ class Seen:
 
 
 def seen(data: Path, tower: str, cache: Path, names: list[str]) -> list[Seen]:
-    """All clips of one shot that show something with a name; each is encoded once."""
+    """Clips of one shot, not too short, that show something with a name; each is encoded once."""
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
     model = CLIPVisionModelWithProjection.from_pretrained(tower).eval()
@@ -87,7 +87,8 @@ def seen(data: Path, tower: str, cache: Path, names: list[str]) -> list[Seen]:
         parts = torch.load(path, weights_only=False)
         name = next(one for one in each.objects if one in names and one != "person")
         vectors = normalize(parts["vectors"].double(), dim=-1).numpy()
-        found.append(Seen(name, each.objects, parts["looks"], vectors, parts["tokens"].float()))
+        if len(vectors) == max(LENGTHS):
+            found.append(Seen(name, each.objects, parts["looks"], vectors, parts["tokens"].float()))
         progress(done + 1, len(chosen))
     return found
 
