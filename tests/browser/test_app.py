@@ -147,5 +147,5 @@ def test_a_taken_port():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f"port {port} of 127.0.0.1 cannot be used: choose another with --port"):
+        with pytest.raises(OSError, match=f"port {port} cannot be used: choose another with --port"):
             serve(load(device="cpu"), port=port, blocks=False)

@@ -36,7 +36,7 @@ def test_names_and_questions_are_escaped():
 
 
 def test_a_thousand_frames_stay_small():
-    made = page(frames=1000, size=(72, 128)).html()  # noise, the worst there is for JPEG
+    made = page(frames=1000, size=(36, 64)).html()  # noise, the worst there is for JPEG
     assert len(made) < 12e6
     assert len(record(made)["pictures"]) == 1000
 

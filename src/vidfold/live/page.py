@@ -125,8 +125,14 @@ def build(loaded: VideoModel) -> Any:
     return page
 
 
-def serve(loaded: VideoModel, *, host: str = "127.0.0.1", port: int = 7860, blocks: bool = True) -> Any:
+def serve(loaded: VideoModel, *, host: str | None = None, port: int = 7860, blocks: bool = True) -> Any:
     """Serve the page until it is interrupted; with ``blocks=False`` return it, to be closed by ``close()``.
+
+    Args:
+        loaded: the model that answers.
+        host: address to serve at; None is this machine alone, or what Gradio's own settings say.
+        port: at that address.
+        blocks: whether the call waits.
 
     Raises:
         OSError: the port is taken.
@@ -149,7 +155,7 @@ def serve(loaded: VideoModel, *, host: str = "127.0.0.1", port: int = 7860, bloc
             share=False,
         )
     except OSError as error:
-        raise OSError(f"port {port} of {host} cannot be used: choose another with --port ({error})") from error
+        raise OSError(f"port {port} cannot be used: choose another with --port ({error})") from error
     return page
 
 

@@ -106,7 +106,8 @@ class Page:
         data = base64.b64encode(gzip.compress(json.dumps(self._record()).encode(), mtime=0)).decode()
         folder = resources.files("vidfold.show") / "template"
         parts = {"TITLE": html.escape(self.film.title), "DATA": data}
-        parts |= {name: (folder / f"page.{name.lower()}").read_text("utf-8") for name in ("CSS", "JS")}
+        for name, files in (("CSS", ["page.css"]), ("JS", ["fold.js", "draw.js", "page.js"])):
+            parts[name] = "\n".join((folder / each).read_text("utf-8") for each in files)
         template = (folder / "page.html").read_text("utf-8")
         return re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], template)  # in one pass: a title may hold braces
 
