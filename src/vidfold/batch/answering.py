@@ -43,7 +43,8 @@ class Shown:
     def known(self) -> dict[str, Any]:
         """Columns of all rows of the video."""
         start = self.task.start or 0.0
-        return {"frames": len(self.frames), "times": [start + each for each in self.frames.timestamps.tolist()]}
+        times = [start + each for each in self.frames.timestamps.tolist()]
+        return {"frames": len(self.frames), "times": times, "notes": "; ".join(self.frames.notes) or None}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from vidfold.batch.tasks import Task
 from vidfold.batch.worker import Worker
 
 FAST = 5.0
-"""Seconds that a cluster has to accept a connection."""
+"""Seconds that a cluster has to accept a connection, and workers to end by themselves."""
 
 
 class Actor:
@@ -30,6 +30,10 @@ class Actor:
         except (ValueError, OSError, extras.MissingExtra) as error:
             return False, str(error)
         return True, self._worker.fingerprint
+
+    def close(self) -> None:
+        """Delete what was loaded."""
+        self._worker.close()
 
     def answer(self, task: Task) -> list[Row]:
         """The rows of a video; several calls run at once, each in a thread."""
@@ -63,7 +67,7 @@ class Cluster:
         if gpus is None:
             gpus = float(resources.device in (None, "cuda", "auto") and there.get("GPU", 0) > 0)
         options = {"num_cpus": self.resources.decoders, "num_gpus": gpus, "max_restarts": 0}
-        # The lone call beside those that decode or answer is `load`.
+        # One more than the videos it holds, for `load` and `close`.
         self._actor = self._ray.remote(self.actor).options(**options, max_concurrency=self.resources.ahead + 1)
         gauge = extras.load("ray.util.metrics", "ray").Gauge
         self._gauges = {name: gauge(f"vidfold_batch_{name}") for name in ("rows", "wanted", "errors")}
@@ -99,7 +103,9 @@ class Cluster:
     def close(self) -> None:
         """End all workers, and Ray where this started it."""
         with suppress(Exception):  # Ray itself may have ended
-            for actor in self._workers.values():
+            actors = list(self._workers.values())
+            self._ray.wait([each.close.remote() for each in actors], num_returns=len(actors), timeout=FAST)
+            for actor in actors:
                 self._ray.kill(actor)
         if self._own:
             self._ray.shutdown()

@@ -30,6 +30,8 @@ from vidfold.replacing import replacing
 JOURNAL, SETTINGS, RUN, LOCK = "_journal.jsonl", "_settings.json", "_run.json", "_lock"
 ROWS = 1000
 """Of a part."""
+PATIENCE = 1.0
+"""Seconds to wait for the lock: who asks for the status of a folder holds it for a moment."""
 SYNC = 1.0
 """Seconds after which the journal is synced; a power cut loses at most the rows since, and these are asked again."""
 
@@ -60,7 +62,7 @@ class Ledger:
     def __enter__(self) -> Self:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = locked(self.folder)
+            self._lock = locked(self.folder, PATIENCE)
         except OSError as error:
             raise OSError(f"cannot write to {str(self.folder)!r}: {error.strerror or error}") from error
         try:
@@ -190,12 +192,12 @@ class Ledger:
         self._file = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_APPEND)
 
 
-def locked(folder: Path) -> Any:
-    """A lock on an output folder, which ends with this process; a ValueError where another process has it."""
+def locked(folder: Path, seconds: float = 0.0) -> Any:
+    """A lock on an output folder, which ends with this process; a ValueError where another one holds it for so long."""
     filelock = extras.load("filelock", "batch")
     lock = filelock.FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=seconds)
     except filelock.Timeout:
         told = ""
         if (folder / RUN).exists():

@@ -30,6 +30,10 @@ def device_of(worker: int, device: str | None) -> str | None:
     return f"cuda:{worker % gpus}" if gpus else device
 
 
+PATIENCE = 5.0
+"""Seconds that workers have to end by themselves."""
+
+
 def _work(connection: Connection, number: int, settings: Settings, resources: Resources) -> None:
     """A worker's process: answer what comes, until the connection ends."""
     _be_quiet()
@@ -45,6 +49,7 @@ def _work(connection: Connection, number: int, settings: Settings, resources: Re
         error = future.exception()
         with lock:
             if error is not None:
+                connection.send(Died(number, f"a worker ended: {error}"))
                 os._exit(1)
             connection.send(Answered(number, task, future.result()))
 
@@ -54,6 +59,7 @@ def _work(connection: Connection, number: int, settings: Settings, resources: Re
             task, video = connection.recv()
             worker.submit(video).add_done_callback(partial(tell, task))
     worker.close()
+    os._exit(0)  # nobody waits for what is still being decoded
 
 
 def _be_quiet() -> None:
@@ -102,10 +108,12 @@ class Local:
 
     def close(self) -> None:
         """End all workers."""
-        for process, connection in self._workers.values():
+        for _, connection in self._workers.values():
+            connection.close()  # the workers end by themselves
+        for process, _ in self._workers.values():
+            process.join(PATIENCE)
             process.kill()
             process.join()
-            connection.close()
         self._workers = {}
 
     def _event(self, worker: int) -> Event:

@@ -29,7 +29,7 @@ def row(task: Task, question: str, settings: str, model: str, **known: Any) -> R
         model: fingerprint of its weights; "" where no model was reached.
         known: other columns.
     """
-    empty = dict.fromkeys(("answer", "tokens_before", "tokens_after", "frames", "times", "seconds", "error"))
+    empty = dict.fromkeys(("answer", "tokens_before", "tokens_after", "frames", "times", "notes", "seconds", "error"))
     named = {
         "key": key_of(task, question, settings),
         "id": task.id,
@@ -51,12 +51,14 @@ def schema() -> Any:
     """The columns of a part, for pyarrow."""
     pa = extras.load("pyarrow", "batch")
     seconds = pa.struct([(stage, pa.float64()) for stage in STAGES])
-    text = ("key", "id", "path", "question", "answer", "settings", "model", "error")
+    text = ("key", "id", "path", "question", "answer", "notes", "settings", "model", "error")
     types = dict.fromkeys(text, pa.string()) | dict.fromkeys(("start", "end"), pa.float64())
     types |= dict.fromkeys(("tokens_before", "tokens_after", "frames"), pa.int64())
     types |= {"times": pa.list_(pa.float64()), "seconds": seconds}
     order = ("key", "id", "path", "question", "start", "end", "answer", "tokens_before", "tokens_after", "frames")
-    return pa.schema([(name, types[name]) for name in (*order, "times", "seconds", "settings", "model", "error")])
+    return pa.schema(
+        [(name, types[name]) for name in (*order, "times", "notes", "seconds", "settings", "model", "error")]
+    )
 
 
 def seconds(stages: Mapping[str, float]) -> dict[str, float | None]:

@@ -89,14 +89,15 @@ def run(
 
 def rows_of(output: str | os.PathLike[str]) -> Iterator[Row]:
     """The rows of an output folder, a thousand at a time in memory, also while a run goes on."""
-    folder, seen = Path(output), set[str]()
+    folder = Path(output)
     read_settings(folder)
+    fresh = {each["key"]: each for each in journal(folder)}  # first, since rows go from here to parts
     for path in parts(folder):
         for batch in extras.load("pyarrow.parquet", "batch").ParquetFile(path).iter_batches(1000):
             for each in batch.to_pylist():
-                seen.add(each["key"])
+                fresh.pop(each["key"], None)
                 yield each
-    yield from (each for each in journal(folder) if each["key"] not in seen)
+    yield from fresh.values()
 
 
 def status(output: str | os.PathLike[str]) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def status(output: str | os.PathLike[str]) -> dict[str, Any]:
     """
     folder = Path(output)
     settings = read_settings(folder)
-    found = {key: error for path in parts(folder) for key, error in keys_of(path)}
-    found |= {each["key"]: each["error"] for each in journal(folder)}
+    found = {each["key"]: each["error"] for each in journal(folder)}
+    found |= {key: error for path in parts(folder) for key, error in keys_of(path)}
     reasons = Counter(error for error in found.values() if error is not None)
     try:
         locked(folder).release()

@@ -145,8 +145,9 @@ class Scheduler:
         self.engine.start(event.worker)
 
     def _end_silent(self) -> None:
-        """End workers that have said nothing for too long."""
+        """End workers that said nothing for too long: the time to decode a video, and as much for each question."""
         for worker, held in enumerate(self._held):
-            if held.given and self.clock() > held.heard + 2 * self.engine.resources.timeout:
+            questions = max((len(each.task.questions) for each in held.given.values()), default=0)
+            if held.given and self.clock() > held.heard + (1 + questions) * self.engine.resources.timeout:
                 held.heard = self.clock()
                 self.engine.stop(worker)

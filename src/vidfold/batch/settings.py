@@ -86,7 +86,8 @@ class Resources(checks.Settings):
         batch_size: videos, or questions about one video, in a call of the model, at most.
         device: of every worker, such as "cpu"; None: GPUs in turn, else the CPU.
         gpus: share of a GPU that a worker on a Ray cluster reserves; None: 1 where there are GPUs, else 0.
-        timeout: seconds that decoding one video may take; a worker may be silent for twice as long.
+        timeout: seconds that decoding one video may take. A worker may be silent for as long once more for each
+            question about a video that it holds.
         retries: how often a video is tried again when it ends a process.
     """
 

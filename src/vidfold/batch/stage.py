@@ -12,7 +12,7 @@ from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tasks import Task
 from vidfold.batch.worker import Worker
 
-NEW = ("answer", "tokens_before", "tokens_after", "frames", "times", "seconds", "settings", "model", "error")
+NEW = ("answer", "tokens_before", "tokens_after", "frames", "times", "notes", "seconds", "settings", "model", "error")
 """Columns that are added."""
 
 

@@ -53,7 +53,7 @@ class Worker:
         self._frames = paid_for(settings.tokens, cells_of(loaded)) if settings.tokens else settings.usual
         self.fingerprint = weights_fingerprint(loaded.model)[:12]
         self._answerer = Answerer(loaded, settings, resources.batch_size, self.fingerprint)
-        self._folder = tempfile.TemporaryDirectory(prefix="vidfold-")
+        self._folder = tempfile.TemporaryDirectory(prefix="vidfold-", ignore_cleanup_errors=True)
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[tuple[Shown, Future[Rows]]] = queue.SimpleQueue()
         decoders = resources.decoders or 1
@@ -69,10 +69,7 @@ class Worker:
         return future
 
     def close(self) -> None:
-        """End the decoders."""
-        self._threads.shutdown()
-        while not self._idle.empty():
-            self._idle.get().close()
+        """Delete what was loaded from addresses; processes end with this one."""
         self._folder.cleanup()
 
     def _decode(self, task: Task, future: "Future[Rows]") -> None:
