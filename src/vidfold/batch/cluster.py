@@ -66,7 +66,10 @@ class Cluster:
         gpus = resources.gpus
         if gpus is None:
             gpus = float(resources.device in (None, "cuda", "auto") and there.get("GPU", 0) > 0)
-        options = {"num_cpus": self.resources.decoders, "num_gpus": gpus, "max_restarts": 0}
+        # A worker with more decoders than any node has cores would wait for ever. A head may have none, and nodes come.
+        most = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes()), default=0)
+        decoders = self.resources.decoders or 1
+        options = {"num_cpus": min(decoders, most or decoders), "num_gpus": gpus, "max_restarts": 0}
         # One more than the videos it holds, for `load` and `close`.
         self._actor = self._ray.remote(self.actor).options(**options, max_concurrency=self.resources.ahead + 1)
         gauge = extras.load("ray.util.metrics", "ray").Gauge

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,9 @@ class Settings:
         record: dict[str, Any] = json.loads(json.dumps(every, default=str))
         return record
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """12 hex digits that differ between settings."""
+        """12 hex digits that differ between settings. Every row asks for it."""
         return hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()[:12]
 
 
