@@ -3,10 +3,17 @@
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    GotOcr2ImageProcessor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
+    InternVLVideoProcessor,
+    InternVLVisionConfig,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
+    Qwen2Config,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
     Qwen3VLConfig,
@@ -111,7 +118,7 @@ def qwen3_vl(folder):
     )
     vision = VISION | {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [1, 2]}
     config = Qwen3VLConfig(
-        text_config=text(words, head_dim=32, rope={"mrope_interleaved": True}),
+        text_config=text(words, head_dim=32, rope={"mrope_section": [4, 6, 6], "mrope_interleaved": True}),
         vision_config=vision,
         tie_word_embeddings=False,
         **{name: words.convert_tokens_to_ids(mark) for name, mark in MARKS.items()},
@@ -124,3 +131,43 @@ def qwen3_vl(folder):
         chat_template=QWEN_CHAT,
     )
     save(folder, Qwen3VLForConditionalGeneration, config, processor)
+
+
+PICTURES = {
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
+INTERNVL_CHAT = QWEN_CHAT.replace("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>\n").replace(
+    "<|vision_start|><|video_pad|><|vision_end|>", "<video>\n"
+)
+
+
+def internvl(folder):
+    """4x4 tokens a picture."""
+    words = tokenizer([*PICTURES.values(), "Frame"], **PICTURES)  # one token, as in every real vocabulary
+    side = {"height": 64, "width": 64}
+    config = InternVLConfig(
+        text_config=Qwen2Config(**text(words, rope={})),
+        vision_config=InternVLVisionConfig(
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            image_size=64,
+            patch_size=8,
+            layer_scale_init_value=1.0,
+        ),
+        image_token_id=words.convert_tokens_to_ids(PICTURES["context_image_token"]),
+        image_seq_length=16,
+        tie_word_embeddings=False,
+    )
+    processor = InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=side, crop_to_patches=True, min_patches=1, max_patches=2),
+        tokenizer=words,
+        video_processor=InternVLVideoProcessor(size=side),
+        image_seq_length=16,
+        chat_template=INTERNVL_CHAT,
+    )
+    save(folder, InternVLForConditionalGeneration, config, processor)

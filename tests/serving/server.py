@@ -3,40 +3,28 @@
 import base64
 import contextlib
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 
-SETTINGS = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "DEBUG",
-}
-START = 300
-"""Seconds a server may take to start."""
+from vidfold.bench.serving import server as bench
+
+FIXED = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "2048", "--max-num-batched-tokens", "2048"]
+FIXED += ["--max-num-seqs", "16", "--block-size", "32", "--num-gpu-blocks-override", "80"]
+"""A small cache, so that requests are preempted."""
+FOLDED = ["--video-pruning-rate", "0.9", "--video-pruning-method", "aot", "--trust-request-mm-kwargs"]
 
 
 @dataclass(frozen=True)
 class Server:
     """A running server."""
 
-    port: int
-    log: Path
+    running: bench.Server
 
     def post(self, path, body, timeout=120):
         """Status and JSON of an answer."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+        address = f"http://127.0.0.1:{self.running.port}{path}"
+        request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 return answer.status, json.loads(answer.read())
@@ -44,15 +32,19 @@ class Server:
             return error.code, json.loads(error.read())
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.running.port}{path}", timeout=30) as answer:
             return answer.read().decode()
 
     def ask(self, content, budget=None, tokens=4, timeout=120, **more):
         """Status and answer of one question, greedily."""
-        body = {"model": "tiny", "max_tokens": tokens, "temperature": 0, "return_token_ids": True}
+        body = {"model": bench.NAME, "max_tokens": tokens, "temperature": 0, "return_token_ids": True}
         body |= {"messages": [{"role": "user", "content": content}], "ignore_eos": True} | more
         body |= {} if budget is None else {"mm_processor_kwargs": budget}
         return self.post("/v1/chat/completions", body, timeout)
+
+    def metric(self, name):
+        lines = self.get("/metrics").splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def text(words):
@@ -69,39 +61,8 @@ def image(path):
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
 
-def command(model, port, *options):
-    program = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    fixed = ["--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"]
-    sizes = ["--max-num-batched-tokens", "2048", "--max-num-seqs", "16", "--enable-prompt-tokens-details"]
-    return [*program, *fixed, *sizes, *map(str, options)]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
-def serving(model, log, *options, **environment):
+def serving(model, log, *options):
     """A server that is ready, stopped at the end."""
-    port = free_port()
-    with open(log, "w") as output:
-        process = subprocess.Popen(
-            command(model, port, *options), stdout=output, stderr=output, env=os.environ | SETTINGS | environment
-        )
-    try:
-        end = time.monotonic() + START
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                break
-            waits = process.poll() is None and time.monotonic() < end
-            assert waits, Path(log).read_text()[-4000:]
-            time.sleep(1)
-        yield Server(port, Path(log))
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    with bench.serving(str(model), log, [*FIXED, *map(str, options)], seconds=300) as running:
+        yield Server(running)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.serving.server import image, serving, text, video
+from tests.serving.server import FOLDED, image, serving, text, video
 from vidfold import AOT, fold
 from vidfold.app.loading import load
 from vidfold.tiny import render
@@ -41,18 +41,9 @@ def family(request, media, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp(request.param)
     getattr(random_models, request.param)(folder)
-    options = ["--video-pruning-rate", 0.9, "--video-pruning-method", "aot", "--trust-request-mm-kwargs"]
-    options += [
-        "--limit-mm-per-prompt",
-        '{"image": 1, "video": 2}',
-        "--block-size",
-        32,
-        "--num-gpu-blocks-override",
-        80,
-    ]
     # Parts of prompts so small that videos are read in several of them.
-    options += ["--long-prefill-token-threshold", 64]
-    with serving(folder, tmp_path_factory.mktemp("server") / "log.txt", *options) as server:
+    options = ["--limit-mm-per-prompt", '{"image": 1, "video": 2}', "--long-prefill-token-threshold", 64]
+    with serving(folder, tmp_path_factory.mktemp("server") / "log.txt", *FOLDED, *options) as server:
         yield server, Reference(load(str(folder), device="cpu", dtype="float32"))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serving.server import image, serving, text, video
+from tests.serving.server import FOLDED, image, serving, text, video
 from vidfold import AOT, fold
 from vidfold.app.loading import load
 from vidfold.tiny import path, questions, render, seeds
@@ -41,12 +41,11 @@ def media(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(media, tmp_path_factory):
-    """Small steps of prefill and a small cache, so that prompts are cut and requests preempted."""
-    options = ["--video-pruning-rate", 0.9, "--video-pruning-method", "aot", "--trust-request-mm-kwargs"]
-    options += ["--allowed-local-media-path", media, "--limit-mm-per-prompt", '{"image": 2, "video": 3}']
-    options += ["--block-size", 32, "--num-gpu-blocks-override", 80]
+    """Small parts of prompts, so that videos are read in several of them."""
+    options = ["--allowed-local-media-path", media, "--limit-mm-per-prompt", '{"image": 2, "video": 3}']
+    options += ["--long-prefill-token-threshold", 256]
     log = tmp_path_factory.mktemp("server") / "log.txt"
-    with serving(path(), log, *options) as running:
+    with serving(path(), log, *FOLDED, *options) as running:
         yield running
 
 
@@ -85,10 +84,6 @@ def ids(answer):
     return answer["choices"][0]["token_ids"]
 
 
-def metric(server, name):
-    return sum(float(line.rsplit(" ", 1)[1]) for line in server.get("/metrics").splitlines() if line.startswith(name))
-
-
 @pytest.mark.parametrize("inline", [True, False], ids=["base64", "file"])
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_answers_are_those_of_transformers(server, reference, media, budget, inline, capsys):
@@ -124,14 +119,28 @@ def test_two_budgets_of_one_video_share_no_entry_of_any_cache(server, media):
     parts = [("video", media / "clip1.mp4"), ("text", "how many big objects are there?")]
     server.post("/reset_prefix_cache", {})
     first, second = {"retention": 0.61}, {"retention": 0.62}
-    hits = metric(server, "vllm:mm_cache_hits_total")
+    hits = server.metric("vllm:mm_cache_hits_total")
     answers = [asked(server, parts, budget) for budget in (first, second)]
-    assert metric(server, "vllm:mm_cache_hits_total") == hits
+    assert server.metric("vllm:mm_cache_hits_total") == hits
     assert [answer["usage"]["prompt_tokens_details"]["cached_tokens"] for answer in answers] == [0, 0]
     again = asked(server, parts, first)
-    assert metric(server, "vllm:mm_cache_hits_total") == hits + 1
+    assert server.metric("vllm:mm_cache_hits_total") == hits + 1
     assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= 352
     assert ids(again) == ids(answers[0])
+
+
+def test_tokens_before_and_after_are_counted_for_every_request(server, media):
+    before, after = (server.metric(f"vidfold_video_tokens_{when}_total") for when in ("before", "after"))
+    parts = [
+        ("video", media / "clip0.mp4"),
+        ("video", media / "clip1.mp4"),
+        ("text", "how many big objects are there?"),
+    ]
+    for _ in range(2):  # the second time from vLLM's cache
+        asked(server, parts, {"tokens": 33})
+    asked(server, parts[:1] + parts[2:], {"retention": 1.0})
+    assert server.metric("vidfold_video_tokens_before_total") - before == 2 * (288 + 576)
+    assert server.metric("vidfold_video_tokens_after_total") - after == 2 * 66
 
 
 def test_a_follow_up_question_hits_the_prefix_cache(server, reference, media):
@@ -154,7 +163,7 @@ def test_requests_of_different_budgets_at_once(server, reference, media):
         answers = list(clients.map(lambda each: asked(server, *each, tokens=100), wanted))
     for (parts, budget), answer in zip(wanted, answers, strict=True):
         assert ids(answer)[:TOKENS] == reference(parts, budget), (parts, budget)
-    assert metric(server, "vllm:num_preemptions_total") > 0
+    assert server.metric("vllm:num_preemptions_total") > 0
 
 
 @pytest.mark.parametrize(
@@ -190,6 +199,6 @@ def test_a_request_that_is_cancelled_half_way_frees_its_place(server, reference,
         server.ask(content, {"retention": 1.0}, 400, timeout=0.3)
     assert ids(asked(server, parts, {"retention": 1.0})) == reference(parts, {"retention": 1.0})
     end = time.monotonic() + 30
-    while metric(server, "vllm:num_requests_running"):
+    while server.metric("vllm:num_requests_running"):
         assert time.monotonic() < end
         time.sleep(0.2)

@@ -1,16 +1,33 @@
 """How many placeholders a video gets: what every family adds to vLLM's processor of its model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from vllm.multimodal.inputs import MultiModalFieldConfig
+from vllm.multimodal.processing import PromptUpdateDetails
+
 from vidfold.reducers import BudgetedReducer
 from vidfold.serving import budgets
+from vidfold.serving.counting import told
 from vidfold.serving.startup import method_of
 
 BUDGET = "fold_budget"
 """Name of the budget among the inputs of a video, see `budgets.carried`."""
+
+
+@dataclass
+class Places(PromptUpdateDetails):  # type: ignore[misc]
+    """What stands in the prompt for a folded video; vLLM keeps it with the video in its cache.
+
+    Attributes:
+        before: tokens of the video unfolded, newlines and text between frames not counted.
+        after: those that are read.
+    """
+
+    before: int = 0
+    after: int = 0
 
 
 class Folding:
@@ -21,14 +38,17 @@ class Folding:
 
     info: Any
 
-    def places(self, stock: Any, method: BudgetedReducer, item: Mapping[str, Any]) -> Any:
-        """What stands in the prompt for a video.
+    def shape(self, stock: Any, item: Mapping[str, Any]) -> tuple[int, int]:
+        """Frames F of a video, and cells N of each.
 
         Args:
-            stock: what stands there in vLLM, unfolded or as vLLM prunes it.
-            method: with the budget of the request.
-            item: the video's inputs of the model.
+            stock: what stands in the prompt for it in vLLM, unfolded or as vLLM prunes it.
+            item: its inputs of the model.
         """
+        raise NotImplementedError
+
+    def places(self, stock: Any, kept: int) -> list[int]:
+        """Token ids that stand in the prompt for a video of which ``kept`` tokens are read; see `shape`."""
         raise NotImplementedError
 
     def _method(self, settings: Mapping[str, Any]) -> tuple[BudgetedReducer | None, dict[str, Any]]:
@@ -54,8 +74,6 @@ class Folding:
         return inputs
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, Any]) -> Any:
-        from vllm.multimodal.inputs import MultiModalFieldConfig
-
         _, others = self._method(hf_processor_mm_kwargs)
         fields = super()._get_mm_fields_config(hf_inputs, others)  # type: ignore[misc]
         return {**fields, BUDGET: MultiModalFieldConfig.batched("video", keep_on_cpu=True)}
@@ -66,10 +84,20 @@ class Folding:
         if method is None:
             return updates
 
-        def folded(stock: Any, index: int) -> Any:
-            return self.places(stock(index), method, out_mm_kwargs["video"][index].get_data())
+        def folded(stock: Any, index: int) -> Places:
+            given = stock(index)
+            frames, cells = self.shape(given, out_mm_kwargs["video"][index].get_data())
+            kept = method.count(frames, cells)
+            return Places(self.places(given, kept), before=frames * cells, after=kept)
 
         return [
             replace(update, replacement=partial(folded, update.replacement)) if update.modality == "video" else update
             for update in updates
         ]
+
+    def _maybe_apply_prompt_updates(self, mm_items: Any, mm_res: Any) -> Any:
+        for updates in mm_res.prompt_updates.get("video", ()):
+            for update in updates:
+                if isinstance(update.content, Places):
+                    told(update.content.before, update.content.after)
+        return super()._maybe_apply_prompt_updates(mm_items, mm_res)  # type: ignore[misc]

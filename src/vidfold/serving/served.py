@@ -20,7 +20,9 @@ class Served:
 
 
 MODELS: Mapping[str, Served] = {
-    "LlavaOnevisionForConditionalGeneration": Served("vidfold.serving.models.llava_onevision:FoldedLlavaOnevision"),
+    "LlavaOnevisionForConditionalGeneration": Served(
+        "vidfold.serving.models.llava_onevision:FoldedLlavaOnevision", gives=frozenset({"shallow", "deep", "keys"})
+    ),
     "Qwen2_5_VLForConditionalGeneration": Served("vidfold.serving.models.qwen2_5_vl:FoldedQwen2_5VL", own=("evs",)),
     "Qwen3VLForConditionalGeneration": Served("vidfold.serving.models.qwen3_vl:FoldedQwen3VL", own=("evs", "vidcom2")),
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from vllm.distributed import tensor_model_parallel_all_reduce
 from vllm.model_executor.models.llava_onevision import (
     LlavaOnevisionDummyInputsBuilder,
     LlavaOnevisionForConditionalGeneration,
@@ -14,8 +15,9 @@ from vllm.model_executor.models.llava_onevision import (
 from vllm.model_executor.models.utils import WeightsMapper
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
-from vidfold.reducers import BudgetedReducer
+from vidfold.models.attention.observing import chosen_layers
 from vidfold.serving import budgets
+from vidfold.serving.attention import attended
 from vidfold.serving.processing import BUDGET, Folding
 from vidfold.serving.startup import method_of
 from vidfold.tokens import Pooling, VideoTokens
@@ -24,10 +26,14 @@ from vidfold.tokens import Pooling, VideoTokens
 class Processor(Folding, LlavaOnevisionMultiModalProcessor):  # type: ignore[misc]
     """One placeholder a folded token, and one for the newline at the end of every video."""
 
-    def places(self, stock: Any, method: BudgetedReducer, item: Mapping[str, Any]) -> list[int]:
-        """The first of the stock placeholders, which are all alike."""
+    def shape(self, stock: Any, item: Mapping[str, Any]) -> tuple[int, int]:
+        """Frames as the pixels have them."""
         frames = len(item["pixel_values_videos"])
-        return list(stock[: method.count(frames, (len(stock) - 1) // frames) + 1])
+        return frames, (len(stock) - 1) // frames
+
+    def places(self, stock: Any, kept: int) -> list[int]:
+        """The first of the stock placeholders, which are all alike."""
+        return list(stock[: kept + 1])
 
 
 @MULTIMODAL_REGISTRY.register_processor(
@@ -64,13 +70,27 @@ class FoldedLlavaOnevision(LlavaOnevisionForConditionalGeneration):  # type: ign
         ]
 
     def _videos(self, **kwargs: Any) -> list[VideoTokens]:
-        """The videos before the model pools them."""
+        """The videos before the model pools them, with what the method needs."""
         pixels = self._parse_and_validate_video_input(**kwargs)["pixel_values_videos"]
-        seen = self.vision_tower(
-            torch.cat(list(pixels)), feature_select_strategy=self.config.vision_feature_select_strategy
-        )
+        layers = [layer.self_attn for layer in self.vision_tower.vision_model.encoder.layers]
+        chosen = chosen_layers(None, None, len(layers))
+        assert self.method is not None
+        # Keys are those of the last layer.
+        modules = {name: layers[chosen.get(name, -1)].attn for name in sorted(self.method.needs)}
+        ranks = layers[-1].tp_size
+        with attended(modules, ranks, tensor_model_parallel_all_reduce) as seen:
+            states = self.vision_tower(
+                torch.cat(list(pixels)), feature_select_strategy=self.config.vision_feature_select_strategy
+            )
         vision = self.config.vision_config
         grid = (vision.image_size // vision.patch_size,) * 2
-        features = torch.split(self.multi_modal_projector(seen), [len(video) for video in pixels])
+        seen["features"] = self.multi_modal_projector(states)
+        frames = [len(video) for video in pixels]
+        split: dict[str, Any] = {name: torch.split(values, frames) for name, values in seen.items()}
         # Checking the values would wait for the device, and an error here would end the engine.
-        return [VideoTokens(each, grid, Pooling.BILINEAR, check=False) for each in features]
+        return [
+            VideoTokens(
+                grid=grid, pooling=Pooling.BILINEAR, check=False, **{name: each[i] for name, each in split.items()}
+            )
+            for i in range(len(frames))
+        ]

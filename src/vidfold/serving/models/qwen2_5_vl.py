@@ -13,9 +13,8 @@ from vllm.model_executor.models.qwen2_5_vl import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from vidfold.models.base import by_cell, cell_slots
-from vidfold.reducers import BudgetedReducer
 from vidfold.serving import budgets
-from vidfold.serving.models.items import item_of
+from vidfold.serving.models.items import grid_shape, item_of
 from vidfold.serving.positions import FoldedPositions, attached
 from vidfold.serving.processing import BUDGET, Folding
 from vidfold.serving.startup import method_of
@@ -25,11 +24,13 @@ from vidfold.tokens import VideoTokens
 class Processor(Folding, Qwen2_5_VLMultiModalProcessor):  # type: ignore[misc]
     """One placeholder a folded token."""
 
-    def places(self, stock: Any, method: BudgetedReducer, item: Mapping[str, Any]) -> list[int]:
+    def shape(self, stock: Any, item: Mapping[str, Any]) -> tuple[int, int]:
+        """As the grid says."""
+        return grid_shape(item, self.info.get_hf_config())
+
+    def places(self, stock: Any, kept: int) -> list[int]:
         """As many of the stock placeholder."""
-        frames, height, width = item["video_grid_thw"].tolist()
-        cells = height * width // self.info.get_hf_config().vision_config.spatial_merge_size ** 2
-        return [stock[0]] * method.count(frames, cells)
+        return [stock[0]] * kept
 
 
 @MULTIMODAL_REGISTRY.register_processor(

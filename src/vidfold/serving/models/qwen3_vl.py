@@ -14,9 +14,8 @@ from vllm.model_executor.models.qwen3_vl import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from vidfold.models.base import by_cell, cell_slots
-from vidfold.reducers import BudgetedReducer
 from vidfold.serving import budgets
-from vidfold.serving.models.items import item_of
+from vidfold.serving.models.items import grid_shape, item_of
 from vidfold.serving.positions import FoldedPositions, columns
 from vidfold.serving.processing import BUDGET, Folding
 from vidfold.serving.startup import method_of
@@ -30,13 +29,14 @@ class Processor(Folding, Qwen3VLMultiModalProcessor):  # type: ignore[misc]
     between frames together with the tokens, so all placeholders are alike.
     """
 
-    def places(self, stock: Any, method: BudgetedReducer, item: Mapping[str, Any]) -> list[int]:
+    def shape(self, stock: Any, item: Mapping[str, Any]) -> tuple[int, int]:
+        """As the grid says."""
+        return grid_shape(item, self.info.get_hf_config())
+
+    def places(self, stock: Any, kept: int) -> list[int]:
         """As many placeholders as there are tokens of text and folded tokens."""
-        config = self.info.get_hf_config()
-        frames, height, width = item["video_grid_thw"].tolist()
-        text = sum(each != config.video_token_id for each in stock.full)
-        kept = method.count(frames, height * width // config.vision_config.spatial_merge_size**2)
-        return [config.video_token_id] * (text + kept)
+        token = self.info.get_hf_config().video_token_id
+        return [token] * (sum(each != token for each in stock.full) + kept)
 
 
 @MULTIMODAL_REGISTRY.register_processor(Processor, info=Qwen3VLProcessingInfo, dummy_inputs=Qwen3VLDummyInputsBuilder)
