@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidfold.linear import sum_rows
-from vidfold.ops.ranks import descending_rank, gather_rows, inverse
+from vidfold.ops.ranks import descending_rank, gather_rows
 from vidfold.ops.sketch import sketch
 
 _SAVED = 0.3
@@ -59,26 +59,28 @@ def quantise(
     """
     batch, size, _ = units.shape
     slot = torch.arange(most, device=units.device)
-    never = _NEVER * (slot >= counts[:, None])[:, None, :].to(units.dtype)
+    dead = slot >= counts[:, None]
+    never = _NEVER * dead[:, None, :].to(units.dtype)
     places = slot * (present.sum(1, keepdim=True) - 1) // (counts[:, None] - 1).clamp_min(1)
     places = places.clamp_max(size - 1)
     offsets = most * torch.arange(batch, device=units.device)[:, None]
-    limit = (counts * moved).long().clamp_min(1)
+    movable = slot < (counts * moved).long().clamp_min(1)[:, None]
+    absent, ones = ~present, torch.ones(batch * size, device=units.device)
     seen = units if coarse is None else functional.normalize(sketch(units, coarse), dim=2)
     anchors = gather_rows(seen, places)
     for step in range(rounds):
         near, label = _nearest(seen, anchors, never)
         # One anchor more takes what is padding.
-        group = torch.where(present, label + offsets, batch * most).flatten()
+        group = (label + offsets).masked_fill(absent, batch * most).flatten()
         far = (1 - _ROUNDING - near).clamp(0, 1).flatten()
         if step == rounds - 1 and seen is not units:
             seen, anchors = units, gather_rows(units, places)
-        columns = torch.stack([torch.ones_like(far), far, far.square()], dim=1)
+        columns = torch.stack([ones, far, far.square()], dim=1)
         served = sum_rows(columns, group, batch * most + 1)[:-1].view(batch, most, 3)
         sums = sum_rows(seen.flatten(0, 1), group, batch * most + 1)[:-1].view_as(anchors)
         anchors = torch.where(served[..., :1] > 0, functional.normalize(sums, dim=2), anchors)
         if moved and step < rounds - 1:
-            anchors = _exchanged(seen, anchors, never, served, far, group, limit)
+            anchors = _exchanged(seen, anchors, dead, served, far, group, movable)
     near, label = _nearest(units, anchors, never)
     return _without_empty(label, near.masked_fill(~present, -torch.inf), counts, most)
 
@@ -90,49 +92,53 @@ def _nearest(units: Tensor, anchors: Tensor, never: Tensor) -> tuple[Tensor, Ten
     """
     rows = max(1, _CPU_BLOCK // never.numel()) if units.device.type == "cpu" else units.shape[1]
     turned = anchors.transpose(1, 2)
+    if units.shape[1] <= rows:
+        best = torch.baddbmm(never, units, turned).max(2)
+        return best.values, best.indices
     found = [torch.baddbmm(never, part, turned).max(2) for part in torch.split(units, rows, dim=1)]
     return torch.cat([best.values for best in found], dim=1), torch.cat([best.indices for best in found], dim=1)
 
 
 def _exchanged(
-    units: Tensor, anchors: Tensor, never: Tensor, served: Tensor, far: Tensor, group: Tensor, limit: Tensor
+    units: Tensor, anchors: Tensor, dead: Tensor, served: Tensor, far: Tensor, group: Tensor, movable: Tensor
 ) -> Tensor:
     """Anchors (B, k, E) of which those needed least have moved to where tokens are served worst.
 
     Args:
         units: (B, n, E).
         anchors: (B, k, E), each the barycentre of its tokens.
-        never: (B, 1, k), large and negative for those that are no anchors, else 0.
+        dead: (B, k) bool, which are no anchors.
         served: (B, k, 3), of the tokens of each: their number, and the sums of 1 - cos and of its square, their cost.
         far: (B * n,), 1 - cos of each token and its anchor, in [0, 1].
         group: (B * n,) int64, that anchor, counted through all items; B * k: padding.
-        limit: (B,) int64, how many at most.
+        movable: (B, k) bool, True as often as anchors may move, then False.
     """
-    batch, size, width = units.shape
-    most = anchors.shape[1]
-    index = torch.arange(size, device=units.device).repeat(batch)
+    batch, most, width = anchors.shape
+    index, slot = (torch.arange(count, device=units.device) for count in (len(far), most))
     highest = far.new_zeros(batch * most + 1).scatter_reduce_(0, group, far, "amax")
-    worst = index.new_full((batch * most + 1,), size - 1)
-    worst.scatter_reduce_(0, group, torch.where(far >= highest[group] - _CLOSE, index, size - 1), "amin")
-    highest, worst = (each[:-1].view(batch, most) for each in (highest, worst))
+    others = far < highest[group] - _CLOSE
+    worst = index.new_full((batch * most + 1,), len(far) - 1)
+    worst.scatter_reduce_(0, group, index.masked_fill(others, len(far) - 1), "amin")
 
-    alike = torch.baddbmm(never, anchors, anchors.transpose(1, 2))
-    alike.diagonal(dim1=1, dim2=2).fill_(_NEVER)
+    alike = anchors @ anchors.transpose(1, 2)
+    alike.masked_fill_(dead[:, None], _NEVER).diagonal(dim1=1, dim2=2).fill_(_NEVER)
     other = alike.max(2)
     mass, away, whole = served.unbind(2)
-    apart = (1 - _ROUNDING - other.values).clamp_min(0)
+    apart, less = (1 - _ROUNDING - other.values).clamp_min(0), away - whole
     # At the nearest other anchor, a token's cosine is expected to be the product of two: of it and its own anchor,
     # and of the two anchors.
-    loss = apart * (2 * (away - whole) + apart * (mass - 2 * away + whole))
-    loss, giver = loss.masked_fill(never[:, 0] < 0, torch.inf).sort(dim=1, stable=True)
-    gain, taker = torch.lerp(highest.square(), whole, _SAVED).sort(dim=1, descending=True, stable=True)
-    turn = torch.arange(most, device=units.device)
+    loss = apart * (apart * (mass - away - less)).add(less, alpha=2)
+    loss, giver = loss.masked_fill(dead, torch.inf).sort(dim=1, stable=True)
+    gain = torch.lerp(highest[:-1].view(batch, most).square(), whole, _SAVED)
+    gain, taker = gain.sort(dim=1, descending=True, stable=True)
     # Of an anchor and the one that would take its tokens, only the first may move.
-    bereft = inverse(giver).gather(1, other.indices.gather(1, giver)) < turn
-    pays = ((gain > loss) & (giver != taker) & ~bereft & (turn < limit[:, None]))[..., None]
-    target = gather_rows(units, worst.gather(1, taker))
-    placed = torch.where(pays, target, gather_rows(anchors, giver))
-    return anchors.scatter(1, giver[..., None].expand(-1, -1, width), placed)
+    turn = torch.empty_like(giver).scatter_(1, giver, slot.expand(batch, -1))
+    last = turn.gather(1, other.indices.gather(1, giver)) >= slot
+    pays = ((gain > loss) & (giver != taker) & last & movable).flatten()[:, None]
+    target = units.flatten(0, 1).index_select(0, worst[:-1].view(batch, most).gather(1, taker).flatten())
+    everyone, giver = anchors.flatten(0, 1), (giver + most * torch.arange(batch, device=units.device)[:, None]).flatten()
+    placed = torch.where(pays, target, everyone.index_select(0, giver))
+    return everyone.index_copy(0, giver, placed).view(batch, most, width)
 
 
 def _without_empty(labels: Tensor, near: Tensor, counts: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import make_video
+from tests.ops.test_locality import placed
 from tests.ops.test_quantise import quantised
 from vidfold import AOT, Pooling, VideoTokens
 from vidfold.ops import cover, shares
@@ -28,7 +29,10 @@ def _by_hand(method: AOT, video: VideoTokens, clip: int) -> tuple[torch.Tensor, 
         end = min(frames, start + clip)
         count = total * end // frames - total * start // frames
         rows = pooled[start:end].flatten(0, 1)
-        labels, near = quantised(torch.nn.functional.normalize(rows, dim=1), count, method.rounds)
+        units = torch.nn.functional.normalize(rows, dim=1)
+        if method.locality:
+            units = placed(units, end - start, video.language_grid, method.locality)
+        labels, near = quantised(units, count, method.rounds)
         for anchor in range(count):
             members = [row for row in range(len(rows)) if labels[row] == anchor]
             out.append(rows[members].mean(0))
@@ -46,6 +50,8 @@ def _by_hand(method: AOT, video: VideoTokens, clip: int) -> tuple[torch.Tensor, 
         ({"clip": 3, "retention": 0.4}, 3),
         ({"rounds": 1, "clip": 5}, 5),
         ({"rounds": 8}, 11),
+        ({"locality": 0.0}, 11),
+        ({"locality": 4.0, "clip": 5}, 5),
     ],
 )
 def test_equals_plain_loops(choice, clip):
@@ -126,7 +132,7 @@ def test_keeping_everything_gives_the_video():
 
 
 def test_copies_of_a_frame_are_one_frame():
-    """What a clip repeats goes into the tokens that are kept, and changes none of them."""
+    """Where time costs nothing, what a clip repeats goes into the tokens that are kept, and changes none of them."""
     frame = make_video(frames=1, grid=(8, 8), pooling=Pooling.NONE)
     still = replace(
         frame,
@@ -136,7 +142,7 @@ def test_copies_of_a_frame_are_one_frame():
         keys=None,
         frame_features=None,
     )
-    kept = AOT(retention=1 / 8, rounds=8)(still)
+    kept = AOT(retention=1 / 8, rounds=8, locality=0.0)(still)
     assert sorted(kept.cells.tolist()) == list(range(64))
     torch.testing.assert_close(kept.tokens, frame.features[0][kept.cells], atol=1e-3, rtol=1e-3)
 
@@ -282,6 +288,7 @@ def test_compiles_as_one_graph_with_equal_results():
         ({"rounds": 0}, "rounds must be a whole number of at least 1, got 0"),
         ({"clip": 0}, "clip must be a whole number of at least 1, got 0"),
         ({"sketch": 0}, "sketch must be a whole number of at least 1, got 0"),
+        ({"locality": -0.5}, "locality must be a finite number of at least 0, got -0.5"),
         ({"retention": 0.0}, r"retention must be in \(0, 1\], got 0.0"),
         ({"segments": "sometimes"}, "segments must be 'uniform'"),
     ],

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidfold.checks import check_count, setting
+from vidfold.checks import check_count, check_weight, setting
 from vidfold.clips import Clips
 from vidfold.linear import Mix
+from vidfold.ops.locality import located
 from vidfold.ops.quantise import quantise
 from vidfold.ops.ranks import by_first_member
 from vidfold.ops.sketch import sketch
@@ -59,6 +60,7 @@ class AOT(ClipwiseReducer):
 
     rounds: int = setting(6, check_count)
     sketch: int | None = setting(256, check_count, optional=True)
+    locality: float = setting(0.5, check_weight)
 
     name = "aot"
     published = "vidfold, after AOT, CVPR 2026, arXiv 2603.01400"
@@ -93,6 +95,8 @@ class AOT(ClipwiseReducer):
         clips = clips.compact()
         features, cells = tokens.pooled().float(), tokens.cells
         units = functional.normalize(features if self.sketch is None else sketch(features, self.sketch), dim=2)
+        if self.locality:
+            units = located(units, clips, tokens.language_grid, self.locality)
         counts, present = clips.shares(total), clips.rows_there(cells)
         most = min(present.shape[1], total * clips.longest // clips.frames + 1)
         block = block_size(units, most * present.shape[1])

@@ -1,0 +1,46 @@
+"""Time and place as channels of a token: a cosine then tells tokens that are far apart from near ones."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vidfold.clips import Clips
+from vidfold.tokens import Grid
+
+_ROUNDING = 1e-5
+"""Above what rounding does to the spread of equal tokens, so that theirs is exactly 0."""
+
+
+def located(units: Tensor, clips: Clips, grid: Grid, locality: float) -> Tensor:
+    """Tokens with channels for time, row and column, in which distance costs, too.
+
+    1 - cos of two results is a mean of two costs, of weights 1 and k = ``locality`` * spread: 1 - cos of the tokens,
+    and 1 - cos(pi/2 * d), where the distance d is told as a share of the clip's length (half of the weight), of the
+    frame's height and of its width (a quarter each). Near 0 this cost grows with the square of d. The spread is the
+    mean of 1 - cos over all pairs of tokens of the clip, so towers whose tokens are all alike are treated as others.
+
+    Args:
+        units: (F, N, E) float32, tokens of length 1 or 0, on ``grid``.
+        clips: of the F frames; only tokens of one clip can be compared.
+        grid: height and width, N = h*w.
+        locality: weight, at least 0.
+
+    Returns:
+        (F, N, E + 6) float32; tokens of length 1 have this length again.
+    """
+    frames, cells, _ = units.shape
+    height, width = grid
+    mean = clips.sums(units.mean(1)) / clips.length[:, None]
+    weight = locality * (1 - _ROUNDING - mean.square().sum(1)).clamp_min(0)[:, None, None]
+    cell = torch.arange(cells, device=units.device)
+    place = torch.cat([_quarter(cell // width / height, 1 / 4), _quarter(cell % width / width, 1 / 4)], dim=1)
+    time = _quarter(clips.position / clips.length, 1 / 2)[:, None]
+    where = torch.cat([time.expand(-1, cells, -1), place.expand(frames, -1, -1)], dim=2)
+    return torch.cat([units, weight.sqrt() * where], dim=2) * (1 + weight).rsqrt()
+
+
+def _quarter(shares: Tensor, weight: float) -> Tensor:
+    """Points (m, 2) on a quarter of a circle for shares (m,) in [0, 1); the square of its radius is the weight."""
+    angles = math.pi / 2 * shares
+    return math.sqrt(weight) * torch.stack([angles.cos(), angles.sin()], dim=1)
