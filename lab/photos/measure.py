@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lab import aot
 from lab.photos.clips import LENGTHS, Clip, compose
 from lab.photos.encode import GRID, POOLING
 from lab.photos.pool import Pool
@@ -34,6 +35,12 @@ def settings(methods: Sequence[str]) -> list[Setting]:
     return [FULL, *(Setting(method, share) for share, method in product(RETENTIONS, methods))]
 
 
+def choices() -> list[Setting]:
+    """All tokens, then AOT with one choice changed at a time (`lab.aot`) at every retention."""
+    trials = product(RETENTIONS, aot.choices().items())
+    return [FULL, *(Setting(name, share, kind(retention=share, **fields)) for share, (name, (kind, fields)) in trials)]
+
+
 def clip(pool: Pool, number: int) -> Clip:
     """Clip ``number`` of those that are measured."""
     return compose(pool.shots, pool.split, number, LENGTHS[number % len(LENGTHS)])
@@ -51,13 +58,13 @@ def video(pool: Pool, shown: Clip) -> VideoTokens:
     return VideoTokens(features, GRID, POOLING, shallow=shallow, deep=deep, keys=keys)
 
 
-def fold(pool: Pool, methods: Sequence[str], clips: int, out: Path) -> None:
+def fold(pool: Pool, chosen: Sequence[Setting], clips: int, out: Path) -> None:
     """Writes ``NUMBER.pt`` for every clip: folded tokens (K, D) fp16 and (error, coverage, transport) by setting."""
     out.mkdir(parents=True, exist_ok=True)
     for number in range(clips):
         path = out / f"{number:04d}.pt"
         found: dict[tuple[str, float], tuple[Tensor, tuple[float, ...]]] = torch.load(path) if path.exists() else {}
-        missing = [each for each in settings(methods) if (each.method, each.retention) not in found]
+        missing = [each for each in chosen if (each.method, each.retention) not in found]
         if not missing:
             continue
         tokens = video(pool, clip(pool, number))
@@ -79,10 +86,9 @@ def learnt(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def answers(
-    pool: Pool, readers: dict[str, Reader], methods: Sequence[str], clips: int, folded: Path, ranked: tuple[str, ...]
+    pool: Pool, readers: dict[str, Reader], chosen: Sequence[Setting], clips: int, folded: Path, ranked: tuple[str, ...]
 ) -> Answers:
     """Right answers of every reader to every folded clip; the methods are ranked by the ``ranked`` kinds."""
-    chosen = settings(methods)
     right = np.zeros((len(readers), len(chosen), clips, len(KINDS)), np.uint8)
     asked, kept = np.zeros((clips, len(KINDS)), np.uint8), np.zeros((len(chosen), clips))
     measures = np.zeros((len(chosen), clips, 3), np.float32)
@@ -125,20 +131,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="final", help="split of the clips (default: final)")
     parser.add_argument("--clips", type=int, default=120)
     parser.add_argument("--methods", nargs="+", default=list(exact_methods()), help="default: all with an exact budget")
+    parser.add_argument("--choices", action="store_true", help="AOT with one choice changed at a time, not the methods")
     parser.add_argument("--readers", nargs="+", type=Path, default=[], help="reader.pt of the varied and the whole one")
     parser.add_argument("--out", type=Path, help="folder for counts, table and picture")
     chosen = parser.parse_args(arguments)
     pool = Pool(chosen.data, chosen.encoded, chosen.split)
+    trials = choices() if chosen.choices else settings(chosen.methods)
     torch.set_num_threads(1)
     try:
         if chosen.what == "fold":
-            fold(pool, chosen.methods, chosen.clips, chosen.folded)
+            fold(pool, trials, chosen.clips, chosen.folded)
             return
         if not chosen.readers or chosen.out is None:
             raise ValueError("answer needs --readers and --out")
         readers = {path.parent.name: Reader.load(path) for path in chosen.readers}
         ranked = learnt([path.parent for path in chosen.readers])
-        write(answers(pool, readers, chosen.methods, chosen.clips, chosen.folded, ranked), chosen.out)
+        write(answers(pool, readers, trials, chosen.clips, chosen.folded, ranked), chosen.out)
     except ValueError as error:
         parser.error(str(error))
 

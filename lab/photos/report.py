@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from lab.photos.questions import KINDS
 from lab.real.numbers import spearman
 from vidfold.bench.plots import distinct, panels
-from vidfold.bench.scores import Estimate
+from vidfold.bench.scores import MARGIN, Estimate, marks
 
 MEASURES = ("quantisation_error", "coverage", "transport")
 _BETTER = (-1, 1, -1)  # sign with which a measure is better
@@ -110,6 +111,27 @@ def _tables(found: Answers) -> list[str]:
             rows[f"| {method} | {' | '.join(map(_percent, own))} |"] = sum(each.value for each in own)
         lines += sorted(rows, key=lambda row: -rows[row])
         lines += [f"| all tokens | {' | '.join([_percent(found.estimate(reader, 0))] * len(shares))} |"]
+        lines += _paired(found, reader, name)
+    return lines
+
+
+def _paired(found: Answers, reader: int, name: str) -> list[str]:
+    """Markdown: every setting but the first method's minus the first method's at the same retention, in points."""
+    first = found.settings[1][0]
+    labels = [label for label in dict.fromkeys(label for label, _ in found.settings) if label != first]
+    shares = list(dict.fromkeys(share for _, share in found.settings[1:]))
+    gaps = []
+    for label, share in product(labels, shares):
+        other = 0 if label == found.settings[0][0] else found.settings.index((label, share))
+        gaps.append(found.estimate(reader, other) - found.estimate(reader, found.settings.index((first, share))))
+    pairs = zip(gaps, marks(gaps), strict=True)
+    shown = [f"{100 * gap.value:+.1f} ± {100 * gap.error:.1f} {mark}" for gap, mark in pairs]
+    lines = ["", f"Reader {name}, minus {first}, paired by clip, in points. ▲ ▼: significantly above or below, Holm's"]
+    lines += [f"correction over the table; ≈: equivalent, significantly less than {100 * MARGIN:g} points apart.", ""]
+    lines += [f"| minus {first} | {' | '.join(f'{share:.0%}' for share in shares)} |", "|---|" + "---:|" * len(shares)]
+    for row, label in enumerate(labels):
+        own = shown[row * len(shares) : (row + 1) * len(shares)]
+        lines.append(f"| {'all tokens' if row == 0 else label} | {' | '.join(each.strip() for each in own)} |")
     return lines
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lab.photos.clips import cells_of, compose, frames_of
 from lab.photos.groups import GROUPS, OF_CATEGORY, OF_CLASS, of_clip
-from lab.photos.measure import answers, fold
+from lab.photos.measure import answers, fold, settings
 from lab.photos.questions import ANSWERS, KINDS, NUMBERS, questions
 from lab.photos.reader import ASK, LENGTH, NAMES, PICTURES, PLAN, VOCABULARY, Reader, Sizes, packed, slots
 from lab.photos.report import write
@@ -251,12 +251,12 @@ def test_fold_and_answer(pool, tmp_path):
             return torch.zeros(len(asked), 8)
 
     methods, folder = ("aot", "random"), tmp_path / "folded"
-    fold(Encoded(), methods, 3, folder)
+    fold(Encoded(), settings(methods), 3, folder)
     written = [path.stat().st_mtime_ns for path in sorted(folder.iterdir())]
-    fold(Encoded(), methods, 3, folder)
+    fold(Encoded(), settings(methods), 3, folder)
     assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == written
     reader = Reader(Sizes(features=8, width=16, heads=2)).eval()
-    found = answers(Encoded(), {"one": reader}, methods, 3, folder, ("where", "seen"))
+    found = answers(Encoded(), {"one": reader}, settings(methods), 3, folder, ("where", "seen"))
     assert found.right.shape == (1, 15, 3, len(KINDS))
     assert (found.right <= found.asked).all()
     assert found.kept[0].tolist() == [1, 1, 1]

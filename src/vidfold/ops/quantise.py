@@ -136,7 +136,10 @@ def _exchanged(
     last = turn.gather(1, other.indices.gather(1, giver)) >= slot
     pays = ((gain > loss) & (giver != taker) & last & movable).flatten()[:, None]
     target = units.flatten(0, 1).index_select(0, worst[:-1].view(batch, most).gather(1, taker).flatten())
-    everyone, giver = anchors.flatten(0, 1), (giver + most * torch.arange(batch, device=units.device)[:, None]).flatten()
+    everyone, giver = (
+        anchors.flatten(0, 1),
+        (giver + most * torch.arange(batch, device=units.device)[:, None]).flatten(),
+    )
     placed = torch.where(pays, target, everyone.index_select(0, giver))
     return everyone.index_copy(0, giver, placed).view(batch, most, width)
 

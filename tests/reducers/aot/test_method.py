@@ -31,7 +31,7 @@ def _by_hand(method: AOT, video: VideoTokens, clip: int) -> tuple[torch.Tensor, 
         rows = pooled[start:end].flatten(0, 1)
         units = torch.nn.functional.normalize(rows, dim=1)
         if method.locality:
-            units = placed(units, end - start, video.language_grid, method.locality)
+            units = placed(units, end - start, video.language_grid, method.locality * (1 - total / (frames * cells)))
         labels, near = quantised(units, count, method.rounds)
         for anchor in range(count):
             members = [row for row in range(len(rows)) if labels[row] == anchor]

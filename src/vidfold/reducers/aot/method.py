@@ -1,4 +1,4 @@
-"""AOT made well: anchors that move to where they serve most, an exact budget, linear time."""
+"""AOT made well: anchors that move to where they serve most, near in time and place; exact budget, linear time."""
 
 import math
 from dataclasses import dataclass
@@ -36,10 +36,12 @@ class AOT(ClipwiseReducer):
     within the frame and along the clip is one (`benchmarks/aot.md`).
 
     Anchors begin evenly spread over the cells and frames of a clip, not at the most attended cells. So no attention
-    has to be observed. Transport is one-sided: each token goes wholly to the anchor of the clip that is nearest by
-    cosine, and no anchor must take an even load. And it is repeated: each anchor moves to the barycentre of what it
-    received, and anchors that are hardly needed, as those of frames that repeat others, move to the tokens served
-    worst (`vidfold.ops.quantise`). This is a free-support Wasserstein barycentre of the clip, on as many points as the
+    has to be observed. Transport is one-sided: each token goes wholly to the anchor of the clip that is nearest, and
+    no anchor must take an even load. As in the authors' program, what is far away in time and place costs more than
+    what is near (`vidfold.ops.locality`), the more so the fewer tokens are kept: then what is seen twice, far apart,
+    is kept twice. And transport is repeated: each anchor moves to the barycentre of what it received, and anchors that
+    are hardly needed, as those of frames that repeat others, move to the tokens served worst
+    (`vidfold.ops.quantise`). This is a free-support Wasserstein barycentre of the clip, on as many points as the
     budget allows.
 
     Every anchor becomes the mean of its tokens, at the place of the token nearest to it (of several the first). Output
@@ -56,11 +58,13 @@ class AOT(ClipwiseReducer):
         rounds: how often anchors move.
         sketch: channels in which tokens are compared, see `vidfold.ops.sketch`, 128 until the last round; None: all
             in the last round.
+        locality: weight of the distance in time and place beside that of the tokens, where almost all tokens go to
+            others; it falls with the share that is kept. 0: tokens are compared by their features alone.
     """
 
     rounds: int = setting(6, check_count)
     sketch: int | None = setting(256, check_count, optional=True)
-    locality: float = setting(0.5, check_weight)
+    locality: float = setting(2.0, check_weight)
 
     name = "aot"
     published = "vidfold, after AOT, CVPR 2026, arXiv 2603.01400"
@@ -95,8 +99,9 @@ class AOT(ClipwiseReducer):
         clips = clips.compact()
         features, cells = tokens.pooled().float(), tokens.cells
         units = functional.normalize(features if self.sketch is None else sketch(features, self.sketch), dim=2)
-        if self.locality:
-            units = located(units, clips, tokens.language_grid, self.locality)
+        weight = self.locality * (1 - total / (tokens.frames * cells))
+        if weight:
+            units = located(units, clips, tokens.language_grid, weight)
         counts, present = clips.shares(total), clips.rows_there(cells)
         most = min(present.shape[1], total * clips.longest // clips.frames + 1)
         block = block_size(units, most * present.shape[1])
