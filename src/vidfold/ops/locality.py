@@ -34,13 +34,13 @@ def located(units: Tensor, clips: Clips, grid: Grid, locality: float) -> Tensor:
     mean = clips.sums(units.mean(1)) / clips.length[:, None]
     weight = locality * (1 - _ROUNDING - mean.square().sum(1)).clamp_min(0)[:, None, None]
     cell = torch.arange(cells, device=units.device)
-    place = torch.cat([_quarter(cell // width / height, 1 / 4), _quarter(cell % width / width, 1 / 4)], dim=1)
-    time = _quarter(clips.position / clips.length, 1 / 2)[:, None]
+    place = torch.cat([_quarter(cell // width, height, 1 / 4), _quarter(cell % width, width, 1 / 4)], dim=1)
+    time = _quarter(clips.position, clips.length, 1 / 2)[:, None]
     where = torch.cat([time.expand(-1, cells, -1), place.expand(frames, -1, -1)], dim=2)
     return torch.cat([units, weight.sqrt() * where], dim=2) * (1 + weight).rsqrt()
 
 
-def _quarter(shares: Tensor, weight: float) -> Tensor:
-    """Points (m, 2) on a quarter of a circle for shares (m,) in [0, 1); the square of its radius is the weight."""
-    angles = math.pi / 2 * shares
+def _quarter(at: Tensor, length: Tensor | int, weight: float) -> Tensor:
+    """Points (m, 2) on a quarter of a circle for places (m,) int64 along a length; its radius squared is the weight."""
+    angles = math.pi / 2 * (at.float() / length)
     return math.sqrt(weight) * torch.stack([angles.cos(), angles.sin()], dim=1)

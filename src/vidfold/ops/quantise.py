@@ -65,7 +65,7 @@ def quantise(
     places = places.clamp_max(size - 1)
     offsets = most * torch.arange(batch, device=units.device)[:, None]
     movable = slot < (counts * moved).long().clamp_min(1)[:, None]
-    absent, ones = ~present, torch.ones(batch * size, device=units.device)
+    absent, ones = ~present, units.new_ones(batch * size)
     seen = units if coarse is None else functional.normalize(sketch(units, coarse), dim=2)
     anchors = gather_rows(seen, places)
     for step in range(rounds):
