@@ -43,7 +43,10 @@ def test_a_number_of_tokens_has_no_slider(clip, tmp_path):
         (["--output", "a.html", "--retentions", "2"], "retention must be in (0, 1], got 2.0"),
         (["--output", "a.html", "--question", " "], "question must not be empty"),
         (["--output", "/dev/null/a.html", "--retentions"], "cannot write"),
+        (["--output", "a.html", "--choose", "no/model"], "--choose no/model needs one question, got 0"),
+        (["--output", "a.html", "--choose", "no/model", "--question", "what?"], "'no/model'"),
     ],
 )
-def test_bad_arguments(capsys, clip, arguments, message):
+def test_bad_arguments(capsys, clip, arguments, message, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert message in refused(capsys, "show", clip, *arguments)
