@@ -27,7 +27,9 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = command(commands, "show", run, "Write a page that shows what was folded, and where the rest went.")
     add_video(parser, FILES)
-    parser.add_argument("--question", nargs=1, default=[], metavar="Q", help="answered from every fold, and from all tokens")
+    parser.add_argument(
+        "--question", nargs=1, default=[], metavar="Q", help="answered from every fold and from all tokens"
+    )
     parser.add_argument("--output", metavar="FILE.html", help="the page: one file, which needs no network")
     parser.add_argument("--still", metavar="FILE.png|svg", help="a picture of the first fold, for papers and slides")
     parser.add_argument(
