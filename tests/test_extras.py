@@ -35,3 +35,11 @@ def test_the_remedy_without_metadata(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "requires", missing)
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert extras.remedy("video") == "pip install 'vidfold[video]'"
+
+
+def test_all_that_is_missing_at_once(monkeypatch):
+    wanted = ["nowhere-a>=1; extra == 'models'", "nowhere-b>=1; extra == 'video'", "torch>=2; extra == 'video'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: wanted)
+    with pytest.raises(extras.MissingExtra, match=r"pip install 'nowhere-a>=1' 'nowhere-b>=1'$"):
+        extras.need("models", "video")
+    extras.need("bench")

@@ -35,11 +35,22 @@ def load(module: str, extra: str) -> Any:
     return found
 
 
+def need(*extras: str) -> None:
+    """Raise a MissingExtra that names all that is missing of some extras at once."""
+    wanted = dict.fromkeys(each for extra in extras for each in requirements(extra))
+    if missing := [each for each in wanted if not _installed(each)]:
+        raise MissingExtra(f"this needs packages that are not installed: {_install(missing)}")
+
+
 def remedy(extra: str) -> str:
     """The command that installs what is missing of an extra, wherever vidfold itself was installed from."""
     wanted = requirements(extra) or [f"vidfold[{extra}]"]
     missing = [each for each in wanted if not _installed(each)]
-    return "pip install " + " ".join(f"'{each}'" for each in missing or wanted)
+    return _install(missing or wanted)
+
+
+def _install(packages: list[str]) -> str:
+    return "pip install " + " ".join(f"'{each}'" for each in packages)
 
 
 def requirements(extra: str) -> list[str]:

@@ -84,8 +84,9 @@ def _package(module: str, extra: str, serves: str) -> Finding:
             warnings.simplefilter("always", versions.UntestedVersion)
             extras.load(module, extra)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        state = "not installed" if _version(module) is None else f"{_version(module)} does not load, or is too old"
-        return Finding(module, f"{state} ({serves})", str(error))
+        if _version(module) is None:
+            return Finding(module, f"not installed ({serves})", extras.remedy(extra))
+        return Finding(module, f"{_version(module)} does not load, or is too old ({serves})", str(error))
     untested = [str(each.message) for each in caught if each.category is versions.UntestedVersion]
     return Finding(module, _version(module) or "there", *untested)
 
@@ -114,7 +115,7 @@ def _accelerators() -> Iterator[Finding]:
     for module, serves in uses.items():
         version = _version(module)
         slow = module == "triton" and version is None and torch.cuda.is_available()
-        remedy = "triton is not installed, so its kernels run as plain torch: pip install triton" if slow else ""
+        remedy = "pip install triton" if slow else ""
         yield Finding(module, f"{version or 'not installed'} ({serves})", remedy)
 
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from vidfold import extras
 from vidfold.app.tables import table
 from vidfold.cli.answers import side_by_side, typical
 from vidfold.cli.console import announced_if_slow, quiet_libraries
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from vidfold.reducers import get
     from vidfold.tiny import questions, render
 
+    extras.need("models", "video")
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "clip.mp4"

@@ -25,6 +25,9 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
         return
     print(table([("x" if each.missing else "", each.part, each.told) for each in found]))
-    lacking = [each for each in found if each.missing]
+    lacking: dict[str, list[str]] = {}
+    for each in found:
+        if each.missing:
+            lacking.setdefault(each.missing, []).append(each.part)
     head = "x  missing; all of it is optional, and each line says how to get it:" if lacking else "nothing is missing"
-    print("", head, *(f"   {each.missing}" for each in lacking), sep="\n")
+    print("", head, *(f"   {', '.join(parts)}: {how}" for how, parts in lacking.items()), sep="\n")
