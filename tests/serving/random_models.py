@@ -78,8 +78,7 @@ def text(words, **more):
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
         "max_position_embeddings": 4096,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e4}
-        | more.pop("rope", {}),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4} | more.pop("rope", {"mrope_section": [4, 6, 6]}),
         "eos_token_id": words.eos_token_id,
         "pad_token_id": words.pad_token_id,
     } | more

@@ -13,7 +13,7 @@ from vidfold.video import sample, write
 
 pytest.importorskip("vllm")
 
-FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+FAMILIES = ("internvl", "qwen2_5_vl", "qwen3_vl")
 FRAMES = 8
 """Of each clip. In a longer one time has more positions than a row or column, and vLLM and transformers then differ in
 where the text after a Qwen2.5-VL video goes on, unfolded, too."""

@@ -23,6 +23,7 @@ MODELS: Mapping[str, Served] = {
     "LlavaOnevisionForConditionalGeneration": Served(
         "vidfold.serving.models.llava_onevision:FoldedLlavaOnevision", gives=frozenset({"shallow", "deep", "keys"})
     ),
+    "InternVLForConditionalGeneration": Served("vidfold.serving.models.internvl:FoldedInternVL"),
     "Qwen2_5_VLForConditionalGeneration": Served("vidfold.serving.models.qwen2_5_vl:FoldedQwen2_5VL", own=("evs",)),
     "Qwen3VLForConditionalGeneration": Served("vidfold.serving.models.qwen3_vl:FoldedQwen3VL", own=("evs", "vidcom2")),
 }
