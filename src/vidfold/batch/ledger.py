@@ -56,7 +56,7 @@ class Ledger:
         self.folder, self.settings = Path(folder), settings
         self.done, self.failed = set[str](), set[str]()
         self._journal: list[Row] = []
-        self._file = -1
+        self._file, self._model = -1, ""
         self._synced = 0.0
 
     def __enter__(self) -> Self:
@@ -138,6 +138,8 @@ class Ledger:
 
     def check_model(self, fingerprint: str) -> None:
         """Note the weights that answer; a ValueError where others answered before."""
+        if fingerprint == self._model:
+            return
         record = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
         if record.setdefault("fingerprint", fingerprint) != fingerprint:
             raise ValueError(
@@ -145,6 +147,7 @@ class Ledger:
                 "give another --output"
             )
         write_text(self.folder / SETTINGS, json.dumps(record, indent=2) + "\n")
+        self._model = fingerprint
 
     def _note(self, key: str, error: str | None) -> None:
         self.done.add(key)
