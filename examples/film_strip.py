@@ -69,7 +69,7 @@ def draw(path: Path) -> None:
     before, (after, ribbon) = strip(cut), folded(cut, reduction)
     told = [
         f"{reduction.full} tokens: the model's answer is “{answers[0].text}”",
-        f"AOT keeps {len(reduction)}; each stands for the tokens that resemble it most",
+        f"AOT keeps {len(reduction)}; each stands for those that are like it, and near",
         f"{len(reduction)} tokens, all that the language model reads: the answer is “{answers[1].text}”",
     ]
     _write(path, [before, after, ribbon], told)
