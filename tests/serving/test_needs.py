@@ -1,4 +1,4 @@
-"""A method that needs attention and keys of the tower, and a server that is killed; where vLLM is installed."""
+"""A method that needs attention and keys of the tower, on one rank and on two; where vLLM is installed."""
 
 import pytest
 
@@ -15,14 +15,14 @@ pytest.importorskip("vllm")
 CLIP = render(7, frames=12)
 
 
-def test_a_method_with_needs_on_a_server_that_was_killed_and_started_again(tmp_path):
+def test_a_method_with_needs_on_a_server_that_is_killed_and_started_again_on_two_ranks(tmp_path):
     write(tmp_path / "clip.mp4", CLIP.frames, fps=2)
     loaded = load(device="cpu")
     loaded.model.generation_config.eos_token_id = None
     options = ["--video-pruning-rate", 0.5, "--video-pruning-method", "visionzip"]
     options += ["--additional-config", '{"vidfold": {"tokens": 40}}']
-    for _ in range(2):
-        with serving(path(), tmp_path / "log.txt", *options) as server:
+    for ranks in (1, 2):
+        with serving(path(), tmp_path / "log.txt", *options, "--tensor-parallel-size", ranks) as server:
             for question in questions(CLIP):
                 prompt = loaded.written(
                     [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question.text}]}]

@@ -83,9 +83,9 @@ def placed(positions: Tensor, places: Tensor, rows: Sequence[Tensor], width: int
         start += len(each)
         if each.shape[1] > width:
             each, relative, numbers = detached(each, width)
-            # A video begins after the token in front of it.
-            before = functional.pad(positions[0], (1, 0), value=-1)[here - numbers]
-            positions[:, here] = relative + before + 1
+            # A video begins after the token in front of it. Positions may be on the host, embeddings on a GPU.
+            before = functional.pad(positions[0], (1, 0), value=-1)[here - numbers.to(here.device)]
+            positions[:, here] = relative.to(positions.device) + before + 1
         bare.append(each)
     return bare, positions
 
