@@ -1,5 +1,9 @@
 """A method that needs attention and keys of the tower, on one rank and on two; where vLLM is installed."""
 
+import contextlib
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.serving.server import serving, text, video
@@ -13,6 +17,16 @@ from vidfold.video import sample, write
 pytest.importorskip("vllm")
 
 CLIP = render(7, frames=12)
+
+
+def of_session(leader):
+    """Processes that are left of a session."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            state, _, _, session, *_ = file.read_text().rpartition(")")[2].split()
+            found += [file] if session == str(leader) and state != "Z" else []
+    return found
 
 
 def test_a_method_with_needs_on_a_server_that_is_killed_and_started_again_on_two_ranks(tmp_path):
@@ -35,6 +49,10 @@ def test_a_method_with_needs_on_a_server_that_is_killed_and_started_again_on_two
                 assert status == 200, answer
                 assert answer["choices"][0]["token_ids"] == output[0, inputs["input_ids"].shape[1] :].tolist()
             server.running.process.kill()
+        end = time.monotonic() + 10
+        while of_session(server.running.process.pid):
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
 
 def test_a_server_that_would_fold_nothing_does_not_start(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -81,7 +82,10 @@ def serving(model: str, log: Path, options: Sequence[str], *, seconds: float = 6
     command += ["--host", "127.0.0.1", "--served-model-name", NAME, "--enable-prompt-tokens-details", *options]
     settings = {} if torch.cuda.is_available() else ON_CPU
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=settings | os.environ)
+        # In a session of its own, whose processes can be ended together: a server that is killed leaves its engine.
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=settings | os.environ, start_new_session=True
+        )
     server = Server(port, log, process)
     try:
         end = time.monotonic() + seconds
@@ -93,11 +97,11 @@ def serving(model: str, log: Path, options: Sequence[str], *, seconds: float = 6
         yield server
     finally:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _free_port() -> int:
