@@ -1,6 +1,7 @@
 """Processes that decode videos: one that hangs or crashes is replaced, and the model goes on meanwhile."""
 
 import dataclasses
+import gc
 import shutil
 import time
 from contextlib import suppress
@@ -143,6 +144,7 @@ def _part(cut: Cut) -> Frames:
 
 def _serve(connection: Connection, folder: str) -> None:
     """Decode what comes, until the connection ends."""
+    gc.freeze()  # what the imports made
     with suppress(EOFError, BrokenPipeError):
         while True:
             cut = connection.recv()
@@ -151,3 +153,5 @@ def _serve(connection: Connection, folder: str) -> None:
             except Exception as error:  # whatever is wrong with a file, the next one may be good
                 found = reason_of(error)
             connection.send(found)
+            del found
+            gc.collect()  # a codec is part of a cycle, and keeps its threads until it is collected
