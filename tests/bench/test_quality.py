@@ -32,7 +32,7 @@ def test_suites_have_different_splits_and_search_uses_the_first_world(twins):
 
 def test_final_uses_clips_that_nobody_has_looked_at(twins):
     plan = suite_plan("final", ["aot"], clips=3, models=twins)
-    assert plan.benches[0].source.clips[0] == str(RANGES["final"].start + 600_000)
+    assert plan.benches[0].source.clips[0] == str(RANGES["final"].start + 700_000)
 
 
 def test_suite_sorts_retentions_and_keeps_the_order_of_methods(twins):

@@ -17,7 +17,7 @@ def test_table_and_files_and_a_second_run_that_measures_nothing(capsys, tmp_path
     monkeypatch.setenv("COLUMNS", "140")
     assert run(tmp_path) == 0
     captured = capsys.readouterr()
-    assert "tiny, scenes 600000-600001 (final), 25 % of the tokens requested" in captured.out
+    assert "tiny, scenes 700000-700001 (final), 25 % of the tokens requested" in captured.out
     assert "all tokens  288     100.0 %" in captured.out
     assert "no setting of any method was chosen on them" in captured.out
     assert "measuring" not in captured.err  # no terminal
