@@ -1,5 +1,6 @@
 """The package imports only torch, and the examples in its documents run."""
 
+import logging
 import re
 import shlex
 import subprocess
@@ -50,9 +51,11 @@ AFTER_COMMANDS = {"docs/batch.md"}
 
 
 @pytest.mark.parametrize("document", [each for each in DOCUMENTS if python_blocks(each) and each not in AFTER_COMMANDS])
-def test_examples_run(tmp_path, monkeypatch, capsys, document):
+def test_examples_run(tmp_path, monkeypatch, capsys, caplog, document):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("logging.basicConfig", lambda: None)  # an example that sets up the log for good
+    # An example sets up the log for good.
+    monkeypatch.setattr("logging.basicConfig", lambda: None)
+    caplog.set_level(logging.NOTSET, "vidfold")
     write("clip.mp4", tiny.render(seed=1_000_000_004).frames, fps=2, scale=4, hold=12)
     namespace: dict = {}
     for block in python_blocks(document):

@@ -111,7 +111,7 @@ def sample(
         return _chosen(video, chooser, frames, progress)
 
     found = _read(path, wanted, stream, progress)
-    _LOG.debug("%s: %r, %d frames decoded", path, found, found.decoded)
+    _LOG.debug("%r: %r, %d frames decoded", str(path), found, found.decoded)
     notes = list(found.notes)
     if len(found) < frames:
         notes.append(f"{frames} frames were asked for, and the video has {len(found)}: all of them are used")
