@@ -77,7 +77,7 @@ def test_without_ray(capsys, tmp_path, clip, monkeypatch):
     pytest.importorskip("pyarrow")
     monkeypatch.setitem(sys.modules, "ray", None)
     asked = ("batch", clip, "--question", "what?", "--output", str(tmp_path / "out"), "--engine", "ray")
-    assert refused(capsys, *asked) == "ray is not installed: pip install 'vidfold[ray]'"
+    assert refused(capsys, *asked) == "ray is not installed: pip install 'ray[data]<3,>=2.50'"
 
 
 def test_a_cluster_that_does_not_answer(capsys, tmp_path, clip):

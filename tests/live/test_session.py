@@ -77,4 +77,4 @@ def test_bad_questions(loaded):
 
 def test_the_command_says_what_is_missing(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert "pip install 'vidfold[app]'" in refused(capsys, "app")
+    assert refused(capsys, "app") == "gradio is not installed: pip install 'gradio<7,>=6'"
