@@ -166,7 +166,7 @@ pictures: setup
 	$(BIN)/vidfold show $(OUT)/clip.mp4 --frames 8 --question "what is the last scene?" --beside tome \
 		--output $(OUT)/report.html
 	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1000 --virtual-time-budget=5000 \
-		--screenshot=docs/pictures/page.png "file://$(abspath $(OUT))/report.html#46"
+		--screenshot=docs/pictures/page.png "file://$(abspath $(OUT))/report.html#10"
 	$(BIN)/python examples/film_strip.py docs/pictures/film_strip.png
 
 clean:
