@@ -82,7 +82,7 @@ def test_reading_each_family(each_family, name):
     times = np.linspace(0, each_family.SECONDS, count, endpoint=False)
     pixels = each_family.clip().permute(0, 2, 3, 1).contiguous().numpy()
     frames = Frames(pixels, times, each_family.SECONDS, count / each_family.SECONDS, count, count)
-    loaded, fold_ = VideoModel(name, model, case.processor, 0.0), AOT(retention=0.2)
+    loaded, fold_ = VideoModel(name, model, case.processor, 0.0), AOT(retention=0.1)
     video = vidfold.read(model, case.processor, frames, fold_)
     questions = ["What moves?", "And where does it go?"]
     assert video.ask(questions, max_new_tokens=3) == [
