@@ -11,9 +11,9 @@ from tests.models.matrix import CASES, FULL, STEPS, Keep, built, greedy, some
 from vidfold import fold
 
 
-def cut(case, model):
+def cut(case, model, frames=3):
     """A prompt with a video, and where its question begins."""
-    inputs = case.inputs(model, prompts=(6,), frames=((3,),))
+    inputs = case.inputs(model, prompts=(6,), frames=((frames,),))
     return inputs, inputs["input_ids"].shape[1] - 5
 
 
@@ -29,8 +29,8 @@ def opening(inputs, at, padding=0):
     return found
 
 
-def read(case, model, padding=0):
-    inputs, at = cut(case, model)
+def read(case, model, padding=0, frames=3):
+    inputs, at = cut(case, model, frames)
     kept = some(case, model, inputs)
     with fold(model, Keep(kept)) as folded:
         video = folded.read(**opening(inputs, at, padding))
@@ -56,6 +56,16 @@ def test_read_once_equals_one_go(case, model):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
     assert video.before == len(case.visual(model, inputs)[0][1])
     assert video.tokens == len(kept[0])
+
+
+def test_a_video_of_many_frames(case, model):
+    """Its last frames have higher M-RoPE positions than the text behind it."""
+    inputs, question, kept, video = read(case, model, frames=16)
+    with fold(model, Keep(kept)):
+        expected = model.generate(**inputs, **greedy(case), **FULL)
+    answer = video.generate(question, **greedy(case), **FULL)
+    for ours, theirs in zip(answer.logits, expected.logits, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 def test_several_questions_are_one_batch_and_do_not_see_each_other(case, model):

@@ -152,8 +152,17 @@ class QwenVL(Family):
         return {} if inputs.get("position_ids") is not None else {"position_ids": mrope.number(self.base, inputs)}
 
     def following(self, inputs: Inputs) -> Tensor:
-        """The position that follows a full prompt (B, L), (B, 1) int64; see `mrope.number`."""
-        return mrope.number(self.base, inputs)[4, :, -1:]
+        """The position of text that comes next after a full prompt (B, L), (B, 1) int64.
+
+        It is numbered as part of the prompt, since text behind a long video can have lower positions than the video's
+        last frames.
+        """
+        longer = dict(inputs)
+        for name, value in (("input_ids", None), ("attention_mask", 1), ("mm_token_type_ids", 0)):
+            if (given := inputs.get(name)) is not None:
+                last = given[:, -1:] if value is None else torch.full_like(given[:, -1:], value)
+                longer[name] = torch.cat([given, last], 1)
+        return mrope.number(self.base, longer)[1, :, -1:]
 
     def settle(self, shortened: dict[str, Tensor]) -> dict[str, Tensor]:
         """``position_ids`` (4, B, M) as the model takes them.
