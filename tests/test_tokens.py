@@ -13,7 +13,7 @@ from vidfold.tokens import check_values
 def test_pooling_equals_golden(pooling, suffix):
     unit = load_golden("aot/unit")
     pooled = pooling(unit["pool_x"], (27, 27))
-    torch.testing.assert_close(pooled, unit[f"pool_{suffix}"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(pooled, unit[f"pool_{suffix}"], atol=5e-6, rtol=0)
     mask = unpack(unit["pool_mask"], 729).float()[..., None]
     survives = pooling(mask, (27, 27))[..., 0] >= 0.5
     assert torch.equal(survives, unit[f"pool_mask_{suffix}"])
