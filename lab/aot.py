@@ -13,89 +13,33 @@ import argparse
 import csv
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from lab import aot_variants as variants
+from lab.trials import DEFAULT, TRIALS, Trial
 from vidfold.app.loading import load
 from vidfold.bench import reading, run
 from vidfold.bench.clips import Sample, Scenes
 from vidfold.bench.results import Values
 from vidfold.bench.scores import Estimate, accuracy, same_clips
-from vidfold.bench.settings import FULL
-from vidfold.bench.settings import Setting as Given
-from vidfold.reducers import AOT, METHODS, Reducer
+from vidfold.bench.settings import FULL, Setting
 from vidfold.tokens import VideoTokens
 
 RETENTIONS = (0.25, 0.10, 0.05)
-DEFAULT = "aot"
 COLUMNS = ("setting", *(f"accuracy_{share:g}" for share in RETENTIONS), "mean", "difference", "error", "seconds")
-
-Setting = tuple[Callable[..., Reducer], dict[str, Any]]
-"""A method or variant, and its fields beside the retention."""
-
-
-def choices() -> dict[str, Setting]:
-    """AOT with one choice changed at a time: a field, or a step (`aot_variants`)."""
-    return {
-        DEFAULT: (AOT, {}),
-        "anchors stay at even places": (variants.Chosen, {}),
-        "anchors move to barycentres only": (variants.Staying, {}),
-        "anchors by farthest point": (variants.Farthest, {}),
-        "anchors by facility location": (variants.Facility, {}),
-        "compared in 192 channels from the first round on": (variants.Fine, {}),
-        "time and place cost nothing": (AOT, {"locality": 0.0}),
-        "time and place cost half": (AOT, {"locality": AOT.locality / 2}),
-        "time and place cost twice": (AOT, {"locality": AOT.locality * 2}),
-        "4 rounds": (AOT, {"rounds": 4}),
-        "9 rounds": (AOT, {"rounds": 9}),
-        "clips of 8": (AOT, {"clip": 8}),
-        "clips of 32": (AOT, {"clip": 32}),
-        "dynamic clips": (AOT, {"segments": "dynamic"}),
-        "optimal clips": (AOT, {"segments": "optimal"}),
-        "a sketch of 64 of 192 channels": (AOT, {"sketch": 64}),
-    }
-
-
-def peers() -> dict[str, Setting]:
-    """The other methods: their defaults, then every knob that decides what is kept, one at a time."""
-    knobs: dict[str, dict[str, tuple[Any, ...]]] = {
-        "simplecluster": {"iterations": (1, 5, 20), "theta": (1e2, 1e3, 1e5, 1e6)},
-        "holitom": {"threshold": (0.5, 0.65, 0.9, 0.95), "beta": (0.3, 0.8, 1.0)},
-        "flashvid": {"alpha": (0.3, 0.5, 0.9, 1.0), "temporal_threshold": (0.7, 0.9), "segments": (4, 16)},
-        "fastvid": {"context": (0.2, 0.6, 0.8, 1.0), "clips": (4, 16), "beta": (0.3, 0.9)},
-        "ott-vid": {
-            "temporal_share": (0.1, 0.5, 0.7),
-            "mass_temperature": (0.1, 1.0),
-            "budget_temperature": (0.1, 1.0),
-        },
-        "visionzip": {"dominant": (0.3, 0.5, 0.7, 1.0)},
-        "tome": {},
-        "divprune": {},
-        "diverse": {},
-        "random": {},
-        "aot-paper": {},
-    }
-    found: dict[str, Setting] = {DEFAULT: (AOT, {})}
-    for method, fields in knobs.items():
-        found[method] = (METHODS[method], {})
-        for field, values in fields.items():
-            found |= {f"{method}, {field} {value:g}": (METHODS[method], {field: value}) for value in values}
-    return found
 
 
 @torch.no_grad()
-def scores(clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Given]) -> list[Estimate]:
+def scores(clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Setting]) -> list[Estimate]:
     """Mean accuracy of every setting on encoded clips.
 
     Raises:
         ValueError: a setting cannot run on a clip.
     """
-    found: dict[Given, list[Values]] = {setting: [] for setting in settings}
+    found: dict[Setting, list[Values]] = {setting: [] for setting in settings}
     for sample, tokens in clips:
         for setting, values in run.measure(sample, tokens, settings, [reading.measure]).items():
             if isinstance(values, str):
@@ -104,10 +48,10 @@ def scores(clips: Sequence[tuple[Sample, VideoTokens]], settings: Sequence[Given
     return [accuracy({name: np.array([row[name] for row in rows]) for name in rows[0]}) for rows in found.values()]
 
 
-def measure(clips: Sequence[tuple[Sample, VideoTokens]], setting: Setting) -> list[Estimate]:
+def measure(clips: Sequence[tuple[Sample, VideoTokens]], trial: Trial) -> list[Estimate]:
     """Mean accuracy at every retention."""
-    method, fields = setting
-    return scores(clips, [Given("given", share, method(retention=share, **fields)) for share in RETENTIONS])
+    method, fields = trial
+    return scores(clips, [Setting("given", share, method(retention=share, **fields)) for share in RETENTIONS])
 
 
 def row(label: str, found: list[Estimate], default: list[Estimate], seconds: float) -> dict[str, str]:
@@ -119,7 +63,7 @@ def row(label: str, found: list[Estimate], default: list[Estimate], seconds: flo
     return dict(zip(COLUMNS, written, strict=True))
 
 
-def compare(trials: Mapping[str, Setting], chosen: argparse.Namespace) -> None:
+def compare(trials: Mapping[str, Trial], chosen: argparse.Namespace) -> None:
     """Measures what the file does not hold yet, and prints all of it, best first."""
     loaded = load("tiny" if chosen.model == "varied" else "tiny-whole")
     source = Scenes(chosen.clips, split=chosen.split, world=chosen.world, frames=(8, 16, 32))
@@ -158,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m lab.aot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("trials", choices=("choices", "peers"))
+    parser.add_argument("trials", choices=TRIALS)
     parser.add_argument("--split", choices=("search", "confirm"), default="search")
     parser.add_argument("--world", choices=("first", "second"), default="first")
     parser.add_argument("--model", choices=("varied", "whole"), default="varied")
@@ -169,7 +113,7 @@ def main() -> None:
     if chosen.split == "search" and chosen.world != "first":
         parser.error("nothing is chosen by the second world: --world second goes with --split confirm")
     torch.set_num_threads(1)
-    trials = {"choices": choices, "peers": peers}[chosen.trials]()
+    trials = TRIALS[chosen.trials]()
     if unknown := [label for label in chosen.only or () if label not in trials]:
         parser.error(f"no setting {unknown[0]!r}; there are: {'; '.join(trials)}")
     compare({label: trials[label] for label in trials if label in (DEFAULT, *(chosen.only or trials))}, chosen)

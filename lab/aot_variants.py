@@ -16,6 +16,9 @@ from vidfold.ops.quantise import quantise
 from vidfold.ops.ranks import gather_rows
 from vidfold.reducers.aot.method import COARSE
 
+PLACES = 6
+"""Channels that tell time and place (`vidfold.ops.locality`)."""
+
 
 @dataclass(frozen=True)
 class Chosen(AOT):
@@ -70,3 +73,32 @@ class Staying(AOT):
 
     def assign(self, units: Tensor, present: Tensor, counts: Tensor, most: int) -> tuple[Tensor, Tensor]:
         return quantise(units, present, counts, most, self.rounds, coarse=COARSE, moved=0.0)
+
+
+@dataclass(frozen=True)
+class Freed(AOT):
+    """In the last ``freed`` assignments time and place cost nothing: tokens go to the mean that looks most alike."""
+
+    freed: int = 1
+
+    def assign(self, units: Tensor, present: Tensor, counts: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        labels, near = super().assign(units, present, counts, most)
+        looks = functional.normalize(units[:, :, :-PLACES], dim=2)
+        # One anchor more takes the padding.
+        labels = labels.masked_fill(~present, most)
+        dead = torch.arange(most + 1, device=units.device) >= counts[:, None]
+        for _ in range(self.freed):
+            means = functional.normalize(
+                looks.new_zeros(len(looks), most + 1, looks.shape[2]).scatter_add_(
+                    1, labels[:, :, None].expand_as(looks), looks
+                ),
+                dim=2,
+            )
+            cosine = looks @ means.transpose(1, 2)
+            own = cosine.gather(2, labels[:, :, None])[:, :, 0]
+            most_alike = own.new_full((len(own), most + 1), -torch.inf).scatter_reduce_(1, labels, own, "amax")
+            # The token nearest to its mean stays, so that no anchor is left without one.
+            stays = (own >= most_alike.gather(1, labels)) | ~present
+            best = cosine.masked_fill(dead[:, None], -torch.inf).max(2)
+            labels, near = torch.where(stays, labels, best.indices), torch.where(stays, own, best.values)
+        return labels.clamp_max(most - 1), near.masked_fill(~present, -torch.inf)

@@ -167,7 +167,8 @@ def main() -> None:
         measured += found
         print(f"measured {heads[size]}", file=sys.stderr)
         del tokens
-    print(table(shown), end="\n\n")
+    used = [column for column in zip(*shown, strict=True) if set(column[1:]) != {"-"}]
+    print(table([list(row) for row in zip(*used, strict=True)]), end="\n\n")
     print(table(side_by_side(measured, ways, heads, lambda each: each.median, duration)), end="\n\n")
     print(table(side_by_side(measured, ways, heads, lambda each: each.memory, lambda count: amount(count, "B"))))
     if len(measured) < len(ways) * len(shapes):

@@ -95,6 +95,7 @@ def draw(path: Path, measured: list[Measured], axis: str, title: str) -> None:
         panel.set_xticks(ticks, ticks)
         panel.set_xlabel("frames" if axis == "frames" else "cells a frame", fontsize=9)
         panel.set_ylabel(name, fontsize=9)
+        panel.tick_params(which="both", labelsize=8)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
     figure.supxlabel(title, fontsize=8)

@@ -5,7 +5,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab import aot
 from lab.photos.clips import LENGTHS, Clip, compose
 from lab.photos.encode import GRID, POOLING
 from lab.photos.pool import Pool
@@ -21,6 +20,7 @@ from lab.photos.questions import KINDS
 from lab.photos.reader import ASK, PLAN, Reader, packed, slots
 from lab.photos.report import MEASURES, Answers, write
 from lab.photos.train import LEARNT, shuffled
+from lab.trials import DEFAULT, TRIALS, Trial
 from vidfold.bench.features import features
 from vidfold.bench.settings import FULL, Fold, Setting, exact_methods
 from vidfold.tokens import VideoTokens
@@ -30,15 +30,15 @@ LEAST = 0.70
 RETENTIONS = (0.50, 0.25, 0.20, 0.15, 0.10, 0.05, 0.02)
 
 
-def settings(methods: Sequence[str]) -> list[Setting]:
+def settings(methods: Sequence[str], retentions: Sequence[float] = RETENTIONS) -> list[Setting]:
     """All tokens, then every method at every retention."""
-    return [FULL, *(Setting(method, share) for share, method in product(RETENTIONS, methods))]
+    return [FULL, *(Setting(method, share) for share, method in product(retentions, methods))]
 
 
-def choices() -> list[Setting]:
-    """All tokens, then AOT with one choice changed at a time (`lab.aot`) at every retention."""
-    trials = product(RETENTIONS, aot.choices().items())
-    return [FULL, *(Setting(name, share, kind(retention=share, **fields)) for share, (name, (kind, fields)) in trials)]
+def tried(trials: Mapping[str, Trial], retentions: Sequence[float]) -> list[Setting]:
+    """All tokens, then every trial (`lab.trials`) at every retention."""
+    each = product(retentions, trials.items())
+    return [FULL, *(Setting(name, share, kind(retention=share, **fields)) for share, (name, (kind, fields)) in each)]
 
 
 def clip(pool: Pool, number: int) -> Clip:
@@ -131,22 +131,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="final", help="split of the clips (default: final)")
     parser.add_argument("--clips", type=int, default=120)
     parser.add_argument("--methods", nargs="+", default=list(exact_methods()), help="default: all with an exact budget")
-    parser.add_argument("--choices", action="store_true", help="AOT with one choice changed at a time, not the methods")
+    parser.add_argument("--retention", nargs="+", type=float, default=list(RETENTIONS), help="shares to keep")
+    parser.add_argument("--trials", choices=TRIALS, help="settings of lab.trials in place of the methods")
+    parser.add_argument("--only", nargs="+", metavar="TRIAL", help="these trials, and AOT")
     parser.add_argument("--readers", nargs="+", type=Path, default=[], help="reader.pt of the varied and the whole one")
     parser.add_argument("--out", type=Path, help="folder for counts, table and picture")
     chosen = parser.parse_args(arguments)
     pool = Pool(chosen.data, chosen.encoded, chosen.split)
-    trials = choices() if chosen.choices else settings(chosen.methods)
+    if chosen.trials:
+        trials = TRIALS[chosen.trials]()
+        if unknown := [label for label in chosen.only or () if label not in trials]:
+            parser.error(f"no trial {unknown[0]!r}; there are: {'; '.join(trials)}")
+        names = [label for label in trials if label in (DEFAULT, *(chosen.only or trials))]
+        given = tried({label: trials[label] for label in names}, chosen.retention)
+    elif chosen.only:
+        parser.error("--only goes with --trials")
+    else:
+        given = settings(chosen.methods, chosen.retention)
     torch.set_num_threads(1)
     try:
         if chosen.what == "fold":
-            fold(pool, trials, chosen.clips, chosen.folded)
+            fold(pool, given, chosen.clips, chosen.folded)
             return
         if not chosen.readers or chosen.out is None:
             raise ValueError("answer needs --readers and --out")
         readers = {path.parent.name: Reader.load(path) for path in chosen.readers}
         ranked = learnt([path.parent for path in chosen.readers])
-        write(answers(pool, readers, trials, chosen.clips, chosen.folded, ranked), chosen.out)
+        write(answers(pool, readers, given, chosen.clips, chosen.folded, ranked), chosen.out)
     except ValueError as error:
         parser.error(str(error))
 

@@ -86,7 +86,7 @@ def over_retention(rows: Sequence[Row]) -> Any:
 def beside_answers(rows: Sequence[Row], answers: Mapping[str, MeanBy]) -> Any:
     """Right answers over error and transport cost on real videos, at `AT`: a row for every kind of answers."""
     chosen = [(name, measure) for name in answers for measure in LOWER]
-    figure, panels = _panels(len(chosen), 2, (5.2, 3.8))
+    figure, panels = _panels(len(chosen), 2, (7.2, 6.0))
     for axes, (world, measure) in zip(panels, chosen, strict=True):
         found, own = means(rows, measure), answers[world]
         names = [name for name, share in own if share == AT and (name, share) in found]

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--features", nargs="+", type=Path, required=True)
     parser.add_argument("--all", type=Path)
     parser.add_argument("--objects", type=Path)
-    parser.add_argument("--worlds", type=Path, default=Path("benchmarks/aot/final.csv"))
+    parser.add_argument("--worlds", type=Path, default=Path("benchmarks/aot/suite.csv"))
     parser.add_argument("--answers", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
