@@ -8,7 +8,7 @@ from torch import Tensor
 from vidfold.clips import Clips
 from vidfold.tokens import Grid
 
-_ROUNDING = 1e-5
+ROUNDING = 1e-5
 """Above what rounding does to the spread of equal tokens, so that theirs is exactly 0."""
 
 
@@ -32,7 +32,7 @@ def located(units: Tensor, clips: Clips, grid: Grid, locality: float) -> Tensor:
     frames, cells, _ = units.shape
     height, width = grid
     mean = clips.sums(units.mean(1)) / clips.length[:, None]
-    weight = locality * (1 - _ROUNDING - mean.square().sum(1)).clamp_min(0)[:, None, None]
+    weight = locality * (1 - ROUNDING - mean.square().sum(1)).clamp_min(0)[:, None, None]
     cell = torch.arange(cells, device=units.device)
     place = torch.cat([_quarter(cell // width, height, 1 / 4), _quarter(cell % width, width, 1 / 4)], dim=1)
     time = _quarter(clips.position, clips.length, 1 / 2)[:, None]

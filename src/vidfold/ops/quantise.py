@@ -8,13 +8,13 @@ from vidfold.linear import sum_rows
 from vidfold.ops.ranks import descending_rank, gather_rows
 from vidfold.ops.sketch import sketch
 
-_SAVED = 0.3
+SAVED = 0.3
 """Share of the cost of an anchor's tokens, the worst served aside, that one more anchor there is expected to save."""
-_CLOSE = 1e-4
+CLOSE = 1e-4
 """Tokens as badly served but for this count as equally badly served: the two tokens of a pair always are."""
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 """Above what rounding does to the cosine of two equal tokens; distances are less by that, so theirs is exactly 0."""
-_NEVER = -4.0
+NEVER = -4.0
 """Below every cosine."""
 _CPU_BLOCK = 1 << 19
 """Cosines at a time: 2 MiB, which a core's own cache holds, so that they are compared before they reach memory."""
@@ -60,7 +60,7 @@ def quantise(
     batch, size, _ = units.shape
     slot = torch.arange(most, device=units.device)
     dead = slot >= counts[:, None]
-    never = _NEVER * dead[:, None, :].to(units.dtype)
+    never = NEVER * dead[:, None, :].to(units.dtype)
     places = slot * (present.sum(1, keepdim=True) - 1) // (counts[:, None] - 1).clamp_min(1)
     places = places.clamp_max(size - 1)
     offsets = most * torch.arange(batch, device=units.device)[:, None]
@@ -72,7 +72,7 @@ def quantise(
         near, label = _nearest(seen, anchors, never)
         # One anchor more takes what is padding.
         group = (label + offsets).masked_fill(absent, batch * most).flatten()
-        far = (1 - _ROUNDING - near).clamp(0, 1).flatten()
+        far = (1 - ROUNDING - near).clamp(0, 1).flatten()
         if step == rounds - 1 and seen is not units:
             seen, anchors = units, gather_rows(units, places)
         columns = torch.stack([ones, far, far.square()], dim=1)
@@ -116,20 +116,20 @@ def _exchanged(
     batch, most, width = anchors.shape
     index, slot = (torch.arange(count, device=units.device) for count in (len(far), most))
     highest = far.new_zeros(batch * most + 1).scatter_reduce_(0, group, far, "amax")
-    others = far < highest[group] - _CLOSE
+    others = far < highest[group] - CLOSE
     worst = index.new_full((batch * most + 1,), len(far) - 1)
     worst.scatter_reduce_(0, group, index.masked_fill(others, len(far) - 1), "amin")
 
     alike = anchors @ anchors.transpose(1, 2)
-    alike.masked_fill_(dead[:, None], _NEVER).diagonal(dim1=1, dim2=2).fill_(_NEVER)
+    alike.masked_fill_(dead[:, None], NEVER).diagonal(dim1=1, dim2=2).fill_(NEVER)
     other = alike.max(2)
     mass, away, whole = served.unbind(2)
-    apart, less = (1 - _ROUNDING - other.values).clamp_min(0), away - whole
+    apart, less = (1 - ROUNDING - other.values).clamp_min(0), away - whole
     # At the nearest other anchor, a token's cosine is expected to be the product of two: of it and its own anchor,
     # and of the two anchors.
     loss = apart * (apart * (mass - away - less)).add(less, alpha=2)
     loss, giver = loss.masked_fill(dead, torch.inf).sort(dim=1, stable=True)
-    gain = torch.lerp(highest[:-1].view(batch, most).square(), whole, _SAVED)
+    gain = torch.lerp(highest[:-1].view(batch, most).square(), whole, SAVED)
     gain, taker = gain.sort(dim=1, descending=True, stable=True)
     # Of an anchor and the one that would take its tokens, only the first may move.
     turn = torch.empty_like(giver).scatter_(1, giver, slot.expand(batch, -1))

@@ -7,14 +7,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vidfold import AOT, VideoTokens
+from vidfold import AOT, Pooling, VideoTokens
+from vidfold.ops import kernels
 
 FREE = {"alias", "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view"}
 """Operations that give out memory or another view of it, and launch nothing."""
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "equal", "bincount"}
 """Operations for which the host waits, as their results, or the shapes of them, depend on numbers."""
 MOST = 520
-"""Operations of a fold with the default settings and 896 channels."""
+"""Operations of a fold with the default settings and 896 channels, in plain torch."""
+MOST_FUSED = 51
+"""The same in the kernels of `vidfold.ops.kernels`: 39 of these, and 12 operations of torch."""
 
 
 class Launches(TorchDispatchMode):
@@ -42,10 +45,61 @@ def launches(frames: int, retention: float, rounds: int = 6) -> int:
     return counted.names.total()
 
 
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of Triton kernels as they are launched, none of which then runs, when `AOT` runs in kernels."""
+    pytest.importorskip("triton", reason="the kernels need Triton")
+    from triton.runtime.jit import KernelInterface
+
+    from vidfold.ops.kernels import channels, groups, quantise
+    from vidfold.reducers.aot import fused
+
+    names: list[str] = []
+
+    class Counted:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __getitem__(self, grid: tuple[int, ...]) -> Any:
+            assert 0 < len(grid) <= 3
+            assert min(grid) > 0
+            return lambda *args, **settings: names.append(self.name)
+
+    for module in (channels, groups, quantise):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, KernelInterface):
+                monkeypatch.setattr(module, name, Counted(name))
+    monkeypatch.setattr(fused, "folded", fused.launched)
+    monkeypatch.setattr(kernels, "run_for", lambda values: True)
+    return names
+
+
 @pytest.mark.parametrize("retention", [0.02, 0.1, 0.5])
 @pytest.mark.parametrize("frames", [8, 32, 128])
 def test_a_fold_launches_the_same_operations_at_any_length_and_budget(frames, retention):
     assert launches(frames, retention) == MOST
+
+
+@pytest.mark.parametrize("retention", [0.02, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("frames", [1, 32, 1024])
+def test_kernels_launch_few_operations_at_any_length_and_budget(launched, frames, retention):
+    """Where all is kept, time and place have no weight and no kernels."""
+    assert launches(frames, retention) + len(launched) == MOST_FUSED - 3 * (retention == 1)
+
+
+def test_a_round_of_kernels_is_five_launches(launched):
+    counts = []
+    for rounds in (6, 7):
+        launched.clear()
+        counts.append(launches(32, 0.1, rounds) + len(launched))
+    assert counts[1] - counts[0] == 5
+
+
+def test_pooling_is_two_operations_more(launched):
+    video = VideoTokens(torch.empty(32, 729, 896, device="meta"), (27, 27), Pooling.BILINEAR, check=False)
+    with Launches() as counted:
+        AOT(retention=0.1).reduce_all([video], weights=False)
+    assert counted.names.total() + len(launched) <= MOST_FUSED + 2
 
 
 def test_a_round_adds_no_more_than_this():

@@ -10,6 +10,7 @@ from torch.nn import functional
 from vidfold.checks import check_count, check_weight, setting
 from vidfold.clips import Clips
 from vidfold.linear import Mix
+from vidfold.ops import kernels
 from vidfold.ops.locality import located
 from vidfold.ops.quantise import quantise
 from vidfold.ops.ranks import by_first_member
@@ -46,7 +47,8 @@ class AOT(ClipwiseReducer):
 
     Every anchor becomes the mean of its tokens, at the place of the token nearest to it (of several the first). Output
     in order of time, then raster. Time and memory are linear in the number of frames. No step is serial in tokens, and
-    none waits for the device.
+    none waits for the device. On a GPU with Triton the steps are fused kernels (`vidfold.ops.kernels`), some fifty
+    launches in all; elsewhere they are operations of torch.
 
     `AOT.paper(...)` is the paper's method on an exact budget, `AOT.reference(...)` the authors' program, number for
     number. A variant for an ablation is a subclass that overrides one step: `cut` or `assign`.
@@ -97,9 +99,15 @@ class AOT(ClipwiseReducer):
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
         """Fold one or more videos, given as one, to ``total`` tokens."""
         clips = clips.compact()
-        features, cells = tokens.pooled().float(), tokens.cells
+        cells, weight = tokens.cells, self.locality * (1 - total / (tokens.frames * tokens.cells))
+        # The kernels know no other steps than those of this class.
+        if kernels.run_for(tokens.features) and type(self).assign is AOT.assign:
+            from vidfold.reducers.aot import fused
+
+            settings = self.rounds, self.sketch, weight, COARSE, CLOSE
+            return fused.fold(tokens, clips, total, *settings, weights=weights)
+        features = tokens.pooled().float()
         units = functional.normalize(features if self.sketch is None else sketch(features, self.sketch), dim=2)
-        weight = self.locality * (1 - total / (tokens.frames * cells))
         if weight:
             units = located(units, clips, tokens.language_grid, weight)
         counts, present = clips.shares(total), clips.rows_there(cells)

@@ -1,0 +1,87 @@
+"""AOT in kernels against AOT in torch, in Triton's interpreter if there is no GPU."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from tests.conftest import make_video
+from vidfold import AOT, Pooling, Reduction, VideoTokens
+from vidfold.ops import kernels
+
+pytest.importorskip("triton", reason="the kernels need Triton")
+fused = pytest.importorskip("vidfold.reducers.aot.fused")
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
+
+
+@pytest.fixture
+def on_kernels(monkeypatch):
+    """Run a method in kernels on any device."""
+
+    def run(method: AOT, videos: list[VideoTokens], weights: bool = False) -> list[Reduction]:
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels, "run_for", lambda values: True)
+            return method.reduce_all(videos, weights=weights)
+
+    return run
+
+
+def assert_same(found: Reduction, expected: Reduction) -> None:
+    assert torch.equal(found.frames, expected.frames)
+    assert torch.equal(found.cells, expected.cells)
+    assert found.tokens.dtype == expected.tokens.dtype
+    relative = 1e-2 if found.tokens.dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found.tokens, expected.tokens, atol=1e-5, rtol=relative)
+
+
+def test_more_channels_than_a_sketch_and_noise_of_rounding(on_kernels):
+    """Noise of 1e-7 on the features changes no choice; the last clip is shorter."""
+    video = make_video(5, (5, 7), 300)
+    noise = 1 + 1e-7 * torch.randn(video.features.shape, generator=torch.Generator().manual_seed(1))
+    method = AOT(0.2, clip=2, rounds=3)
+    expected = method(video)
+    assert_same(on_kernels(method, [replace(video, features=video.features * noise)])[0], expected)
+
+
+def test_batches_and_weights(on_kernels):
+    """Two videos at once, in half precision, without a sketch and without time and place."""
+    videos = [make_video(2, (4, 6), 24, Pooling.AVERAGE, torch.bfloat16, seed=seed) for seed in (0, 1)]
+    method = AOT(0.4, locality=0.0, sketch=None, rounds=2)
+    for found, expected in zip(
+        on_kernels(method, videos, weights=True), method.reduce_all(videos, weights=True), strict=True
+    ):
+        assert_same(found, expected)
+        torch.testing.assert_close(found.weights.to_dense(), expected.weights.to_dense())
+
+
+def test_gradients(on_kernels):
+    video = make_video(2, (3, 3), 8, Pooling.NONE)
+    method, gradients = AOT(0.3, rounds=1), []
+    for run in (lambda given: method.reduce_all([given], weights=False), lambda given: on_kernels(method, [given])):
+        features = video.features.clone().requires_grad_()
+        run(replace(video, features=features))[0].tokens.square().sum().backward()
+        gradients.append(features.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_compiles_as_one_graph(monkeypatch):
+    video, method = make_video(2, (3, 3), 8, Pooling.NONE), AOT(0.3, rounds=1)
+    expected = method(video)
+    monkeypatch.setattr(kernels, "run_for", lambda values: True)
+    assert_same(
+        torch.compile(method.reduce, fullgraph=True, backend="eager")(video, weights=False), expected
+    )  # fmt: skip
+
+
+def test_a_variant_of_a_step_runs_in_torch(on_kernels):
+    assigned = []
+
+    @dataclass(frozen=True)
+    class Variant(AOT):
+        def assign(self, *given):
+            assigned.append(given)
+            return super().assign(*given)
+
+    video = make_video(2, (3, 3), 8)
+    assert_same(on_kernels(Variant(0.3), [video])[0], AOT(0.3)(video))
+    assert assigned
