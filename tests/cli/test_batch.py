@@ -17,6 +17,7 @@ def test_bad_input(capsys, tmp_path, clip):
     out = ("--output", str(tmp_path / "out"))
     assert refused(capsys, "batch", *out).startswith("give videos")
     assert refused(capsys, "batch", clip, "--question", "what?") == "give --output, a folder to write rows to"
+    assert refused(capsys, "batch", clip, "--question", "what?", "--output", "").startswith("give --output")
     assert "nothing is asked about" in refused(capsys, "batch", clip, *out)
     assert "question must not be empty" in refused(capsys, "batch", clip, "--question", " ", *out)
     assert "does not exist" in refused(capsys, "batch", "none.mp4", "--question", "what?", *out)
@@ -33,7 +34,7 @@ def test_bad_input(capsys, tmp_path, clip):
 
 
 def test_an_output_that_is_none(capsys, tmp_path, clip):
-    pytest.importorskip("filelock")
+    pytest.importorskip("pyarrow")
     (tmp_path / "file").write_text("")
     asked = ("batch", clip, "--question", "what?", "--output")
     assert "cannot write to" in refused(capsys, *asked, str(tmp_path / "file"))
@@ -77,7 +78,7 @@ def test_without_ray(capsys, tmp_path, clip, monkeypatch):
     pytest.importorskip("pyarrow")
     monkeypatch.setitem(sys.modules, "ray", None)
     asked = ("batch", clip, "--question", "what?", "--output", str(tmp_path / "out"), "--engine", "ray")
-    assert refused(capsys, *asked) == "ray is not installed: pip install 'ray[data]<3,>=2.50'"
+    assert refused(capsys, *asked).startswith("ray is not installed: pip install ")
 
 
 def test_a_cluster_that_does_not_answer(capsys, tmp_path, clip):

@@ -31,16 +31,15 @@ def read_manifest(name: str, questions: Sequence[str]) -> Iterator[Task]:
         ValueError: a table that cannot be read or is empty, without a column ``path``, or with a row that says the
             same as another, has no path or has times that are no part of a video; the message says which.
     """
-    folder, seen, number = os.path.dirname(name), set[tuple[str, str]](), 0
+    folder, seen, number = os.path.dirname(name), dict[tuple[str, str], Task](), 0
     for number, row in enumerate(_rows(name), start=1):
         if "path" not in row:
             raise ValueError(f"{name!r} has no column 'path'; it has: {', '.join(map(str, row)) or 'none'}")
         where = f"row {number} of {name!r}"
         task = _task(where, row, folder, questions)
         for question in task.questions:
-            if (task.id, question) in seen:
-                raise ValueError(f"{where} asks again {question!r} of id {task.id!r}: take one of them out")
-            seen.add((task.id, question))
+            if seen.setdefault((task.id, question), task) is not task:
+                raise ValueError(f"{where} asks again {question!r} of id {task.id!r}: take it out, or give another id")
         yield task
     if not number:
         raise ValueError(f"{name!r} has no rows")
@@ -86,10 +85,13 @@ def _rows(name: str) -> Iterator[dict[str, Any]]:
                 return
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="" if kind == ".csv" else "\n")
             if kind == ".csv":
-                table = csv.DictReader(text)
+                table = csv.DictReader(text, strict=True)
                 if "path" not in (table.fieldnames or ()):
                     raise ValueError(f"it has no column 'path', it has: {', '.join(table.fieldnames or ()) or 'none'}")
-                yield from table
+                for number, row in enumerate(table, start=1):
+                    if None in row:
+                        raise ValueError(f"row {number} has more fields than columns: put text with commas in quotes")
+                    yield row
                 return
             for line in text:
                 if line.strip():

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if not options.input:
         raise ValueError("give videos: files, folders, patterns, addresses or a table")
-    if options.output is None:
+    if not options.output:
         raise ValueError("give --output, a folder to write rows to")
     questions = options.question if options.questions is None else tasks.read_questions(options.questions)
     with contextlib.redirect_stdout(sys.stderr):  # Ray prints what happens to its processes
