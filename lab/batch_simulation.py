@@ -28,9 +28,10 @@ from zlib import crc32
 from vidfold.app.tables import table
 from vidfold.batch.cluster import Cluster
 from vidfold.batch.events import Answered, Died, Event, Ready
-from vidfold.batch.ledger import Ledger, parts
+from vidfold.batch.ledger import Ledger
 from vidfold.batch.local import Local
 from vidfold.batch.manifest import read_manifest
+from vidfold.batch.output import parts
 from vidfold.batch.rows import Row, key_of, row, seconds
 from vidfold.batch.scheduling import Scheduler
 from vidfold.batch.settings import Resources, Settings
@@ -194,8 +195,8 @@ class Echo:
     def load(self) -> tuple[bool, str]:
         return True, "weights"
 
-    def answer(self, task: Task) -> list[Row]:
-        return answered(task)
+    def answer(self, given: Sequence[tuple[int, Task]]) -> list[tuple[int, list[Row]]]:
+        return [(number, answered(task)) for number, task in given]
 
 
 class EmptyLocal(Local):
@@ -207,20 +208,24 @@ class EmptyCluster(Cluster):
 
 
 def overhead(options: argparse.Namespace) -> None:
-    """Rows a second that a driver takes, from workers that answer at once."""
+    """Rows a second that a driver takes, from workers that answer at once; counted from when all of them are ready."""
     resources = Resources(workers=options.workers, decoders=options.decoders)
     engine = EmptyLocal(SETTINGS, resources) if options.engine == "local" else EmptyCluster(SETTINGS, resources)
     tally = Tally(options.videos, 0, options.workers, options.workers)
+    begin: list[tuple[int, float, float]] = []
+
+    def watch(tally: Tally) -> None:
+        if not begin and tally.ready == options.workers:
+            begin.append((tally.rows, time.perf_counter(), time.process_time()))
+
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder, Ledger(folder, SETTINGS) as ledger:
-        before = time.process_time()
         try:
-            Scheduler(engine, ledger, tally, lambda _: None).run(videos(options.videos))
+            Scheduler(engine, ledger, tally, watch).run(videos(options.videos))
+            end = tally.rows, time.perf_counter(), time.process_time()
         finally:
             engine.close()
-        used = time.process_time() - before
-    each = 1e6 / tally.rate
-    cpu = 1e6 * used / tally.rows
-    print(f"{options.engine}: {tally.rate:.0f} rows a second, {each:.0f} us a row, {cpu:.0f} us of CPU")
+    rows, spent, cpu = (last - first for first, last in zip(begin[0], end, strict=True))
+    print(f"{options.engine}: {rows:.0f} rows, {rows / spent:.0f} a second, {1e6 * cpu / rows:.0f} us of CPU a row")
 
 
 def start(options: argparse.Namespace) -> None:

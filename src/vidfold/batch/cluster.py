@@ -2,7 +2,11 @@
 
 import socket
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from vidfold import extras
@@ -14,7 +18,7 @@ from vidfold.batch.tasks import Task
 from vidfold.batch.worker import Worker
 
 FAST = 5.0
-"""Seconds that a cluster has to accept a connection, and workers to end by themselves."""
+"""Seconds that a cluster has to accept a connection."""
 
 
 class Actor:
@@ -22,6 +26,7 @@ class Actor:
 
     def __init__(self, settings: Settings, resources: Resources) -> None:
         self._settings, self._resources = settings, resources
+        self._finished: SimpleQueue[tuple[int, Future[list[Row]]]] = SimpleQueue()
 
     def load(self) -> tuple[bool, str]:
         """Whether the model loads, and its fingerprint or why it does not."""
@@ -31,19 +36,39 @@ class Actor:
             return False, str(error)
         return True, self._worker.fingerprint
 
-    def close(self) -> None:
-        """Delete what was loaded."""
-        self._worker.close()
+    def answer(self, given: Sequence[tuple[int, Task]]) -> list[tuple[int, list[Row]]]:
+        """Take numbered videos, and give the rows of all that have been finished since; waits for the first."""
+        for number, task in given:
+            self._worker.submit(task).add_done_callback(partial(self._finish, number))
+        found = [self._finished.get()]
+        while not self._finished.empty():
+            found.append(self._finished.get())
+        return [(number, future.result()) for number, future in found]
 
-    def answer(self, task: Task) -> list[Row]:
-        """The rows of a video; several calls run at once, each in a thread."""
-        return self._worker.submit(task).result()
+    def _finish(self, number: int, future: "Future[list[Row]]") -> None:
+        self._finished.put((number, future))
+
+
+@dataclass
+class _Seat:
+    """What the driver knows of an actor.
+
+    Attributes:
+        actor: its handle.
+        given: videos that it is told of in the next call.
+        held: how many it was told of and has not answered.
+    """
+
+    actor: Any
+    given: list[tuple[int, Task]] = field(default_factory=list)
+    held: int = 0
 
 
 class Cluster:
     """The engine of a Ray cluster, or of Ray on this machine; see `vidfold.batch.events.Engine`.
 
-    Ray places the actors: workers without room wait until the cluster grows.
+    Ray places the actors: workers without room wait until the cluster grows. An actor has one call at a time, which
+    takes videos and brings all rows that are there by then. So where rows come fast, a call brings many.
 
     Attributes:
         actor: the class of its actors.
@@ -70,33 +95,40 @@ class Cluster:
         most = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes()), default=0)
         decoders = self.resources.decoders or 1
         options = {"num_cpus": min(decoders, most or decoders), "num_gpus": gpus, "max_restarts": 0}
-        # One more than the videos it holds, for `load` and `close`.
-        self._actor = self._ray.remote(self.actor).options(**options, max_concurrency=self.resources.ahead + 1)
+        self._actor = self._ray.remote(self.actor).options(**options)
         gauge = extras.load("ray.util.metrics", "ray").Gauge
         self._gauges = {name: gauge(f"vidfold_batch_{name}") for name in ("rows", "wanted", "errors")}
-        self._workers: dict[int, Any] = {}
-        self._calls: dict[Any, tuple[int, int | None]] = {}  # reference -> worker, and number of the video
+        self._seats: dict[int, _Seat] = {}
+        self._idle = set[int]()  # workers without a call
+        self._ended: SimpleQueue[tuple[int, Future[Any]]] = SimpleQueue()
 
     def start(self, worker: int) -> None:
         """Start a worker."""
-        actor = self._workers[worker] = self._actor.remote(self.settings, self.resources)
-        self._calls[actor.load.remote()] = worker, None
+        seat = self._seats[worker] = _Seat(self._actor.remote(self.settings, self.resources))
+        self._follow(worker, seat.actor.load.remote())
 
     def give(self, worker: int, number: int, task: Task) -> None:
         """Give a worker a video."""
-        self._calls[self._workers[worker].answer.remote(task)] = worker, number
+        self._seats[worker].given.append((number, task))
 
     def events(self, seconds: float) -> Sequence[Event]:
         """What has happened."""
-        calls = list(self._calls)
-        if not self._ray.wait(calls, num_returns=1, timeout=seconds)[0]:
-            return []
-        ready, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
-        return [event for each in ready if each in self._calls for event in self._events(each)]
+        for worker in list(self._idle):
+            seat = self._seats[worker]
+            if seat.given or seat.held:
+                self._idle.remove(worker)
+                self._follow(worker, seat.actor.answer.remote(seat.given))
+                seat.given, seat.held = [], seat.held + len(seat.given)
+        found: list[Event] = []
+        with suppress(Empty):
+            found += self._events(*self._ended.get(timeout=seconds))
+            while True:
+                found += self._events(*self._ended.get_nowait())
+        return found
 
     def stop(self, worker: int) -> None:
         """End a worker."""
-        self._ray.kill(self._workers[worker])
+        self._ray.kill(self._seats[worker].actor)
 
     def show(self, tally: Tally) -> None:
         """Set the gauges that Ray's dashboard shows as ``ray_vidfold_batch_...``."""
@@ -106,24 +138,27 @@ class Cluster:
     def close(self) -> None:
         """End all workers, and Ray where this started it."""
         with suppress(Exception):  # Ray itself may have ended
-            actors = list(self._workers.values())
-            self._ray.wait([each.close.remote() for each in actors], num_returns=len(actors), timeout=FAST)
-            for actor in actors:
-                self._ray.kill(actor)
+            for seat in self._seats.values():
+                self._ray.kill(seat.actor)
         if self._own:
             self._ray.shutdown()
 
-    def _events(self, call: Any) -> list[Event]:
-        worker, number = self._calls.pop(call)
+    def _follow(self, worker: int, call: Any) -> None:
+        """Note the end of a call, whenever that is."""
+        call.future().add_done_callback(lambda future: self._ended.put((worker, future)))
+
+    def _events(self, worker: int, call: "Future[Any]") -> list[Event]:
+        """What the end of a call says."""
+        seat = self._seats[worker]
         try:
-            found = self._ray.get(call)
+            found = call.result()
         except self._ray.exceptions.RayError as error:
-            # All other calls of the worker fail, too.
-            self._calls = {each: known for each, known in self._calls.items() if known[0] != worker}
-            self._ray.kill(self._workers[worker])
+            self._ray.kill(seat.actor)
             return [Died(worker, f"a worker ended: {' '.join(str(error).split())}")]
-        if number is not None:
-            return [Answered(worker, number, found)]
+        self._idle.add(worker)
+        if isinstance(found, list):
+            seat.held -= len(found)
+            return [Answered(worker, number, rows) for number, rows in found]
         loads, told = found
         return [Ready(worker, told) if loads else Refused(worker, told)]
 
