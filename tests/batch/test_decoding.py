@@ -1,15 +1,18 @@
 """Decoding of whole videos, parts and addresses; and processes that crash."""
 
+import http.server
 import os
 import signal
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vidfold.batch.decoding import Cut, Decoder, decoded
+from vidfold.batch.decoder import Decoder
+from vidfold.batch.decoding import Cut, decoded
 from vidfold.batch.processes import ended_by
 from vidfold.tiny import render, seeds
 from vidfold.video import sample, write
@@ -57,14 +60,49 @@ def test_addresses(clip, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_that_answers_at_the_third_try(clip, tmp_path, monkeypatch):
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr("vidfold.batch.decoding.PAUSE", 0.01)
+    asked = list[str]()
+
+    class Busy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            missing = 404 if "gone" in self.path else 503
+            self.send_response(200 if len(asked) > 2 and missing == 503 else missing)
+            self.end_headers()
+            self.wfile.write(Path(clip).read_bytes())
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        assert len(decoded(Cut(f"{host}/clip.mp4", 4), tmp_path)) == 4
+        asked.clear()
+        with pytest.raises(ValueError, match=r"gone.mp4' cannot be read: .*404, message='Not Found'"):
+            decoded(Cut(f"{host}/gone.mp4", 4), tmp_path)
+        assert len(asked) <= 2  # its size, and what it holds
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(ValueError, match=r"clip.mp4' cannot be read: ClientConnectorError"):
+        decoded(Cut(f"{host}/clip.mp4", 4), tmp_path)
+
+
 def test_why_a_process_ended():
     assert ended_by(-9) == "SIGKILL, as when memory runs out"
     assert (ended_by(-11), ended_by(3)) == ("SIGSEGV", "exit code 3")
 
 
 @pytest.mark.lab
-def test_a_decoder_that_crashes(clip, tmp_path):
-    decoder = Decoder(tmp_path / "0", timeout=60, retries=1)
+def test_a_decoder_that_crashes(clip):
+    decoder = Decoder(timeout=60, retries=1)
     try:
         assert len(decoder.frames(Cut(clip, 4))) == 4
         os.kill(decoder._process.pid, signal.SIGSEGV)  # before the video: the next process decodes it
@@ -87,3 +125,19 @@ def test_a_decoder_that_crashes(clip, tmp_path):
         thread.join()
     finally:
         decoder.close()
+
+
+def test_nothing_is_left_of_a_decoder(clip, tmp_path, monkeypatch):
+    pytest.importorskip("filelock")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    decoder = Decoder(timeout=60, retries=1)
+    assert len(decoder.frames(Cut(clip, 1))) == 1
+    (first,) = tmp_path.glob("*/")
+    decoder._process.kill()
+    assert len(decoder.frames(Cut(clip, 1))) == 1
+    (second,) = tmp_path.glob("*/")
+    assert second != first
+    decoder._input.close()  # as when the process that started it is killed
+    decoder._process.wait(30)
+    assert list(tmp_path.iterdir()) == []
+    decoder.close()

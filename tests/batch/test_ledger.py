@@ -7,7 +7,8 @@ import resource
 import pytest
 
 from vidfold import AOT
-from vidfold.batch.ledger import JOURNAL, Ledger, parts
+from vidfold.batch.ledger import Ledger
+from vidfold.batch.output import JOURNAL, parts
 from vidfold.batch.rows import failed, row
 from vidfold.batch.settings import Settings
 from vidfold.batch.tasks import Task

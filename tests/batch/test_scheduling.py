@@ -8,8 +8,8 @@ import pytest
 
 from vidfold.batch.events import Answered, Died, Ready, Refused
 from vidfold.batch.ledger import Ledger
+from vidfold.batch.output import rows_of
 from vidfold.batch.rows import row
-from vidfold.batch.running import rows_of
 from vidfold.batch.scheduling import Scheduler
 from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tally import Tally

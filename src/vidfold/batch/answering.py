@@ -12,7 +12,7 @@ from vidfold.app.asking import called, inputs_of, timed
 from vidfold.app.loading import VideoModel
 from vidfold.app.reading import read
 from vidfold.batch.decoding import reason_of
-from vidfold.batch.rows import Row, failed, row, seconds
+from vidfold.batch.rows import Row, row, seconds
 from vidfold.batch.settings import Settings
 from vidfold.batch.tasks import Task
 from vidfold.reducers import InnerReducer
@@ -142,11 +142,6 @@ class Answerer:
         spent = seconds({"decode": each.decoding / len(each.task.questions)} | share)
         known = each.known | {"answer": text.strip(), "tokens_before": before, "tokens_after": after, "seconds": spent}
         return row(each.task, question, self.settings.hash, self.fingerprint, **known)
-
-
-def unanswered(task: Task, settings: Settings, fingerprint: str, reason: str) -> list[Row]:
-    """Rows of a video that no model was shown."""
-    return failed(task, settings.hash, fingerprint, reason)
 
 
 def _batches(every: Sequence[_T], size: int) -> Iterator[list[_T]]:

@@ -8,26 +8,23 @@ time, which holds the lock, writes. So whatever dies at whatever moment:
 - a row that is both in a part and in the journal, where a process died between the rename and the emptying, counts
   once: the next process takes it out of the journal;
 - a row whose line in the journal was cut short is asked again.
-
-Names begin with "_" except those of parts, so readers of Parquet folders see parts alone.
 """
 
 import json
 import os
-import re
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from vidfold import extras
 from vidfold.app.writing import write_text
+from vidfold.batch.output import JOURNAL, RUN, SETTINGS, journal, keys_of, locked, parts, read_settings
 from vidfold.batch.rows import Row, schema
 from vidfold.batch.settings import Settings
 from vidfold.replacing import replacing
 
-JOURNAL, SETTINGS, RUN, LOCK = "_journal.jsonl", "_settings.json", "_run.json", "_lock"
 ROWS = 1000
 """Of a part."""
 PATIENCE = 1.0
@@ -193,59 +190,6 @@ class Ledger:
         write_text(self.folder / JOURNAL, "".join(json.dumps(each) + "\n" for each in self._journal))
         sync_folder(self.folder)
         self._file = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_APPEND)
-
-
-def locked(folder: Path, seconds: float = 0.0) -> Any:
-    """A lock on an output folder, which ends with this process; a ValueError where another one holds it for so long."""
-    filelock = extras.load("filelock", "batch")
-    lock = filelock.FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=seconds)
-    except filelock.Timeout:
-        told = ""
-        if (folder / RUN).exists():
-            run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-            told = f" (the last one to begin is process {run['process']} on {run['host']})"
-        raise ValueError(
-            f"another run writes to {str(folder)!r}{told}: wait for its end, or give another --output"
-        ) from None
-    return lock
-
-
-def parts(folder: Path) -> list[Path]:
-    """The parts of a folder, in the order in which they were written."""
-    return sorted(path for path in folder.glob("part-*.parquet") if re.fullmatch(r"part-\d+", path.stem))
-
-
-def keys_of(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Key and error of every row of a part; a ValueError where it cannot be read."""
-    try:
-        table = extras.load("pyarrow.parquet", "batch").read_table(path, columns=["key", "error"])
-        yield from zip(table["key"].to_pylist(), table["error"].to_pylist(), strict=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{str(path)!r} is damaged ({error}): move it away, and its rows are asked again") from error
-
-
-def journal(folder: Path) -> Iterator[Row]:
-    """The rows of the journal, up to a line that was cut short."""
-    path = folder / JOURNAL
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():
-        try:
-            found = json.loads(line)
-        except ValueError:
-            return
-        if not isinstance(found, dict) or "key" not in found:
-            return
-        yield found
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings of a folder's rows; a ValueError where there are none."""
-    try:
-        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(folder)!r} is no output of 'vidfold batch': {SETTINGS} {error}") from error
-    return settings
 
 
 def sync_folder(folder: Path) -> None:

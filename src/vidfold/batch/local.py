@@ -16,7 +16,7 @@ from vidfold.batch.processes import ended_by, started
 from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tally import Tally
 from vidfold.batch.tasks import Task
-from vidfold.batch.worker import Worker, share_cores
+from vidfold.batch.worker import Worker
 
 
 def cores() -> int:
@@ -30,14 +30,10 @@ def device_of(worker: int, device: str | None) -> str | None:
     return f"cuda:{worker % gpus}" if gpus else device
 
 
-PATIENCE = 5.0
-"""Seconds that workers have to end by themselves."""
-
-
 def _work(connection: Connection, number: int, settings: Settings, resources: Resources) -> None:
     """A worker's process: answer what comes, until the connection ends."""
     _be_quiet()
-    share_cores(resources.workers)
+    torch.set_num_threads(max(1, torch.get_num_threads() // resources.workers))
     try:
         worker = Worker(settings, resources, device_of(number, resources.device))
     except (ValueError, OSError, extras.MissingExtra) as error:
@@ -58,7 +54,6 @@ def _work(connection: Connection, number: int, settings: Settings, resources: Re
         while True:
             task, video = connection.recv()
             worker.submit(video).add_done_callback(partial(tell, task))
-    worker.close()
     os._exit(0)  # nobody waits for what is still being decoded
 
 
@@ -108,12 +103,10 @@ class Local:
 
     def close(self) -> None:
         """End all workers."""
-        for _, connection in self._workers.values():
-            connection.close()  # the workers end by themselves
-        for process, _ in self._workers.values():
-            process.join(PATIENCE)
+        for process, connection in self._workers.values():
             process.kill()
             process.join()
+            connection.close()
         self._workers = {}
 
     def _event(self, worker: int) -> Event:

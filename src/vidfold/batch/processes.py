@@ -8,6 +8,13 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+PRELOADED = [
+    "vidfold.batch.worker",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.processing_auto",
+]
+"""Modules that take seconds to import. Workers share them, in time and in memory."""
+
 
 def started(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
     """A new process that runs ``work(connection, *arguments)``, and the connection to it; it ends with this process."""
@@ -15,7 +22,7 @@ def started(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if "forkserver" in kinds:
-        context.set_forkserver_preload(["vidfold.batch.worker"])
+        context.set_forkserver_preload(PRELOADED)
     here, there = context.Pipe()
     process = context.Process(target=_begun, args=(work, there, arguments), daemon=False)  # type: ignore[attr-defined]
     process.start()

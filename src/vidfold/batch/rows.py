@@ -29,36 +29,26 @@ def row(task: Task, question: str, settings: str, model: str, **known: Any) -> R
         model: fingerprint of its weights; "" where no model was reached.
         known: other columns.
     """
+    named = {"key": key_of(task, question, settings), "id": task.id, "path": task.path, "question": question}
     empty = dict.fromkeys(("answer", "tokens_before", "tokens_after", "frames", "times", "notes", "seconds", "error"))
-    named = {
-        "key": key_of(task, question, settings),
-        "id": task.id,
-        "path": task.path,
-        "question": question,
-        "start": task.start,
-        "end": task.end,
-    }
-    made: Row = named | empty | {"settings": settings, "model": model} | known
+    told = {"start": task.start, "end": task.end, "settings": settings, "model": model}
+    made: Row = named | told | empty | known
     return {name: _text(value) if isinstance(value, str) else value for name, value in made.items()}
 
 
-def failed(task: Task, settings: str, model: str, reason: str, **known: Any) -> list[Row]:
+def failed(task: Task, settings: str, model: str, reason: str) -> list[Row]:
     """A row with the reason for every question of a video."""
-    return [row(task, each, settings, model, error=reason, **known) for each in task.questions]
+    return [row(task, each, settings, model, error=reason) for each in task.questions]
 
 
 def schema() -> Any:
     """The columns of a part, for pyarrow."""
     pa = extras.load("pyarrow", "batch")
-    seconds = pa.struct([(stage, pa.float64()) for stage in STAGES])
-    text = ("key", "id", "path", "question", "answer", "notes", "settings", "model", "error")
-    types = dict.fromkeys(text, pa.string()) | dict.fromkeys(("start", "end"), pa.float64())
-    types |= dict.fromkeys(("tokens_before", "tokens_after", "frames"), pa.int64())
-    types |= {"times": pa.list_(pa.float64()), "seconds": seconds}
-    order = ("key", "id", "path", "question", "start", "end", "answer", "tokens_before", "tokens_after", "frames")
-    return pa.schema(
-        [(name, types[name]) for name in (*order, "times", "notes", "seconds", "settings", "model", "error")]
-    )
+    text, real, count = pa.string(), pa.float64(), pa.int64()
+    columns = {"key": text, "id": text, "path": text, "question": text, "start": real, "end": real, "answer": text}
+    columns |= {"tokens_before": count, "tokens_after": count, "frames": count, "times": pa.list_(real), "notes": text}
+    columns |= {"seconds": pa.struct(dict.fromkeys(STAGES, real)), "settings": text, "model": text, "error": text}
+    return pa.schema(columns)
 
 
 def seconds(stages: Mapping[str, float]) -> dict[str, float | None]:

@@ -1,19 +1,16 @@
-"""A run from inputs to rows, and what an output folder holds."""
+"""A run from inputs to rows."""
 
-import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vidfold import extras
 from vidfold.batch.events import Engine
-from vidfold.batch.ledger import RUN, Ledger, journal, keys_of, locked, parts, read_settings
+from vidfold.batch.ledger import Ledger
 from vidfold.batch.local import Local
 from vidfold.batch.manifest import is_manifest, read_manifest
-from vidfold.batch.rows import Row, key_of
+from vidfold.batch.rows import key_of
 from vidfold.batch.scheduling import Scheduler
 from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tally import Tally
@@ -67,6 +64,7 @@ def run(
         raise ValueError(f"engine must be 'local' or 'ray', got {engine!r}")
     if engine == "local" and address is not None:
         raise ValueError(f"address={address!r} is of a Ray cluster: give engine='ray'")
+    extras.need("models", "video", "batch")
     with Ledger(output, settings) as ledger:
         if retry_errors:
             ledger.forget_errors({key for task in tasks for key in _keys(task, settings)})
@@ -85,51 +83,6 @@ def run(
         finally:
             place.close()
     return tally
-
-
-def rows_of(output: str | os.PathLike[str]) -> Iterator[Row]:
-    """The rows of an output folder, a thousand at a time in memory, also while a run goes on."""
-    folder = Path(output)
-    read_settings(folder)
-    fresh = {each["key"]: each for each in journal(folder)}  # first, since rows go from here to parts
-    for path in parts(folder):
-        for batch in extras.load("pyarrow.parquet", "batch").ParquetFile(path).iter_batches(1000):
-            for each in batch.to_pylist():
-                fresh.pop(each["key"], None)
-                yield each
-    yield from fresh.values()
-
-
-def status(output: str | os.PathLike[str]) -> dict[str, Any]:
-    """What an output folder holds.
-
-    Returns:
-        ``rows``, ``wanted`` by the last run, ``errors``, ``reasons`` (the most frequent ones and how often), ``parts``,
-        ``running`` (whether a process writes to it now) and ``settings``.
-
-    Raises:
-        ValueError: a folder that is no output, or a damaged part.
-    """
-    folder = Path(output)
-    settings = read_settings(folder)
-    found = {each["key"]: each["error"] for each in journal(folder)}
-    found |= {key: error for path in parts(folder) for key, error in keys_of(path)}
-    reasons = Counter(error for error in found.values() if error is not None)
-    try:
-        locked(folder).release()
-        running = False
-    except ValueError:
-        running = True
-    wanted = json.loads((folder / RUN).read_text(encoding="utf-8"))["rows"] if (folder / RUN).exists() else None
-    return {
-        "rows": len(found),
-        "wanted": wanted,
-        "errors": reasons.total(),
-        "reasons": dict(reasons.most_common(10)),
-        "parts": len(parts(folder)),
-        "running": running,
-        "settings": settings,
-    }
 
 
 def _tasks(given: Input, questions: Sequence[str]) -> Iterator[Task]:

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from vidfold.batch.answering import unanswered
 from vidfold.batch.events import Answered, Died, Engine, Event, Ready, Refused
 from vidfold.batch.ledger import Ledger
+from vidfold.batch.rows import failed
 from vidfold.batch.tally import Tally
 from vidfold.batch.tasks import Task
 
@@ -137,8 +137,7 @@ class Scheduler:
             suspect.deaths += 1
             if suspect.deaths > self.engine.resources.retries:
                 reason = f"{suspect.task.path!r} ended {suspect.deaths} workers that had nothing else: {event.reason}"
-                rows = unanswered(suspect.task, self.ledger.settings, "", reason)
-                self.tally.add(self.ledger.add(rows))
+                self.tally.add(self.ledger.add(failed(suspect.task, self.ledger.settings.hash, "", reason)))
                 suspects = []
         self._suspects.extend(suspects)
         self._held[event.worker] = _Held()

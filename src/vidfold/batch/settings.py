@@ -16,7 +16,7 @@ from vidfold.video.choosing import WAYS
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(checks.Settings):
     """What decides the answers of a run. An output folder holds answers of one of these.
 
     Attributes:
@@ -34,18 +34,16 @@ class Settings:
 
     model: str = TINY
     reducer: Reducer = AOT()  # noqa: RUF009
-    frames: int | None = None
+    frames: int | None = setting(None, check_count, optional=True)
     choose: str = "even"
-    max_new_tokens: int = 64
+    max_new_tokens: int = setting(64, check_count)
     dtype: str | None = None
     attention: str | None = None
     quantization: Quantization | None = None
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        if self.frames is not None:
-            check_count("frames", self.frames)
-        check_count("max_new_tokens", self.max_new_tokens)
+        super().__post_init__()
         check_known("unknown way to choose frames", self.choose, WAYS)
         if not isinstance(self.reducer, Reducer):
             raise ValueError(f"reducer must be a method, such as vidfold.AOT(0.1), got {self.reducer!r}")

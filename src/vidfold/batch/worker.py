@@ -1,20 +1,17 @@
 """One worker: a model, its decoders, and the videos between them. Both engines run it."""
 
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-
-import torch
 
 from vidfold import models
 from vidfold.app.loading import load
-from vidfold.batch.answering import Answerer, Broken, Shown, unanswered
-from vidfold.batch.decoding import Cut, Decoder
-from vidfold.batch.rows import Row
+from vidfold.batch.answering import Answerer, Broken, Shown
+from vidfold.batch.decoder import Decoder
+from vidfold.batch.decoding import Cut
+from vidfold.batch.rows import Row, failed
 from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tasks import Task
 from vidfold.planning import paid_for
@@ -40,6 +37,10 @@ class Worker:
 
     def __init__(self, settings: Settings, resources: Resources, device: str | None = None) -> None:
         self._settings, self._resources = settings, resources
+        decoders = resources.decoders or 1
+        self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+        for _ in range(decoders):  # they start while the model loads
+            self._idle.put(Decoder(resources.timeout, resources.retries))
         loaded = load(
             settings.model,
             device=device or resources.device,
@@ -53,12 +54,7 @@ class Worker:
         self._frames = paid_for(settings.tokens, cells_of(loaded)) if settings.tokens else settings.usual
         self.fingerprint = weights_fingerprint(loaded.model)[:12]
         self._answerer = Answerer(loaded, settings, resources.batch_size, self.fingerprint)
-        self._folder = tempfile.TemporaryDirectory(prefix="vidfold-", ignore_cleanup_errors=True)
-        self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[tuple[Shown, Future[Rows]]] = queue.SimpleQueue()
-        decoders = resources.decoders or 1
-        for number in range(decoders):
-            self._idle.put(Decoder(Path(self._folder.name) / str(number), resources.timeout, resources.retries))
         self._threads = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
         threading.Thread(target=self._answer, daemon=True, name="model").start()
 
@@ -68,10 +64,6 @@ class Worker:
         self._threads.submit(self._decode, task, future)
         return future
 
-    def close(self) -> None:
-        """Delete what was loaded from addresses; processes end with this one."""
-        self._folder.cleanup()
-
     def _decode(self, task: Task, future: "Future[Rows]") -> None:
         """Decode a video and line it up for the model."""
         decoder = self._idle.get()
@@ -80,7 +72,7 @@ class Worker:
             frames = self._shown(decoder, task)
         except Exception as error:
             reason = str(error) if isinstance(error, ValueError) else repr(error)
-            future.set_result(unanswered(task, self._settings, self.fingerprint, reason))
+            future.set_result(failed(task, self._settings.hash, self.fingerprint, reason))
         else:
             self._ready.put((Shown(task, frames, time.perf_counter() - begin), future))
         finally:
@@ -110,8 +102,3 @@ class Worker:
                 return
             for future, rows in zip(futures, answers, strict=True):
                 future.set_result(rows)
-
-
-def share_cores(workers: int) -> None:
-    """Give torch this worker's share of the cores."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
