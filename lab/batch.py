@@ -90,7 +90,8 @@ def memory(paths: list[str], options: argparse.Namespace) -> None:
     (options.output / "memory.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
     draw(samples, options.output / "memory.png")
     print(f"{tally}\n")
-    print(table([("rows", "driver", "workers and decoders"), *quarters(samples)]))
+    print(table([("rows", "driver", "workers and decoders"), *tenths(samples)]))
+    print(f"\nall processes, from the middle of the run to its end: {100 * growth(samples):+.1f} %")
 
 
 def size(process: psutil.Process) -> float:
@@ -101,16 +102,26 @@ def size(process: psutil.Process) -> float:
         return 0.0
 
 
-def quarters(samples: list[dict[str, float]]) -> list[tuple[str, ...]]:
-    """Means over tenths of the run, from the second on: the first has the models load."""
-    most = samples[-1]["rows"]
+def tenth(samples: list[dict[str, float]], number: int) -> list[dict[str, float]]:
+    """The samples of a tenth of the run, 0 to 9."""
+    return [each for each in samples if number <= 10 * each["rows"] / samples[-1]["rows"] < number + 1]
+
+
+def tenths(samples: list[dict[str, float]]) -> list[tuple[str, ...]]:
+    """Means over tenths of the run, from the second on: in the first, models load."""
     rows: list[tuple[str, ...]] = []
-    for tenth in range(1, 10):
-        some = [each for each in samples if tenth <= 10 * each["rows"] / most < tenth + 1]
-        if some:
-            means = [f"{statistics.fmean(each[name] for each in some):.0f} MB" for name in ("driver", "workers")]
-            rows.append((f"{some[0]['rows']:.0f}-{some[-1]['rows']:.0f}", *means))
+    for some in filter(None, (tenth(samples, number) for number in range(1, 10))):
+        means = [f"{statistics.fmean(each[name] for each in some):.0f} MB" for name in ("driver", "workers")]
+        rows.append((f"{some[0]['rows']:.0f}-{some[-1]['rows']:.0f}", *means))
     return rows
+
+
+def growth(samples: list[dict[str, float]]) -> float:
+    """By which share the memory of all processes grew from the sixth tenth of the run to the last."""
+    begin, end = (
+        statistics.fmean(each["driver"] + each["workers"] for each in tenth(samples, number)) for number in (5, 9)
+    )
+    return end / begin - 1
 
 
 def draw(samples: list[dict[str, float]], path: Path) -> None:
