@@ -12,6 +12,7 @@ from vidfold.ops.ranks import by_first_member
 
 pytest.importorskip("triton", reason="the kernels need Triton")
 kernels = pytest.importorskip("vidfold.ops.kernels.quantise")
+exchange = pytest.importorskip("vidfold.ops.kernels.exchange")
 groups = pytest.importorskip("vidfold.ops.kernels.groups")
 clip = pytest.importorskip("vidfold.ops.kernels.clip")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
@@ -25,11 +26,15 @@ def _small_tiles(monkeypatch):
     scan = type(clip.SCAN)(16)
     for module in (clip, kernels, groups):
         monkeypatch.setattr(module, "SCAN", scan)
+    for module in (kernels, exchange):
+        monkeypatch.setattr(module, "TILE", 16)
+        monkeypatch.setattr(module, "DEPTH", 16)
+        monkeypatch.setattr(module, "_WIDTH", 16)
+    monkeypatch.setattr(exchange, "_RANKED", 16)
+    monkeypatch.setattr(groups, "_TILE", 16)
+    monkeypatch.setattr(groups, "_WIDTH", 4)
     for module in (kernels, groups):
-        monkeypatch.setattr(module, "_TILE", 16)
-        monkeypatch.setattr(module, "_WIDTH", 4 if module is groups else 16)
         monkeypatch.setattr(module, "_MEMBERS", 2)
-    monkeypatch.setattr(kernels, "_DEPTH", 16)
 
 
 def by_torch(

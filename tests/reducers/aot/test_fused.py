@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.conftest import make_video
 from vidfold import AOT, Pooling, Reduction, VideoTokens
@@ -85,3 +86,22 @@ def test_a_variant_of_a_step_runs_in_torch(on_kernels):
     video = make_video(2, (3, 3), 8)
     assert_same(on_kernels(Variant(0.3), [video])[0], AOT(0.3)(video))
     assert assigned
+
+
+@pytest.mark.parametrize(("capability", "runs"), [((6, 1), False), ((7, 5), True), ((9, 0), True)])
+def test_a_gpu_that_triton_does_not_know_runs_torch(monkeypatch, capability, runs):
+    """Also under torch.compile, which must not trace the question."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    torch.compiler.reset()
+    with FakeTensorMode():
+        values = torch.empty(2, device="cuda")
+    assert kernels.run_for(values) is runs
+    whole = torch.compile(lambda given: given + kernels._known(given.device), fullgraph=True, backend="eager")
+    assert whole(torch.zeros(1)) == runs
+
+
+def test_a_cpu_and_no_triton_run_torch(monkeypatch):
+    assert not kernels.run_for(torch.empty(2))
+    monkeypatch.setattr(kernels, "HAS_TRITON", False)
+    with FakeTensorMode():
+        assert not kernels.run_for(torch.empty(2, device="cuda"))

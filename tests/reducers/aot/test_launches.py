@@ -51,7 +51,7 @@ def launched(monkeypatch):
     pytest.importorskip("triton", reason="the kernels need Triton")
     from triton.runtime.jit import KernelInterface
 
-    from vidfold.ops.kernels import channels, groups, quantise
+    from vidfold.ops.kernels import channels, exchange, groups, quantise
     from vidfold.reducers.aot import fused
 
     names: list[str] = []
@@ -65,7 +65,7 @@ def launched(monkeypatch):
             assert min(grid) > 0
             return lambda *args, **settings: names.append(self.name)
 
-    for module in (channels, groups, quantise):
+    for module in (channels, exchange, groups, quantise):
         for name, value in list(vars(module).items()):
             if isinstance(value, KernelInterface):
                 monkeypatch.setattr(module, name, Counted(name))

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vidfold.ops.kernels.clip import Layout, of_clip
+from vidfold.ops.kernels.clip import NUMBERS, Layout, of_clip
 from vidfold.ops.locality import ROUNDING
 from vidfold.tokens import Grid
 
@@ -36,6 +36,7 @@ def _sign(channel):
 
 @triton.jit(do_not_specialize=["rows"])
 def _unit_rows(values, result, rows, channels, width, SIGNED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    """Sums of channels, those of a tile of rows, scaled to length 1."""
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
     column = tl.arange(0, WIDTH)[None, :]
     inside = (row < rows) & (column < width)
@@ -52,8 +53,9 @@ def _unit_rows(values, result, rows, channels, width, SIGNED: tl.constexpr, ROWS
 
 @triton.jit(do_not_specialize=["cells"])
 def _frame_means(units, result, cells, channels, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    """The mean of the tokens of a frame, some of its channels."""
     frame = tl.program_id(0).to(tl.int64)
-    column = (tl.program_id(1) * WIDTH + tl.arange(0, WIDTH))
+    column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     total = tl.zeros((WIDTH,), tl.float32)
     for start in range(0, cells, ROWS):
         row = start + tl.arange(0, ROWS)
@@ -65,6 +67,7 @@ def _frame_means(units, result, cells, channels, ROWS: tl.constexpr, WIDTH: tl.c
 
 @triton.jit
 def _clip_weights(means, result, starts, lengths, locality, channels, FRAMES: tl.constexpr, WIDTH: tl.constexpr):
+    """How much time and place weigh in a clip."""
     clip = tl.program_id(0)
     first = tl.load(starts + clip)
     length = tl.load(lengths + clip).to(tl.int32)
@@ -90,11 +93,12 @@ def _store_angle(at, place, length, radius, inside):
     tl.store(at + 1, radius * tl.sin(angle), inside)
 
 
-@triton.jit(do_not_specialize=["total", "frames", "cells", "tiles", "grid_height", "grid_width"])
+@triton.jit(do_not_specialize=[*NUMBERS, "grid_height", "grid_width"])
 def _located(
     units, weights, result, starts, lengths, total, frames, cells, tiles, grid_height, grid_width, channels, width,
     PLACES: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):
+    """A tile of tokens of a clip with channels for time and place."""
     clip = tl.program_id(0) // tiles
     first, size, _, _ = of_clip(clip, starts, lengths, total, frames, cells)
     row = tl.program_id(0) % tiles * ROWS + tl.arange(0, ROWS)

@@ -14,6 +14,9 @@ from torch import Tensor
 SCAN = tl.constexpr(1024)
 """Tokens or anchors at which a program looks at a time."""
 
+NUMBERS = ["total", "frames", "cells", "tiles", "most"]
+"""Arguments that differ from video to video; a kernel is not compiled anew for each."""
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:

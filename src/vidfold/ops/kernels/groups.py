@@ -8,15 +8,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vidfold.ops.kernels.clip import SCAN, Layout, of_clip, own_tokens
+from vidfold.ops.kernels.clip import NUMBERS, SCAN, Layout, of_clip, own_tokens
 
 _TILE, _MEMBERS, _WIDTH = 64, 16, 256
 """Tokens or anchors at a time; tokens of an anchor at a time, their channels."""
-_NUMBERS = ["total", "frames", "cells", "tiles", "most"]
 
 
 # fmt: off
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _best_served(labels, near, best, starts, lengths, total, frames, cells, most):
     """The nearest token of each anchor, of several the first, as a place in the clip; -1 where it has none."""
     first, size, anchor, count = of_clip(tl.program_id(0) // most, starts, lengths, total, frames, cells)
@@ -41,7 +40,7 @@ def _spare(labels, near, best, first, token, size):
     return (token < size) & (tl.load(best + label, token < size, 0) != token), value, label
 
 
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _fill(
     labels, near, best, new_labels, new_near, starts, lengths, total, frames, cells, tiles,
     N: tl.constexpr, K: tl.constexpr,
@@ -79,7 +78,7 @@ def _fill(
     tl.store(new_near + first + row, tl.where(taken, float("inf"), value), row < size)
 
 
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _first_members(labels, near, members, spans, starts, lengths, total, frames, cells, most, close):
     """The tokens of each anchor, where they lie among the members, and the first of those that are nearest."""
     first, size, anchor, count = of_clip(tl.program_id(0) // most, starts, lengths, total, frames, cells)
@@ -103,7 +102,7 @@ def _first_members(labels, near, members, spans, starts, lengths, total, frames,
     tl.store(spans + anchor * 3 + 2, place)
 
 
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _means(
     values, members, spans, tokens, places, targets, starts, lengths, total, frames, cells, most, channels,
     MEMBERS: tl.constexpr, WIDTH: tl.constexpr,

@@ -1,9 +1,8 @@
 """`vidfold.ops.quantise` in kernels: anchors that move to where they serve most.
 
-A round is five launches: the nearest anchor of each token, the barycentre of each anchor's tokens, what an anchor's
-tokens would lose at the nearest other anchor, the order of these losses and of what an anchor more would gain, and the
-moves. The cosines of all tokens and anchors are never stored. An anchor finds its own tokens by a look at the labels
-of its clip, which costs little beside the product.
+A round is five launches: the nearest anchor of each token, the barycentre of each anchor's tokens, and three of
+`exchange`. The cosines of all tokens and anchors are never stored. An anchor finds its own tokens by a look at the
+labels of its clip, which costs little beside the product.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, no-untyped-call"
@@ -15,19 +14,16 @@ import triton.language as tl
 from torch import Tensor
 
 from vidfold.ops.kernels.channels import units as unit_rows
-from vidfold.ops.kernels.clip import SCAN, Layout, of_clip, own_tokens
-from vidfold.ops.quantise import CLOSE, NEVER, ROUNDING, SAVED
+from vidfold.ops.kernels.clip import NUMBERS, SCAN, Layout, of_clip, own_tokens
+from vidfold.ops.kernels.exchange import exchange
+from vidfold.ops.kernels.rows import DEPTH, TILE, WARPS, copy_row, nearest
+from vidfold.ops.quantise import CLOSE, ROUNDING, SAVED
 
-_TILE, _DEPTH, _WARPS = 64, 32, 8
-"""Tokens and anchors of a product at a time, their channels, and its warps: with fewer, registers do not suffice."""
 _MEMBERS, _WIDTH = 16, 128
 """Tokens of an anchor at a time, and their channels."""
 _CLOSE = tl.constexpr(CLOSE)
-_NEVER = tl.constexpr(NEVER)
-_SURE = tl.constexpr(1 - ROUNDING)
 _SAVED = tl.constexpr(SAVED)
-_NUMBERS = ["total", "frames", "cells", "tiles", "most"]
-"""Arguments that differ from video to video; a kernel is not compiled anew for each."""
+_SURE = tl.constexpr(1 - ROUNDING)
 
 
 # fmt: off
@@ -37,73 +33,38 @@ def _far(near):
     return tl.minimum(tl.maximum(-near + _SURE, 0.0), 1.0)
 
 
-@triton.jit
-def _copy_row(source, target, channels, WIDTH: tl.constexpr):
-    for start in range(0, channels, WIDTH):
-        column = start + tl.arange(0, WIDTH)
-        tl.store(target + column, tl.load(source + column, column < channels, 0.0), column < channels)
-
-
-@triton.jit
-def _nearest(
-    points, row, size, anchors, count, channels, APART: tl.constexpr,
-    N: tl.constexpr, K: tl.constexpr, E: tl.constexpr,
-):
-    """Cosine and index of the nearest anchor of a tile of points; of equally near ones the first.
-
-    ``APART``: points are the anchors themselves, and none is its own nearest.
-    """
-    best = tl.full((N,), _NEVER - 1, tl.float32)
-    index = tl.zeros((N,), tl.int32)
-    for start in range(0, count, K):
-        anchor = start + tl.arange(0, K)
-        product = tl.zeros((N, K), tl.float32)
-        for left in range(0, channels, E):
-            channel = left + tl.arange(0, E)
-            here = channel < channels
-            x = tl.load(points + row.to(tl.int64)[:, None] * channels + channel[None, :],
-                        (row < size)[:, None] & here[None, :], 0.0)
-            y = tl.load(anchors + anchor.to(tl.int64)[None, :] * channels + channel[:, None],
-                        (anchor < count)[None, :] & here[:, None], 0.0)
-            product = tl.dot(x, y, product, input_precision="ieee")
-        product = tl.where((anchor < count)[None, :], product, _NEVER)
-        if APART:
-            product = tl.where(row[:, None] == anchor[None, :], _NEVER, product)
-        top, at = tl.max(product, 1, return_indices=True, return_indices_tie_break_left=True)
-        index = tl.where(top > best, start + at, index)
-        best = tl.maximum(top, best)
-    return best, index
-
-
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _assign(
     points, anchors, labels, near, starts, lengths, total, frames, cells, tiles, channels,
     N: tl.constexpr, K: tl.constexpr, E: tl.constexpr,
 ):
+    """The nearest anchor of a tile of tokens, and how near it is."""
     first, size, anchor, count = of_clip(tl.program_id(0) // tiles, starts, lengths, total, frames, cells)
     row = tl.program_id(0) % tiles * N + tl.arange(0, N)
     points += first * channels
-    best, index = _nearest(points, row, size, anchors + anchor * channels, count, channels, False, N, K, E)
+    best, index = nearest(points, row, size, anchors + anchor * channels, count, channels, False, N, K, E)
     # The label K: a clip that keeps nothing.
     tl.store(labels + first + row, tl.where(count > 0, anchor + index, total).to(tl.int32), row < size)
     tl.store(near + first + row, best, row < size)
 
 
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _begin(points, anchors, starts, lengths, total, frames, cells, most, channels, WIDTH: tl.constexpr):
+    """An anchor on one of the tokens of a clip, evenly spread over them."""
     first, size, anchor, count = of_clip(tl.program_id(0) // most, starts, lengths, total, frames, cells)
     slot = tl.program_id(0) % most
     if slot >= count:
         return
     place = slot.to(tl.int64) * (size - 1) // tl.maximum(count - 1, 1)
-    _copy_row(points + (first + place) * channels, anchors + (anchor + slot) * channels, channels, WIDTH)
+    copy_row(points + (first + place) * channels, anchors + (anchor + slot) * channels, channels, WIDTH)
 
 
-@triton.jit(do_not_specialize=_NUMBERS)
+@triton.jit(do_not_specialize=NUMBERS)
 def _barycentres(
     points, anchors, labels, near, members, served, worst, starts, lengths, total, frames, cells, most, channels,
     MEMBERS: tl.constexpr, WIDTH: tl.constexpr,
 ):
+    """An anchor on the barycentre of its tokens, what they cost, and which of them is served worst."""
     first, size, anchor, count = of_clip(tl.program_id(0) // most, starts, lengths, total, frames, cells)
     if tl.program_id(0) % most >= count:
         return
@@ -154,65 +115,6 @@ def _barycentres(
         tl.store(anchors + column, tl.load(anchors + column, inside, 0.0) / norm, inside)
 
 
-@triton.jit(do_not_specialize=_NUMBERS)
-def _losses(
-    anchors, served, others, losses, starts, lengths, total, frames, cells, tiles, channels,
-    N: tl.constexpr, K: tl.constexpr, E: tl.constexpr,
-):
-    _, _, anchor, count = of_clip(tl.program_id(0) // tiles, starts, lengths, total, frames, cells)
-    row = tl.program_id(0) % tiles * N + tl.arange(0, N)
-    anchors += anchor * channels
-    best, index = _nearest(anchors, row, count, anchors, count, channels, True, N, K, E)
-    served += (anchor + row) * 4
-    mass = tl.load(served, row < count, 0.0)
-    away = tl.load(served + 1, row < count, 0.0)
-    less = away - tl.load(served + 2, row < count, 0.0)
-    apart = tl.maximum(-best + _SURE, 0.0)
-    tl.store(losses + anchor + row, apart * (apart * (mass - away - less) + 2 * less), row < count)
-    tl.store(others + anchor + row, index, row < count)
-
-
-@triton.jit(do_not_specialize=_NUMBERS)
-def _turns(
-    losses, served, givers, takers, turns, starts, lengths, total, frames, cells, tiles, K: tl.constexpr,
-):
-    _, _, anchor, count = of_clip(tl.program_id(0) // tiles, starts, lengths, total, frames, cells)
-    row = tl.program_id(0) % tiles * K + tl.arange(0, K)
-    losses += anchor
-    served += anchor * 4 + 3
-    loss = tl.load(losses + row, row < count, 0.0)[:, None]
-    gain = tl.load(served + row * 4, row < count, 0.0)[:, None]
-    giver, taker = tl.zeros((K,), tl.int32), tl.zeros((K,), tl.int32)
-    for start in range(0, count, K):
-        rival = start + tl.arange(0, K)
-        earlier = rival[None, :] < row[:, None]
-        other = tl.load(losses + rival, rival < count, float("inf"))[None, :]
-        giver += tl.sum(((other < loss) | ((other == loss) & earlier)).to(tl.int32), 1)
-        other = tl.load(served + rival * 4, rival < count, -float("inf"))[None, :]
-        taker += tl.sum(((other > gain) | ((other == gain) & earlier)).to(tl.int32), 1)
-    tl.store(givers + anchor + giver, row, row < count)
-    tl.store(takers + anchor + taker, row, row < count)
-    tl.store(turns + anchor + row, giver, row < count)
-
-
-@triton.jit(do_not_specialize=[*_NUMBERS, "moving"])
-def _move(
-    points, anchors, losses, served, worst, others, givers, takers, turns,
-    starts, lengths, total, frames, cells, moving, moved, channels, WIDTH: tl.constexpr,
-):
-    first, _, anchor, count = of_clip(tl.program_id(0) // moving, starts, lengths, total, frames, cells)
-    slot = tl.program_id(0) % moving
-    if slot >= tl.minimum(count, tl.maximum((count * moved).to(tl.int32), 1)):
-        return
-    giver, taker = tl.load(givers + anchor + slot), tl.load(takers + anchor + slot)
-    # Of an anchor and the one that would take its tokens, only the first may move.
-    last = tl.load(turns + anchor + tl.load(others + anchor + giver)) >= slot
-    pays = tl.load(served + (anchor + taker) * 4 + 3) > tl.load(losses + anchor + giver)
-    if pays & last & (giver != taker):
-        place = tl.load(worst + anchor + taker)
-        _copy_row(points + (first + place) * channels, anchors + (anchor + giver) * channels, channels, WIDTH)
-
-
 # fmt: on
 def quantise(units: Tensor, layout: Layout, rounds: int, coarse: int, moved: float = 1 / 4) -> tuple[Tensor, Tensor]:
     """`vidfold.ops.quantise.quantise`, but that anchors without tokens are still to be given one.
@@ -228,47 +130,44 @@ def quantise(units: Tensor, layout: Layout, rounds: int, coarse: int, moved: flo
         (F*N,) int32, the anchor in [0, K) of each token, counted through all clips, or K in a clip that keeps nothing;
         and (F*N,) float32, how near it is.
     """
-    clips, most, total, rows = layout.clips, layout.most, layout.total, len(units)
-    near, served = units.new_empty(rows), units.new_empty(total, 4)
-    losses = units.new_empty(total)
-    labels, members = torch.empty(2, rows, dtype=torch.int32, device=units.device)
-    worst, others, givers, takers, turns = torch.empty(5, total, dtype=torch.int32, device=units.device)
-    tiles, anchor_tiles = triton.cdiv(layout.size, _TILE), triton.cdiv(most, _TILE)
-    moving = max(1, int(most * moved))
-    product = {"N": _TILE, "K": _TILE, "E": _DEPTH, "num_warps": _WARPS}
-
-    def begin(points: Tensor) -> Tensor:
-        anchors = points.new_empty(total, points.shape[1])
-        _begin[(clips * most,)](points, anchors, *layout.numbers, most, points.shape[1], WIDTH=_WIDTH, num_warps=1)
-        return anchors
-
-    def assign() -> None:
-        _assign[(clips * tiles,)](
-            points, anchors, labels, near, *layout.numbers, tiles, points.shape[1], **product
-        )  # fmt: skip
-
     points = unit_rows(units, coarse)
-    anchors = begin(points)
+    anchors = _begun(points, layout)
     for step in range(rounds):
-        assign()
-        if step == rounds - 1:
-            points, anchors = units, begin(units)
-        width = points.shape[1]
-        _barycentres[(clips * most,)](
-            points, anchors, labels, near, members, served, worst, *layout.numbers, most, width,
-            MEMBERS=_MEMBERS, WIDTH=_WIDTH,
-        )  # fmt: skip
-        if step == rounds - 1:
-            break
-        _losses[(clips * anchor_tiles,)](
-            anchors, served, others, losses, *layout.numbers, anchor_tiles, width, **product
-        )  # fmt: skip
-        _turns[(clips * anchor_tiles,)](
-            losses, served, givers, takers, turns, *layout.numbers, anchor_tiles, K=_TILE
-        )  # fmt: skip
-        _move[(clips * moving,)](
-            points, anchors, losses, served, worst, others, givers, takers, turns,
-            *layout.numbers, moving, moved, width, WIDTH=_WIDTH, num_warps=1,
-        )  # fmt: skip
-    assign()
+        labels, near = _assigned(points, anchors, layout)
+        last = step == rounds - 1
+        if last:
+            points, anchors = units, _begun(units, layout)
+        served, worst = _centred(points, anchors, labels, near, layout)
+        if not last:
+            exchange(points, anchors, served, worst, layout, moved)
+    return _assigned(points, anchors, layout)
+
+
+def _begun(points: Tensor, layout: Layout) -> Tensor:
+    """Anchors (K, E) evenly spread over the points (F*N, E)."""
+    width, most = points.shape[1], layout.most
+    anchors = points.new_empty(layout.total, width)
+    _begin[(layout.clips * most,)](points, anchors, *layout.numbers, most, width, WIDTH=_WIDTH, num_warps=1)
+    return anchors
+
+
+def _assigned(points: Tensor, anchors: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """The nearest anchor of each point, (F*N,) int32, and how near it is, (F*N,) float32."""
+    (rows, width), tiles = points.shape, triton.cdiv(layout.size, TILE)
+    labels, near = torch.empty(rows, dtype=torch.int32, device=points.device), points.new_empty(rows)
+    _assign[(layout.clips * tiles,)](
+        points, anchors, labels, near, *layout.numbers, tiles, width, N=TILE, K=TILE, E=DEPTH, num_warps=WARPS
+    )
     return labels, near
+
+
+def _centred(points: Tensor, anchors: Tensor, labels: Tensor, near: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Move anchors (K, E) in place to the barycentres of their points; `exchange` describes what is returned."""
+    most, width = layout.most, points.shape[1]
+    members, worst = torch.empty_like(labels), labels.new_empty(layout.total)
+    served = near.new_empty(layout.total, 4)
+    _barycentres[(layout.clips * most,)](
+        points, anchors, labels, near, members, served, worst, *layout.numbers, most, width,
+        MEMBERS=_MEMBERS, WIDTH=_WIDTH,
+    )  # fmt: skip
+    return served, worst
