@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tests.conftest import make_video
+from tests.conftest import golden_video, make_video
 from vidfold import AOT, Pooling, Reduction, VideoTokens
 from vidfold.ops import kernels
 
@@ -42,6 +42,17 @@ def test_more_channels_than_a_sketch_and_noise_of_rounding(on_kernels):
     method = AOT(0.2, clip=2, rounds=3)
     expected = method(video)
     assert_same(on_kernels(method, [replace(video, features=video.features * noise)])[0], expected)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("family", "frames", "settings"),
+    [("ov", 8, {"retention": 0.1}), ("vid", 6, {"clip": 3}), ("ov", 4, {"retention": 0.25, "sketch": None})],
+)
+def test_recorded_features(on_kernels, family, frames, settings):
+    """Hundreds of tokens and anchors, which the interpreter takes a minute for."""
+    video, method = golden_video(family, frames), AOT(**settings)
+    assert_same(on_kernels(method, [video])[0], method(video))
 
 
 def test_batches_and_weights(on_kernels):
