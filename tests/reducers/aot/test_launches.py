@@ -26,6 +26,7 @@ class Launches(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.names: Counter[str] = Counter()
+        self.bytes = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
@@ -33,7 +34,9 @@ class Launches(TorchDispatchMode):
         assert name not in WAITS, f"{name} waits for the device"
         assert not by_mask, f"{name} by a mask waits for the device"
         self.names[name] += not function.is_view and name not in FREE
-        return function(*args, **(kwargs or {}))
+        result = function(*args, **(kwargs or {}))
+        self.bytes += result.nbytes if isinstance(result, torch.Tensor) and not function.is_view else 0
+        return result
 
 
 def launches(frames: int, retention: float, rounds: int = 6) -> int:
@@ -85,6 +88,14 @@ def test_a_fold_launches_the_same_operations_at_any_length_and_budget(frames, re
 def test_kernels_launch_few_operations_at_any_length_and_budget(launched, frames, retention):
     """Where all is kept, time and place have no weight and no kernels."""
     assert launches(frames, retention) + len(launched) == MOST_FUSED - 3 * (retention == 1)
+
+
+def test_kernels_ask_for_less_memory_than_the_features_take(launched):
+    """All that is asked for, the result too, though much of it is given back on the way."""
+    features = torch.empty(32, 196, 3584, dtype=torch.bfloat16, device="meta")
+    with Launches() as counted:
+        AOT(retention=0.1).reduce_all([VideoTokens(features, (14, 14), check=False)], weights=False)
+    assert counted.bytes < 30e6 < features.nbytes
 
 
 def test_a_round_of_kernels_is_five_launches(launched):
