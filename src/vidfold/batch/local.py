@@ -30,6 +30,15 @@ def device_of(worker: int, device: str | None) -> str | None:
     return f"cuda:{worker % gpus}" if gpus else device
 
 
+def _shared() -> list[str]:
+    """Modules that take long to import, which workers share, in time and in memory.
+
+    Where there is a GPU, these are fewer: what transformers imports may begin to use it, and then no worker could.
+    """
+    auto = [] if torch.accelerator.is_available() else ["modeling_auto", "processing_auto"]
+    return ["vidfold.batch.worker", *(f"transformers.models.auto.{each}" for each in auto)]
+
+
 def _work(connection: Connection, number: int, settings: Settings, resources: Resources) -> None:
     """A worker's process: answer what comes, until the connection ends."""
     _be_quiet()
@@ -82,7 +91,7 @@ class Local:
 
     def start(self, worker: int) -> None:
         """Start a worker."""
-        self._workers[worker] = started(self.work, worker, self.settings, self.resources)
+        self._workers[worker] = started(self.work, worker, self.settings, self.resources, shared=_shared())
 
     def give(self, worker: int, number: int, task: Task) -> None:
         """Give a worker a video."""

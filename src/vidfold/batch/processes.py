@@ -4,25 +4,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-PRELOADED = [
-    "vidfold.batch.worker",
-    "transformers.models.auto.modeling_auto",
-    "transformers.models.auto.processing_auto",
-]
-"""Modules that take seconds to import. Workers share them, in time and in memory."""
 
+def started(work: Callable[..., None], *arguments: Any, shared: Sequence[str]) -> tuple[Any, Connection]:
+    """A new process that runs ``work(connection, *arguments)``, and the connection to it; it ends with this process.
 
-def started(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
-    """A new process that runs ``work(connection, *arguments)``, and the connection to it; it ends with this process."""
+    Modules that are ``shared`` are imported once for all such processes.
+    """
     # Forks of a small process of its own: quick, and safe beside threads and GPUs. Windows has none.
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if "forkserver" in kinds:
-        context.set_forkserver_preload(PRELOADED)
+        context.set_forkserver_preload(list(shared))
     here, there = context.Pipe()
     process = context.Process(target=_begun, args=(work, there, arguments), daemon=False)  # type: ignore[attr-defined]
     process.start()

@@ -5,14 +5,14 @@ import contextlib
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidfold.app.progress import say
 from vidfold.app.tables import table
 from vidfold.cli.options import Commands, add_method, add_model, command, reducer
 
 if TYPE_CHECKING:
-    from vidfold.batch import Resources, Settings, Tally
+    from vidfold.batch import Tally
 
 ON_TERMINAL, ELSEWHERE = 0.5, 60.0
 """Seconds between two reports of progress."""
@@ -54,39 +54,18 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Answer all, and print what was done."""
-    from vidfold.batch import rows_of, running, tasks
+    from vidfold import batch
+    from vidfold.batch.tasks import read_questions
 
     if options.status is not None:
-        _print_status(options)
+        print(json.dumps(batch.status(options.status), indent=2) if options.json else table(_facts(options.status)))
         return
     if not options.input:
         raise ValueError("give videos: files, folders, patterns, addresses or a table")
     if not options.output:
         raise ValueError("give --output, a folder to write rows to")
-    questions = options.question if options.questions is None else tasks.read_questions(options.questions)
-    with contextlib.redirect_stdout(sys.stderr):  # Ray prints what happens to its processes
-        tally = running.run(
-            options.input,
-            questions,
-            output=options.output,
-            settings=_settings(options),
-            resources=_resources(options),
-            engine=options.engine,
-            address=options.address,
-            retry_errors=options.retry_errors,
-            watch=_Line(),
-        )
-    if options.json:
-        for row in rows_of(options.output):
-            print(json.dumps(row))
-        return
-    print(table([*_told(tally), *_facts(options.output)]))
-
-
-def _settings(options: argparse.Namespace) -> "Settings":
-    from vidfold.batch import Settings
-
-    return Settings(
+    questions = options.question if options.questions is None else read_questions(options.questions)
+    settings = batch.Settings(
         model=options.model,
         reducer=reducer(options),
         frames=options.frames,
@@ -97,12 +76,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
         quantization=options.quantization,
         trust_remote_code=options.trust_remote_code,
     )
-
-
-def _resources(options: argparse.Namespace) -> "Resources":
-    from vidfold.batch import Resources
-
-    return Resources(
+    resources = batch.Resources(
         workers=options.workers,
         decoders=options.decoders,
         batch_size=options.batch_size,
@@ -111,6 +85,23 @@ def _resources(options: argparse.Namespace) -> "Resources":
         timeout=options.timeout,
         retries=options.retries,
     )
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints what happens to its processes
+        tally = batch.run(
+            options.input,
+            questions,
+            output=options.output,
+            settings=settings,
+            resources=resources,
+            engine=options.engine,
+            address=options.address,
+            retry_errors=options.retry_errors,
+            watch=_Line(),
+        )
+    if options.json:
+        for row in batch.rows_of(options.output):
+            print(json.dumps(row))
+        return
+    print(table([*_told(tally), *_facts(options.output)]))
 
 
 class _Line:
@@ -153,13 +144,3 @@ def _facts(output: str) -> list[tuple[str, str]]:
         ("output", f"{output}, {found['parts']} parts"),
     ]
     return [*rows, ("running", "a process writes to it now")] if found["running"] else rows
-
-
-def _print_status(options: argparse.Namespace) -> None:
-    if not options.json:
-        print(table(_facts(options.status)))
-        return
-    from vidfold.batch import status
-
-    found: dict[str, Any] = status(options.status)
-    print(json.dumps(found, indent=2))
