@@ -101,7 +101,10 @@ def test_why_a_process_ended():
 
 
 @pytest.mark.lab
-def test_a_decoder_that_crashes(clip):
+def test_a_decoder_that_crashes(clip, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError("too many processes")
+
     decoder = Decoder(timeout=60, retries=1)
     try:
         assert len(decoder.frames(Cut(clip, 4))) == 4
@@ -123,6 +126,11 @@ def test_a_decoder_that_crashes(clip):
             decoder.frames(Cut(clip, 4))
         ended.set()
         thread.join()
+        with monkeypatch.context() as patch:
+            patch.setattr("subprocess.Popen", full)
+            with pytest.raises(OSError, match="too many processes"):
+                decoder.frames(Cut(clip, 4))
+        assert len(decoder.frames(Cut(clip, 4))) == 4
     finally:
         decoder.close()
 

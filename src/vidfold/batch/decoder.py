@@ -38,6 +38,8 @@ class Decoder:
         """Decode; a ValueError says why a video cannot be."""
         reason = ""
         for _ in range(self.retries + 1):
+            if self._process.returncode is not None:
+                self._start()
             begin = time.monotonic()
             try:
                 if not self._ready:
@@ -49,7 +51,6 @@ class Decoder:
                 self.close()
                 ended = f"ended the process that decoded it: {ended_by(self._process.returncode)}"
                 reason = f"was not decoded within {self.timeout:g} s" if slow else ended
-                self._start()
             else:
                 if isinstance(found, str):
                     raise ValueError(found)
@@ -75,7 +76,8 @@ class Decoder:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._input, self._output, self._ready = self._process.stdin, self._process.stdout, False
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self._ready = False  # it imports what it needs
 
     def _asked(self, cut: Cut) -> Frames | str:
         """The frames, or why there are none."""

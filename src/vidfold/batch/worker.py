@@ -10,7 +10,7 @@ from vidfold import models
 from vidfold.app.loading import load
 from vidfold.batch.answering import Answerer, Broken, Shown
 from vidfold.batch.decoder import Decoder
-from vidfold.batch.decoding import Cut
+from vidfold.batch.decoding import Cut, reason_of
 from vidfold.batch.rows import Row, failed
 from vidfold.batch.settings import Resources, Settings
 from vidfold.batch.tasks import Task
@@ -71,8 +71,7 @@ class Worker:
         try:
             frames = self._shown(decoder, task)
         except Exception as error:
-            reason = str(error) if isinstance(error, ValueError) else repr(error)
-            future.set_result(failed(task, self._settings.hash, self.fingerprint, reason))
+            future.set_result(failed(task, self._settings.hash, self.fingerprint, reason_of(error)))
         else:
             self._ready.put((Shown(task, frames, time.perf_counter() - begin), future))
         finally:
