@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.conftest import golden_video, make_video
 from vidfold import AOT, Pooling, Reduction, VideoTokens
 from vidfold.ops import kernels
+from vidfold.reducers.aot import method
 
 pytest.importorskip("triton", reason="the kernels need Triton")
 fused = pytest.importorskip("vidfold.reducers.aot.fused")
@@ -22,6 +23,7 @@ def on_kernels(monkeypatch):
     def run(method: AOT, videos: list[VideoTokens], weights: bool = False) -> list[Reduction]:
         with monkeypatch.context() as patch:
             patch.setattr(kernels, "run_for", lambda values: True)
+            patch.setattr("vidfold.reducers.aot.method._tried", lambda device: True)
             return method.reduce_all(videos, weights=weights)
 
     return run
@@ -99,20 +101,39 @@ def test_a_variant_of_a_step_runs_in_torch(on_kernels):
     assert assigned
 
 
-@pytest.mark.parametrize(("capability", "runs"), [((6, 1), False), ((7, 5), True), ((9, 0), True)])
-def test_a_gpu_that_triton_does_not_know_runs_torch(monkeypatch, capability, runs):
-    """Also under torch.compile, which must not trace the question."""
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    torch.compiler.reset()
+def test_kernels_are_tried_once_on_a_device(monkeypatch, caplog):
+    """Where they fail or choose otherwise, torch is used, with a warning."""
+    video, device = make_video(2, (3, 3), 8, Pooling.NONE), torch.device("cpu")
+    expected = AOT(0.3)(video)
+    # The trial is of four frames, and is compared with a fold in torch.
+    monkeypatch.setattr(kernels, "run_for", lambda values: len(values) == len(video.features))
+    method._tried.cache_clear()
+    assert method._tried(device)
+    assert not caplog.records
+    right = fused.fold
+
+    def backwards(*given, **settings):
+        found = right(*given, **settings)
+        return replace(found, cells=found.cells.flip(0))
+
+    def fails(*given, **settings):
+        raise RuntimeError("no code for this GPU")
+
+    for wrong, told in [(backwards, "other tokens"), (fails, "no code for this GPU")]:
+        caplog.clear()
+        monkeypatch.setattr(fused, "fold", wrong)
+        method._tried.cache_clear()
+        for _ in range(2):
+            assert_same(AOT(0.3)(video), expected)
+        (record,) = caplog.records
+        assert told in record.message
+    method._tried.cache_clear()
+
+
+def test_kernels_are_for_gpus_with_triton(monkeypatch):
     with FakeTensorMode():
         values = torch.empty(2, device="cuda")
-    assert kernels.run_for(values) is runs
-    whole = torch.compile(lambda given: given + kernels._known(given.device), fullgraph=True, backend="eager")
-    assert whole(torch.zeros(1)) == runs
-
-
-def test_a_cpu_and_no_triton_run_torch(monkeypatch):
+    assert kernels.run_for(values)
     assert not kernels.run_for(torch.empty(2))
     monkeypatch.setattr(kernels, "HAS_TRITON", False)
-    with FakeTensorMode():
-        assert not kernels.run_for(torch.empty(2, device="cuda"))
+    assert not kernels.run_for(values)

@@ -8,18 +8,11 @@ read back by the host. Importing a module of this package imports Triton.
 
 import importlib.util
 
-import torch
 from torch import Tensor
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
 def run_for(values: Tensor) -> bool:
-    """Whether the kernels are to run for a tensor: Triton is installed and knows the GPU that it lies on."""
-    return HAS_TRITON and values.is_cuda and _known(values.device)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, no-untyped-call]
-def _known(device: torch.device) -> bool:
-    """Whether a GPU is of compute capability 7.0 or above, as Triton needs."""
-    return torch.cuda.get_device_capability(device) >= (7, 0)
+    """Whether the kernels are made for a tensor: it lies on a GPU, and Triton is installed."""
+    return HAS_TRITON and values.is_cuda

@@ -1,5 +1,7 @@
 """AOT made well: anchors that move to where they serve most, near in time and place; exact budget, linear time."""
 
+import functools
+import logging
 import math
 from dataclasses import dataclass
 
@@ -20,6 +22,8 @@ from vidfold.reducers.aot.paper import AOTPaper
 from vidfold.reducers.aot.reference import AOTReference
 from vidfold.segments import Uniform
 from vidfold.tokens import Reduction, VideoTokens
+
+_LOG = logging.getLogger(__name__)
 
 FRAMES, ANCHORS = 16, 896
 """Frames a clip, where it may be chosen; fewer where a clip would keep more tokens than that."""
@@ -99,13 +103,10 @@ class AOT(ClipwiseReducer):
     def fold(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
         """Fold one or more videos, given as one, to ``total`` tokens."""
         clips = clips.compact()
-        cells, weight = tokens.cells, self.locality * (1 - total / (tokens.frames * tokens.cells))
         # The kernels know no other steps than those of this class.
-        if kernels.run_for(tokens.features) and type(self).assign is AOT.assign:
-            from vidfold.reducers.aot import fused
-
-            settings = self.rounds, self.sketch, weight, COARSE, CLOSE
-            return fused.fold(tokens, clips, total, *settings, weights=weights)
+        if type(self).assign is AOT.assign and kernels.run_for(tokens.features) and _proven(tokens.features.device):
+            return self._in_kernels(tokens, clips, total, weights=weights)
+        cells, weight = tokens.cells, self._weight(tokens, total)
         features = tokens.pooled().float()
         units = functional.normalize(features if self.sketch is None else sketch(features, self.sketch), dim=2)
         if weight:
@@ -124,3 +125,38 @@ class AOT(ClipwiseReducer):
         nearest = near.new_full((total + 1,), -torch.inf).scatter_reduce_(0, labels, near, "amax")
         labels, places = by_first_member(labels, total, near >= nearest[labels] - CLOSE)
         return Mix.means(labels, total).reduction(tokens, features, places, weights=weights)
+
+    def _in_kernels(self, tokens: VideoTokens, clips: Clips, total: int, *, weights: bool) -> Reduction:
+        from vidfold.reducers.aot import fused
+
+        settings = self.rounds, self.sketch, self._weight(tokens, total), COARSE, CLOSE
+        return fused.fold(tokens, clips, total, *settings, weights=weights)
+
+    def _weight(self, tokens: VideoTokens, total: int) -> float:
+        """Weight of the distance in time and place where so many tokens are kept."""
+        return self.locality * (1 - total / (tokens.frames * tokens.cells))
+
+
+def _proven(device: torch.device) -> bool:
+    """Whether the kernels work on a device; a compiler, which cannot try, takes it for granted."""
+    return torch.compiler.is_compiling() or _tried(device)
+
+
+@functools.cache
+def _tried(device: torch.device) -> bool:
+    """Whether the kernels choose on a device the tokens that torch chooses on the CPU: tried once, on a small video."""
+    features = torch.randn(4, 36, 48, generator=torch.Generator().manual_seed(0))
+    method = AOT(0.2, clip=2)
+    here, there = (VideoTokens(each, (6, 6)) for each in (features, features.to(device)))
+    expected = method(here)
+    try:
+        found = method._in_kernels(there, method.cut(there), len(expected), weights=False)
+        same = all(torch.equal(getattr(found, name).cpu(), getattr(expected, name)) for name in ("frames", "cells"))
+        reason = None if same else "they choose other tokens than torch does"
+    except Exception as error:  # of a compiler or a driver
+        reason = f"{type(error).__name__}: {error}"
+    if reason is not None:
+        _LOG.warning(
+            "the Triton kernels of AOT do not work on %s (%s): torch is used, which takes longer", device, reason
+        )
+    return reason is None
