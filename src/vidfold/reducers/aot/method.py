@@ -52,7 +52,7 @@ class AOT(ClipwiseReducer):
     Every anchor becomes the mean of its tokens, at the place of the token nearest to it (of several the first). Output
     in order of time, then raster. Time and memory are linear in the number of frames. No step is serial in tokens, and
     none waits for the device. On a GPU with Triton the steps are fused kernels (`vidfold.ops.kernels`), some fifty
-    launches in all; elsewhere they are operations of torch.
+    launches in all, which are tried once on each device; elsewhere they are operations of torch.
 
     `AOT.paper(...)` is the paper's method on an exact budget, `AOT.reference(...)` the authors' program, number for
     number. A variant for an ablation is a subclass that overrides one step: `cut` or `assign`.
