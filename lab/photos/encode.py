@@ -72,6 +72,7 @@ def encode_alone(folder: Path, tower: str, out: Path, split: str, dtype: str) ->
     path = out / f"alone-{split}.pt"
     if path.exists():
         return
+    out.mkdir(parents=True, exist_ok=True)
     loaded = Tower.load(tower, LAYER, dtype=dtype)
     parts = [POOLING(loaded(alone(each)[None]).features, GRID).half() for each in sources(folder, split).every]
     torch.save(torch.cat(parts), path.with_suffix(".partial"))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from lab.photos.clips import cells_of, compose, frames_of
+from lab.photos.encode import encode_alone
 from lab.photos.groups import GROUPS, OF_CATEGORY, OF_CLASS, of_clip
 from lab.photos.measure import answers, fold, settings
 from lab.photos.questions import ANSWERS, KINDS, NUMBERS, questions
@@ -65,6 +66,18 @@ def test_splits_share_no_file(folder):
     assert sum(map(len, files.values())) == len(list(folder.glob("photos/*/*.jpg")))
     with pytest.raises(ValueError, match="'test'"):
         sources(folder, "test")
+
+
+def test_sources_are_encoded_into_a_new_folder(folder, tmp_path):
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    tower = CLIPVisionConfig(**sizes, image_size=SIDE, patch_size=16, projection_dim=8)
+    CLIPVisionModelWithProjection(tower).save_pretrained(tmp_path)
+    CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SIDE).save_pretrained(tmp_path)
+    encode_alone(folder, str(tmp_path), tmp_path / "new" / "shots", "confirm", "float32")
+    encoded = torch.load(tmp_path / "new" / "shots" / "alone-confirm.pt")
+    assert encoded.shape == (len(sources(folder, "confirm").every), 49, 16)
 
 
 def test_a_split_that_is_not_there(tmp_path):
