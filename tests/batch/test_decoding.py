@@ -3,6 +3,8 @@
 import http.server
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidfold.batch.decoder import Decoder
+from vidfold.batch.decoder import PROGRAM, Decoder
 from vidfold.batch.decoding import Cut, decoded
 from vidfold.batch.processes import ended_by
 from vidfold.tiny import render, seeds
@@ -133,6 +135,14 @@ def test_a_decoder_that_crashes(clip, monkeypatch):
         assert len(decoder.frames(Cut(clip, 4))) == 4
     finally:
         decoder.close()
+
+
+def test_a_decoder_that_nobody_listens_to_ends_in_silence():
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], **pipes) as decoder:
+        decoder.stdout.close()
+        assert decoder.wait(60) == 0
+        assert decoder.stderr.read() == b""
 
 
 def test_nothing_is_left_of_a_decoder(clip, tmp_path, monkeypatch):

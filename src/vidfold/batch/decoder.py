@@ -110,6 +110,7 @@ def serve() -> None:
             del found
             gc.collect()  # a codec is part of a cycle, and keeps its threads until it is collected
     scratch.delete()
+    os._exit(0)  # at an orderly end the interpreter would abort, since the other thread holds the standard input
 
 
 def _tell(output: BinaryIO, value: object) -> None:
