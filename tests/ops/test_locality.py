@@ -20,7 +20,7 @@ def placed(units: Tensor, frames: int, grid: Grid, locality: float) -> Tensor:
     for row, unit in enumerate(units):
         frame, cell = divmod(row, height * width)
         point = []
-        for share, at, length in ((1 / 2, frame, frames), (1 / 4, cell // width, height), (1 / 4, cell % width, width)):
+        for share, at, length in ((2 / 3, frame, frames), (1 / 6, cell // width, height), (1 / 6, cell % width, width)):
             angle = math.pi / 2 * at / length
             point += [math.sqrt(weight * share) * math.cos(angle), math.sqrt(weight * share) * math.sin(angle)]
         found.append(torch.cat([unit, torch.tensor(point, dtype=unit.dtype)]) / math.sqrt(1 + weight))

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vidfold.ops.kernels.clip import NUMBERS, Layout, of_clip
-from vidfold.ops.locality import ROUNDING
+from vidfold.ops.locality import PLACE, ROUNDING, TIME
 from vidfold.tokens import Grid
 
 _TILE = 2048
@@ -22,6 +22,7 @@ _ALIGNED = 16
 """Rows are as long as a multiple of this, filled with zeros, so that several numbers can be loaded at once."""
 _SURE = tl.constexpr(1 - ROUNDING)
 _QUARTER = tl.constexpr(math.pi / 2)
+_TIME, _PLACE = tl.constexpr(math.sqrt(TIME)), tl.constexpr(math.sqrt(PLACE))
 
 
 # fmt: off
@@ -113,9 +114,9 @@ def _located(
     free = (column < channels) | (column >= channels + PLACES)
     tl.store(target[:, None] + column[None, :], unit * scale, inside[:, None] & (free & (column < width))[None, :])
     radius, cell, place = scale * tl.sqrt_rn(weight), row % cells, target + channels
-    _store_angle(place, row // cells, size // cells, radius * 0.7071067811865476, inside)
-    _store_angle(place + 2, cell // grid_width, grid_height, radius * 0.5, inside)
-    _store_angle(place + 4, cell % grid_width, grid_width, radius * 0.5, inside)
+    _store_angle(place, row // cells, size // cells, radius * _TIME, inside)
+    _store_angle(place + 2, cell // grid_width, grid_height, radius * _PLACE, inside)
+    _store_angle(place + 4, cell % grid_width, grid_width, radius * _PLACE, inside)
 
 
 # fmt: on

@@ -70,7 +70,7 @@ class AOT(ClipwiseReducer):
 
     rounds: int = setting(6, check_count)
     sketch: int | None = setting(256, check_count, optional=True)
-    locality: float = setting(2.0, check_weight)
+    locality: float = setting(6.0, check_weight)
 
     name = "aot"
     published = "vidfold, after AOT, CVPR 2026, arXiv 2603.01400"
