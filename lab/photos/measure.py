@@ -58,10 +58,10 @@ def video(pool: Pool, shown: Clip) -> VideoTokens:
     return VideoTokens(features, GRID, POOLING, shallow=shallow, deep=deep, keys=keys)
 
 
-def fold(pool: Pool, chosen: Sequence[Setting], clips: int, out: Path) -> None:
+def fold(pool: Pool, chosen: Sequence[Setting], clips: range, out: Path) -> None:
     """Writes ``NUMBER.pt`` for every clip: folded tokens (K, D) fp16 and (error, coverage, transport) by setting."""
     out.mkdir(parents=True, exist_ok=True)
-    for number in range(clips):
+    for number in clips:
         path = out / f"{number:04d}.pt"
         found: dict[tuple[str, float], tuple[Tensor, tuple[float, ...]]] = torch.load(path) if path.exists() else {}
         missing = [each for each in chosen if (each.method, each.retention) not in found]
@@ -76,7 +76,7 @@ def fold(pool: Pool, chosen: Sequence[Setting], clips: int, out: Path) -> None:
             found[setting.method, setting.retention] = reduction.tokens.half(), measures
         torch.save(found, path.with_suffix(".partial"))
         path.with_suffix(".partial").replace(path)
-        print(f"folded {number + 1}/{clips}", flush=True)
+        print(f"folded {number - clips.start + 1}/{len(clips)}", flush=True)
 
 
 def learnt(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -86,25 +86,25 @@ def learnt(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def answers(
-    pool: Pool, readers: dict[str, Reader], chosen: Sequence[Setting], clips: int, folded: Path, ranked: tuple[str, ...]
+    pool: Pool, readers: dict[str, Reader], chosen: Sequence[Setting], clips: range, folded: Path, ranked: tuple[str, ...]
 ) -> Answers:
     """Right answers of every reader to every folded clip; the methods are ranked by the ``ranked`` kinds."""
-    right = np.zeros((len(readers), len(chosen), clips, len(KINDS)), np.uint8)
-    asked, kept = np.zeros((clips, len(KINDS)), np.uint8), np.zeros((len(chosen), clips))
-    measures = np.zeros((len(chosen), clips, 3), np.float32)
-    for number in range(clips):
+    right = np.zeros((len(readers), len(chosen), len(clips), len(KINDS)), np.uint8)
+    asked, kept = np.zeros((len(clips), len(KINDS)), np.uint8), np.zeros((len(chosen), len(clips)))
+    measures = np.zeros((len(chosen), len(clips), 3), np.float32)
+    for at, number in enumerate(clips):
         found = torch.load(folded / f"{number:04d}.pt")
         plan = slots(shuffled(pool, clip(pool, number)))
         words, asked_about = packed(plan)
         ids, pictures = torch.tensor(words), pool.pictures(asked_about)
         valid = torch.tensor([question is not None for question in plan])
         columns = [KINDS.index(kind) for kind in PLAN]
-        np.add.at(asked[number], columns, valid.numpy())
+        np.add.at(asked[at], columns, valid.numpy())
         groups: dict[int, list[int]] = {}
         for place, each in enumerate(chosen):
             tokens, values = found[each.method, each.retention]
-            measures[place, number] = values
-            kept[place, number] = len(tokens)
+            measures[place, at] = values
+            kept[place, at] = len(tokens)
             groups.setdefault(len(tokens), []).append(place)
         for places in groups.values():
             batch = torch.stack([found[chosen[place].method, chosen[place].retention][0] for place in places])
@@ -114,8 +114,8 @@ def answers(
                     == ids[ASK + 1]
                 ) & valid
                 for place, own in zip(places, true.numpy(), strict=True):
-                    np.add.at(right[row, place, number], columns, own)
-        kept[:, number] /= kept[0, number]
+                    np.add.at(right[row, place, at], columns, own)
+        kept[:, at] /= kept[0, at]
     return Answers(
         tuple(readers), tuple((each.method, each.retention) for each in chosen), right, asked, kept, measures, ranked
     )
@@ -129,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--encoded", type=Path, required=True, help="folder that lab.photos.encode wrote")
     parser.add_argument("--folded", type=Path, required=True, help="folder for the folded clips")
     parser.add_argument("--split", default="final", help="split of the clips (default: final)")
-    parser.add_argument("--clips", type=int, default=120)
+    parser.add_argument("--clips", type=int, default=120, help="how many clips (default: 120)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first clip (default: 0)")
     parser.add_argument("--methods", nargs="+", default=list(exact_methods()), help="default: all with an exact budget")
     parser.add_argument("--retention", nargs="+", type=float, default=list(RETENTIONS), help="shares to keep")
     parser.add_argument("--trials", choices=TRIALS, help="settings of lab.trials in place of the methods")
@@ -148,16 +149,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--only goes with --trials")
     else:
         given = settings(chosen.methods, chosen.retention)
+    clips = range(chosen.first, chosen.first + chosen.clips)
     torch.set_num_threads(1)
     try:
         if chosen.what == "fold":
-            fold(pool, given, chosen.clips, chosen.folded)
+            fold(pool, given, clips, chosen.folded)
             return
         if not chosen.readers or chosen.out is None:
             raise ValueError("answer needs --readers and --out")
         readers = {path.parent.name: Reader.load(path) for path in chosen.readers}
         ranked = learnt([path.parent for path in chosen.readers])
-        write(answers(pool, readers, given, chosen.clips, chosen.folded, ranked), chosen.out)
+        write(answers(pool, readers, given, clips, chosen.folded, ranked), chosen.out)
     except ValueError as error:
         parser.error(str(error))
 

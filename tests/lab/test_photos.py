@@ -264,12 +264,12 @@ def test_fold_and_answer(pool, tmp_path):
             return torch.zeros(len(asked), 8)
 
     methods, folder = ("aot", "random"), tmp_path / "folded"
-    fold(Encoded(), settings(methods), 3, folder)
+    fold(Encoded(), settings(methods), range(3), folder)
     written = [path.stat().st_mtime_ns for path in sorted(folder.iterdir())]
-    fold(Encoded(), settings(methods), 3, folder)
+    fold(Encoded(), settings(methods), range(3), folder)
     assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == written
     reader = Reader(Sizes(features=8, width=16, heads=2)).eval()
-    found = answers(Encoded(), {"one": reader}, settings(methods), 3, folder, ("where", "seen"))
+    found = answers(Encoded(), {"one": reader}, settings(methods), range(3), folder, ("where", "seen"))
     assert found.right.shape == (1, 15, 3, len(KINDS))
     assert (found.right <= found.asked).all()
     assert found.kept[0].tolist() == [1, 1, 1]
