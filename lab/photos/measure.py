@@ -86,7 +86,12 @@ def learnt(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def answers(
-    pool: Pool, readers: dict[str, Reader], chosen: Sequence[Setting], clips: range, folded: Path, ranked: tuple[str, ...]
+    pool: Pool,
+    readers: dict[str, Reader],
+    chosen: Sequence[Setting],
+    clips: range,
+    folded: Path,
+    ranked: tuple[str, ...],
 ) -> Answers:
     """Right answers of every reader to every folded clip; the methods are ranked by the ``ranked`` kinds."""
     right = np.zeros((len(readers), len(chosen), len(clips), len(KINDS)), np.uint8)

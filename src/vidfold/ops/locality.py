@@ -18,8 +18,8 @@ def located(units: Tensor, clips: Clips, grid: Grid, locality: float) -> Tensor:
     """Tokens with channels for time, row and column, in which distance costs, too.
 
     1 - cos of two results is a mean of two costs, of weights 1 and k = ``locality`` * spread: 1 - cos of the tokens,
-    and 1 - cos(pi/2 * d), where the distance d is told as a share of the clip's length (two thirds of the weight),
-    of the frame's height and of its width (a sixth each). Near 0 this cost grows with the square of d. The spread is the
+    and 1 - cos(pi/2 * d), where the distance d is told as a share of the clip's length (two thirds of the weight), of
+    the frame's height and of its width (a sixth each). Near 0 this cost grows with the square of d. The spread is the
     mean of 1 - cos over all pairs of tokens of the clip, so towers whose tokens are all alike are treated as others.
 
     Args:
