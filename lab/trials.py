@@ -81,6 +81,14 @@ def choices() -> dict[str, Trial]:
     }
 
 
+def weights() -> dict[str, Trial]:
+    """AOT with other weights of the distance in time and place."""
+    return {
+        DEFAULT: (AOT, {}),
+        **{f"weight {value:g}": (AOT, {"locality": value}) for value in (2.0, 3.0, 4.0, 8.0, 10.0)},
+    }
+
+
 def peers() -> dict[str, Trial]:
     """AOT, then every other method: its defaults, and the settings of its grids."""
     found: dict[str, Trial] = {DEFAULT: (AOT, {})}
@@ -97,4 +105,4 @@ def peers() -> dict[str, Trial]:
     return found
 
 
-TRIALS = {"choices": choices, "peers": peers}
+TRIALS = {"choices": choices, "weights": weights, "peers": peers}
